@@ -1,0 +1,1 @@
+"""The stand-in for OpenAI and Azure OpenAI: chat completions and embeddings."""

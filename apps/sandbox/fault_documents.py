@@ -1,0 +1,125 @@
+"""Read fault documents: strictly, so that a misspelt fault is an error and not a quiet test."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from apps.sandbox.faults import PARAMETERS, Distribution, Effect, FaultPlan, Latency, Rule
+
+
+class FaultDocumentError(ValueError):
+    """The document isn't one; the message names the place and what would be right."""
+
+
+def read_plan(
+    document: Mapping[str, Any], *, selectors: Mapping[str, tuple[str, ...]], effects: tuple[Effect, ...]
+) -> FaultPlan:
+    """The rules of a document `{"seed": 1, "rules": [{…}]}`.
+
+    `selectors` names the facts that a rule may select by, each with the values allowed (none given: any text);
+    `effects` the effects that the server knows. Raises FaultDocumentError.
+    """
+    seed = document.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise FaultDocumentError("seed: must be a whole number")
+    rules = document.get("rules", [])
+    if not isinstance(rules, list):
+        raise FaultDocumentError("rules: must be a list of objects")
+    return FaultPlan(
+        tuple(_rule(rule, f"rules[{index}]", selectors, effects) for index, rule in enumerate(rules)),
+        seed=seed,
+    )
+
+
+def read_object(value: object, place: str, allowed: tuple[str, ...]) -> dict[str, Any]:
+    """`value`, if it is an object with no other names than those allowed. Raises FaultDocumentError."""
+    if not isinstance(value, dict):
+        raise FaultDocumentError(f"{place}: must be an object")
+    for name in value:
+        if name not in allowed:
+            raise FaultDocumentError(f"{place}: unknown name {name!r}; known are {', '.join(allowed)}")
+    return value
+
+
+def read_number(value: object, place: str, *, most: float = math.inf) -> float:
+    """`value`, if it is a finite number from 0 to `most`. Raises FaultDocumentError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise FaultDocumentError(f"{place}: must be a number")
+    if not 0 <= value <= most:
+        raise FaultDocumentError(
+            f"{place}: must be {'at least 0' if math.isinf(most) else f'from 0 to {most:g}'}"
+        )
+    return float(value)
+
+
+def read_count(value: object, place: str, *, least: int = 1) -> int:
+    """`value`, if it is a whole number of at least `least`. Raises FaultDocumentError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise FaultDocumentError(f"{place}: must be a whole number of at least {least}")
+    return value
+
+
+def _rule(
+    value: object, place: str, selectors: Mapping[str, tuple[str, ...]], effects: tuple[Effect, ...]
+) -> Rule:
+    names = (*selectors, "latency", "error_rates", "retry_after", *effects, "stream_gap_ms", "count")
+    fields = read_object(value, place, names)
+    errors = _error_rates(fields.get("error_rates", {}), f"{place}.error_rates")
+    rates = {
+        effect: read_number(fields[effect], f"{place}.{effect}", most=1)
+        for effect in effects
+        if effect in fields
+    }
+    if sum(errors.values()) + sum(rates.values()) > 1 + 1e-9:
+        raise FaultDocumentError(f"{place}: its rates exclude each other and must add up to at most 1")
+    return Rule(
+        selectors={
+            name: _selector(fields[name], f"{place}.{name}", selectors[name])
+            for name in selectors
+            if name in fields
+        },
+        latency=_latency(fields["latency"], f"{place}.latency") if "latency" in fields else None,
+        error_rates=errors,
+        effect_rates=rates,
+        retry_after=(
+            read_count(fields["retry_after"], f"{place}.retry_after", least=0)
+            if "retry_after" in fields
+            else None
+        ),
+        stream_gap_ms=read_number(fields.get("stream_gap_ms", 0), f"{place}.stream_gap_ms"),
+        count=read_count(fields["count"], f"{place}.count") if "count" in fields else None,
+    )
+
+
+def _selector(value: object, place: str, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or not value:
+        raise FaultDocumentError(f"{place}: must be a text")
+    if allowed and value not in allowed:
+        raise FaultDocumentError(f"{place}: must be one of {', '.join(allowed)}")
+    return value
+
+
+def _error_rates(value: object, place: str) -> dict[int, float]:
+    if not isinstance(value, dict):
+        raise FaultDocumentError(f'{place}: must be an object like {{"500": 0.1}}')
+    rates = {}
+    for status, rate in value.items():
+        if not (len(status) == 3 and status.isdecimal() and 400 <= int(status) <= 599):
+            raise FaultDocumentError(f"{place}: {status!r} is no status from 400 to 599")
+        rates[int(status)] = read_number(rate, f"{place}.{status}", most=1)
+    return rates
+
+
+def _latency(value: object, place: str) -> Latency:
+    if not isinstance(value, dict) or value.get("distribution") not in set(Distribution):
+        raise FaultDocumentError(f"{place}.distribution: must be one of {', '.join(Distribution)}")
+    distribution = Distribution(value["distribution"])
+    needed = PARAMETERS[distribution]
+    fields = read_object(value, place, ("distribution", *needed))
+    for name in needed:
+        if name not in fields:
+            raise FaultDocumentError(f"{place}: {distribution} needs {' and '.join(needed)}")
+    parameters = {name: read_number(fields[name], f"{place}.{name}") for name in needed}
+    if distribution is Distribution.UNIFORM and parameters["min_ms"] > parameters["max_ms"]:
+        raise FaultDocumentError(f"{place}: min_ms must not exceed max_ms")
+    return Latency(distribution=distribution, parameters=parameters)
