@@ -1,0 +1,55 @@
+# Needs Python 3.11 to 3.13, make and a package registry. Every path is relative, so the clone may lie anywhere,
+# and programs start as `python -m …`: the #! line of an installed script breaks on long paths and spaces.
+
+python := .venv/bin/python
+# Ends what it runs when make itself is killed.
+guarded := $(python) -I -S huntaze/guard.py TERM -- $(python)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test soak lint bench lock clean
+
+# An environment whose interpreter has gone is made again.
+$(shell $(python) -c '' 2>/dev/null || rm -f .venv/.runtime .venv/.development)
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-6s %s\n' "$$name" "$$text"; done
+
+demo: .venv/.runtime ## run a real campaign on the sandbox and print what it did
+	@$(guarded) -m huntaze.demo
+
+up: .venv/.runtime ## run the whole stack until Ctrl-C
+	@$(guarded) -m huntaze.stack up
+
+test: .venv/.development ## run the tests; ARGS="tests/costs -x" narrows them
+	@$(guarded) -m pytest $(ARGS)
+
+soak: .venv/.development ## run the tests in real time: minutes, outages, kills
+	@$(guarded) -m pytest -m soak $(ARGS)
+
+lint: .venv/.development ## check style, types, imports and migrations
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy .
+	$(python) -m importlinter.cli lint
+	$(python) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+bench: .venv/.development ## compare with peers; ONLY=prefix narrows it
+	@$(guarded) -m tests.performance $(ONLY)
+
+lock: .venv/.development ## compile requirements*.in to requirements*.txt, with hashes and no registry's name
+	$(python) -m uv pip compile $(lock_options) requirements.in -o requirements.txt
+	$(python) -m uv pip compile $(lock_options) requirements-dev.in -o requirements-dev.txt
+
+lock_options := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+clean: ## remove the environment and all data of this clone; refuses while it runs
+	@if [ -e .venv/.runtime ]; then HUNTAZE_HOME= $(python) -m huntaze.embedded clean; fi
+	@rm -rf .venv .venv.lock var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+
+.venv/.runtime: requirements.txt
+	@sh deploy/venv.sh requirements.txt
+	@touch $@
+
+.venv/.development: requirements-dev.txt
+	@sh deploy/venv.sh requirements-dev.txt
+	@touch .venv/.runtime $@
