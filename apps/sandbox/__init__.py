@@ -1,1 +1,1 @@
-"""Stand-ins for the AI providers and for the platform gateway: real HTTP servers for demo, tests and benchmarks."""
+"""Stand-ins for the AI providers and the platform gateway: HTTP servers for demo, tests and benchmarks."""

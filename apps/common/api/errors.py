@@ -1,0 +1,82 @@
+"""One shape for every error of the API: {"error": {"code", "message", "fields"}}."""
+
+import math
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+
+from apps.common.errors import ConflictError, DomainError, InvalidInputError, NotFoundError, UnavailableError
+
+STATUSES: dict[type[DomainError], int] = {
+    InvalidInputError: status.HTTP_422_UNPROCESSABLE_ENTITY,
+    NotFoundError: status.HTTP_404_NOT_FOUND,
+    ConflictError: status.HTTP_409_CONFLICT,
+    UnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
+}
+
+
+def body(code: str, message: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "fields": fields or {}}}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer domain errors and the framework's own in our shape; anything else stays a 500."""
+    response = _response(error)
+    if response is not None and transaction.get_connection().in_atomic_block:
+        transaction.set_rollback(True)  # the view's transaction ends without an exception: undo it
+    return response
+
+
+def _response(error: Exception) -> Response | None:
+    if isinstance(error, Http404):
+        error = exceptions.NotFound("There is no such object.")
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if isinstance(error, DomainError):
+        return _domain_response(error)
+    if isinstance(error, exceptions.APIException):
+        return _framework_response(error)
+    return None
+
+
+def _domain_response(error: DomainError) -> Response:
+    code = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 400)
+    headers = (
+        {"Retry-After": str(math.ceil(error.retry_after.total_seconds()))}
+        if isinstance(error, UnavailableError)
+        else {}
+    )
+    return Response(body(error.code, error.message, error.fields), status=code, headers=headers)
+
+
+def _framework_response(error: exceptions.APIException) -> Response:
+    headers = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(math.ceil(wait))
+    if isinstance(error, exceptions.ValidationError):
+        fields = _fields(error.detail)
+        first, text = next(iter(fields.items()))
+        where = "" if first == api_settings.NON_FIELD_ERRORS_KEY else f"{first}: "
+        return Response(body("invalid", f"{where}{text}", fields), status=error.status_code, headers=headers)
+    return Response(
+        body(str(error.get_codes()), str(error.detail)), status=error.status_code, headers=headers
+    )
+
+
+def _fields(detail: Any, path: str = "") -> dict[str, str]:
+    """A nested error of a serializer as dotted paths: {"limit.count": "…"}."""
+    if isinstance(detail, dict):
+        items = ((f"{path}.{key}" if path else str(key), value) for key, value in detail.items())
+    elif isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):
+        items = ((f"{path}.{index}", value) for index, value in enumerate(detail) if value)
+    else:
+        texts = detail if isinstance(detail, list) else [detail]
+        return {path or api_settings.NON_FIELD_ERRORS_KEY: " ".join(str(text) for text in texts)}
+    return {key: text for name, value in items for key, text in _fields(value, name).items()}

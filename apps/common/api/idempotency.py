@@ -1,0 +1,61 @@
+"""`Idempotency-Key`: the same POST, sent again, creates nothing and gets the same answer."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
+
+from apps.common.errors import ConflictError, InvalidInputError
+from apps.common.models import IdempotencyRecord
+
+HEADER = "Idempotency-Key"
+MAX_LENGTH = 255
+
+
+def once(request: Request, *, tenant_id: UUID, create: Callable[[], Response]) -> Response:
+    """Run `create` once per key of a tenant; the record commits together with what it creates.
+
+    A second request that comes while the first is still at work waits for it on the unique index, then gets
+    its answer. Without a key, `create` simply runs. Raises ConflictError if the key came with another body.
+    """
+    key = request.headers.get(HEADER, "")
+    if not key:
+        return create()
+    if len(key) > MAX_LENGTH:
+        raise InvalidInputError(
+            f"{HEADER} is longer than {MAX_LENGTH} characters.", code="invalid_idempotency_key"
+        )
+    digest = _digest(request)
+    _, created = IdempotencyRecord.objects.get_or_create(
+        tenant_id=tenant_id, key=key, defaults={"request_hash": digest}
+    )
+    record = IdempotencyRecord.objects.get(tenant_id=tenant_id, key=key)
+    if not created:
+        return _replay(record, digest)
+    response = create()
+    # Rendered and parsed again, so that the stored answer is what went over the wire.
+    record.status_code, record.response = response.status_code, _as_json(response)
+    record.save(update_fields=["status_code", "response"])
+    return response
+
+
+def _replay(record: IdempotencyRecord, digest: str) -> Response:
+    if record.request_hash != digest:
+        raise ConflictError(
+            f"This {HEADER} was used before with another request; use a new key for a new request.",
+            code="idempotency_key_reused",
+        )
+    return Response(record.response, status=record.status_code, headers={"Idempotency-Replayed": "true"})
+
+
+def _digest(request: Request) -> str:
+    head = f"{request.method} {request.path}\n".encode()
+    return hashlib.sha256(head + request._request.body).hexdigest()
+
+
+def _as_json(response: Response) -> object:
+    return json.loads(json.dumps(response.data, cls=JSONEncoder))

@@ -1,0 +1,54 @@
+"""Model fields that several apps share."""
+
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+
+# Ten decimals hold the price of a single token (10⁻⁷ USD) times a fraction without rounding.
+MONEY_PLACES = 10
+
+
+class MoneyField(models.DecimalField[Decimal, Decimal]):
+    """An exact amount; its currency stands in a column beside it."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("max_digits", 20)
+        options.setdefault("decimal_places", MONEY_PLACES)
+        super().__init__(**options)
+
+
+class CurrencyField(models.CharField[str, str]):
+    """An ISO 4217 code."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("max_length", 3)
+        options.setdefault("default", "USD")
+        super().__init__(**options)
+
+
+@cache
+def _cipher() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
+
+
+class EncryptedTextField(models.TextField[str, str]):
+    """Text that is encrypted (Fernet: AES-128-CBC with HMAC-SHA256) before it reaches the database."""
+
+    def get_prep_value(self, value: str | None) -> str | None:
+        return None if value is None else _cipher().encrypt(str(value).encode()).decode()
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> str | None:
+        if value is None:
+            return None
+        try:
+            return _cipher().decrypt(value.encode()).decode()
+        except InvalidToken as error:
+            raise ImproperlyConfigured(
+                "A secret in the database can't be decrypted: put the key that encrypted it back into "
+                "HUNTAZE_ENCRYPTION_KEYS (new keys go in front, old ones stay behind)."
+            ) from error

@@ -1,0 +1,43 @@
+from datetime import datetime
+from typing import Any
+
+from apps.common.errors import ConflictError
+from apps.operations.models import DeadLetter, DeadLetterState
+from apps.tenants.system import system_transaction
+
+
+def record(
+    *,
+    task: str,
+    task_id: str,
+    queue: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    error: str,
+    traceback: str,
+    attempts: int,
+) -> None:
+    """Keep a task that has failed for good; a second delivery of the same one changes nothing."""
+    with system_transaction():
+        DeadLetter.objects.get_or_create(
+            task_id=task_id,
+            defaults={
+                "task": task,
+                "queue": queue,
+                "args": args,
+                "kwargs": kwargs,
+                "error": error,
+                "traceback": traceback,
+                "attempts": attempts,
+            },
+        )
+
+
+def resolve(*, letter: DeadLetter, state: DeadLetterState, by: str, now: datetime) -> None:
+    """Mark one as replayed or discarded. Raises ConflictError if somebody was faster."""
+    with system_transaction():
+        changed = DeadLetter.objects.filter(pk=letter.pk, state=DeadLetterState.OPEN).update(
+            state=state, resolved_at=now, resolved_by=by
+        )
+    if not changed:
+        raise ConflictError(f"This task was already {letter.state}; there is nothing left to do.")

@@ -1,0 +1,50 @@
+"""The base of every view that acts for a tenant."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.common.api import idempotency
+from apps.tenants.authentication import Principal
+from apps.tenants.doors import tenant_transaction
+from apps.tenants.models import Tenant
+from apps.tenants.permissions import MANAGERS
+
+
+class TenantView(GenericAPIView[Any]):
+    """Runs its handler in one transaction of the caller's tenant, after authentication and permission.
+
+    Nothing in such a handler waits on the network. An error rolls the transaction back
+    (apps/common/api/errors.py).
+    """
+
+    write_roles = MANAGERS
+
+    @property
+    def tenant(self) -> Tenant:
+        principal = self.request.user
+        assert isinstance(principal, Principal)  # by IsMember
+        return principal.tenant
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with ExitStack() as self.transaction:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.transaction.enter_context(tenant_transaction(self.tenant))
+
+    def once(self, create: Callable[[], Response]) -> Response:
+        """Answer a POST that creates, honouring its Idempotency-Key."""
+        return idempotency.once(self.request, tenant_id=self.tenant.pk, create=create)
+
+    def page(self, queryset: Any) -> Response:
+        """One page of a list, after the view's filters."""
+        rows = self.paginate_queryset(self.filter_queryset(queryset))
+        return self.get_paginated_response(self.get_serializer(rows, many=True).data)

@@ -1,0 +1,242 @@
+"""The only settings file. Everything that differs between machines comes from the environment.
+
+With nothing set, the embedded PostgreSQL and Redis of this clone are used (`huntaze.embedded`), and the
+secrets made at first start (`huntaze.secrets`). The README has the table of names.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+import structlog
+from environs import Env
+from psycopg.conninfo import conninfo_to_dict
+
+from huntaze import embedded, secrets
+
+django_stubs_ext.monkeypatch()
+
+env = Env()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOME = Path(env.str("HUNTAZE_HOME", default=str(BASE_DIR / "var"))).absolute()
+
+# --- Security -----------------------------------------------------------------------------------------
+_secrets = secrets.load(HOME)
+SECRET_KEY = env.str("HUNTAZE_SECRET_KEY", default=_secrets.secret_key)
+# Fernet keys, the first encrypts, all decrypt: rotate by putting a new one in front.
+ENCRYPTION_KEYS: list[str] = env.list("HUNTAZE_ENCRYPTION_KEYS", default=[_secrets.encryption_key])
+DEBUG = env.bool("HUNTAZE_DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("HUNTAZE_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("HUNTAZE_CSRF_TRUSTED_ORIGINS", default=[])
+HTTPS = env.bool("HUNTAZE_HTTPS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS else 0
+X_FRAME_OPTIONS = "DENY"
+AUTH_USER_MODEL = "tenants.User"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# --- Applications -------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "django_prometheus",
+    "django_structlog",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "apps.common",
+    "apps.tenants",
+    "apps.flags",
+    "apps.notifications",
+    "apps.operations",
+    "apps.costs",
+    "apps.ai",
+    "apps.messaging",
+    "apps.content",
+    "apps.campaigns",
+    "apps.analytics",
+]
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "huntaze.urls"
+WSGI_APPLICATION = "huntaze.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = HOME / "static"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- Data ---------------------------------------------------------------------------------------------
+_embedded = embedded.urls(HOME)
+DATABASE_URL = env.str("DATABASE_URL", default=_embedded.database)
+DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=_embedded.owner)
+REDIS_URL = env.str("REDIS_URL", default=_embedded.redis)
+CACHE_REDIS_URL = env.str("CACHE_REDIS_URL", default=REDIS_URL)
+
+
+def _database(url: str, **options: Any) -> dict[str, Any]:
+    parts: dict[str, Any] = conninfo_to_dict(url)
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    django = {names[key]: str(value) for key, value in parts.items() if key in names}
+    rest = {key: value for key, value in parts.items() if key not in names}
+    # Connections are pooled per process and given back whenever we wait on the network, so that
+    # thousands of waiting calls need few of them.
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "ATOMIC_REQUESTS": False,
+        "CONN_MAX_AGE": 0,
+        **django,
+        "OPTIONS": {**rest, **options},
+    }
+
+
+_limits = "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
+DATABASES = {
+    # The application's role: every row it sees is let through by a policy (apps/tenants/doors.py).
+    "default": _database(
+        DATABASE_URL,
+        options=_limits,
+        pool={"min_size": 0, "max_size": env.int("HUNTAZE_DB_POOL", default=12), "timeout": 10},
+    ),
+    # The owner's role, for migrations alone.
+    "owner": _database(DATABASE_OWNER_URL),
+}
+
+# --- API ----------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.tenants.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.tenants.permissions.IsMember"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "apps.common.api.pagination.CursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.common.api.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Huntaze",
+    "DESCRIPTION": "Plan, write and send campaigns under platform limits, and account for every cent.",
+    "VERSION": "2",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
+
+# --- Celery (read by huntaze/celery.py) -----------------------------------------------------------------
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=embedded.broker_url(REDIS_URL))
+
+# --- AI providers ---------------------------------------------------------------------------------------
+AZURE_OPENAI_API_KEY = env.str("AZURE_OPENAI_API_KEY", default="")
+AZURE_OPENAI_ENDPOINT = env.str("AZURE_OPENAI_ENDPOINT", default="")
+AZURE_OPENAI_DEPLOYMENT = env.str("AZURE_OPENAI_DEPLOYMENT", default="gpt-4o")
+AZURE_OPENAI_API_VERSION = env.str("AZURE_OPENAI_API_VERSION", default="2024-10-21")
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_ORG_ID = env.str("OPENAI_ORG_ID", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
+OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-3.5-turbo")
+AI_ATTEMPT_TIMEOUT = env.timedelta("HUNTAZE_AI_ATTEMPT_TIMEOUT", default=timedelta(seconds=60))
+
+# --- Messaging ------------------------------------------------------------------------------------------
+ONLYFANS_API_URL = env.str("ONLYFANS_API_URL", default="")
+ONLYFANS_USER_AGENT = env.str("ONLYFANS_USER_AGENT", default="Huntaze/2")
+# The default limits of an account and of one recipient within it.
+SEND_LIMIT_COUNT = env.int("HUNTAZE_SEND_LIMIT_COUNT", default=10)
+SEND_LIMIT_SECONDS = env.int("HUNTAZE_SEND_LIMIT_SECONDS", default=60)
+
+# --- Mail and alerts --------------------------------------------------------------------------------------
+SES_FROM_EMAIL = env.str("SES_FROM_EMAIL", default="huntaze@localhost")
+COST_ALERT_EMAIL = env.str("COST_ALERT_EMAIL", default="")
+SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", default="")
+DEFAULT_FROM_EMAIL = SES_FROM_EMAIL
+
+# --- Observation --------------------------------------------------------------------------------------------
+PROMETHEUS_EXPORT_MIGRATIONS = False
+LOG_LEVEL = env.log_level("HUNTAZE_LOG_LEVEL", default="INFO")
+_shared_processors: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_shared_processors,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer()
+                if env.bool("HUNTAZE_LOG_JSON", default=False)
+                else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+            ],
+            "foreign_pre_chain": _shared_processors,
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+}
+
+UNFOLD: dict[str, Any] = {"SITE_TITLE": "Huntaze", "SITE_HEADER": "Huntaze"}

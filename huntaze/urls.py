@@ -1,0 +1,17 @@
+"""Every path of the product. Each app lists its own; a path that isn't listed is a 404 in the API's shape."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/", include("apps.operations.urls")),
+    path("api/v2/", include("apps.messaging.urls")),
+    path("api/v2/", include("apps.ai.urls")),
+    path("api/v2/", include("apps.campaigns.urls")),
+]
+handler404 = "apps.common.api.fallback.not_found"
+handler500 = "apps.common.api.fallback.server_error"

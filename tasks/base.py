@@ -1,0 +1,67 @@
+"""What every task shares: structured logs, the caller's trace, retries, and a place for the failed."""
+
+from datetime import timedelta
+from typing import Any
+
+import celery
+import structlog
+from django.db import InterfaceError, OperationalError
+from kombu.exceptions import OperationalError as BrokerError
+from opentelemetry import context, propagate
+
+from apps.operations.services import dead_letters
+
+log = structlog.get_logger(__name__)
+
+# A database or broker that is away for a moment. Anything else is a bug or a refusal: retrying won't help.
+TRANSIENT = (OperationalError, InterfaceError, BrokerError, ConnectionError, TimeoutError)
+
+
+class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
+    """Retries what is transient, then leaves a DeadLetter that can be replayed from the admin."""
+
+    autoretry_for = TRANSIENT
+    max_retries = 5
+    retry_backoff = True
+    retry_backoff_max = int(timedelta(seconds=30).total_seconds())
+    retry_jitter = True
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        headers = dict(options.pop("headers", None) or {})
+        propagate.inject(headers)  # traceparent, where a span is open
+        return super().apply_async(args, kwargs, headers=headers, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        token = context.attach(propagate.extract(self.request.headers or {}))
+        try:
+            with structlog.contextvars.bound_contextvars(task=self.name, **_ids(kwargs)):
+                return super().__call__(*args, **kwargs)
+        finally:
+            context.detach(token)
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        log.error("task.failed", task=self.name, error=str(exc), attempts=self.request.retries + 1)
+        dead_letters.record(
+            task=self.name,
+            task_id=task_id,
+            queue=(self.request.delivery_info or {}).get("routing_key", ""),
+            args=list(args),
+            kwargs=dict(kwargs),
+            error=f"{type(exc).__name__}: {exc}",
+            traceback=str(einfo.traceback),
+            attempts=self.request.retries + 1,
+        )
+
+
+class Tick(Task):
+    """A task that beat sends again shortly anyway: a failure is logged, not kept."""
+
+    autoretry_for = ()
+    max_retries = 0
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        log.error("tick.failed", task=self.name, error=f"{type(exc).__name__}: {exc}")
+
+
+def _ids(kwargs: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in kwargs.items() if key.endswith("_id")}

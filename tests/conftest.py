@@ -1,0 +1,141 @@
+"""A named cast: Ada's agency, its roles, and Eve's agency next door, whom everything must be refused."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from rest_framework.test import APIClient
+
+from apps.messaging.models import Account
+from apps.tenants.keys import create_api_key
+from apps.tenants.models import Role, Tenant
+from apps.tenants.system import system_transaction
+from tests import factories
+from tests.services import ROOT
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A stand-in server of apps/sandbox, running as a process of its own."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+    home: Path
+
+    def faults(self, **document: Any) -> None:
+        httpx2.put(f"{self.url}/faults", json=document).raise_for_status()
+
+    def audit(self, **query: Any) -> dict[str, Any]:
+        found: dict[str, Any] = httpx2.get(f"{self.url}/audit", params=query).raise_for_status().json()
+        return found
+
+
+@contextmanager
+def run_sandbox(kind: str, home: Path) -> Iterator[Sandbox]:
+    command = [sys.executable, "-m", "apps.sandbox", kind, "--port", "0", "--data", str(home)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            url = next(word for word in line.split() if word.startswith("http://")).rstrip("/.,")
+            yield Sandbox(url=url, process=process, home=home)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
+    """Migrate the database that tests/services.py made; pytest-django's own way knows one role only."""
+    with django_db_blocker.unblock():
+        call_command("migrate", verbosity=0, interactive=False)
+    yield
+    connections["default"].close_pool()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def gateway_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with run_sandbox("gateway", tmp_path_factory.mktemp("gateway")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def gateway(gateway_process: Sandbox, settings: Any) -> Iterator[Sandbox]:
+    """The platform's stand-in, empty and without faults, as the address of the real one."""
+    settings.ONLYFANS_API_URL = f"{gateway_process.url}/gateway"
+    httpx2.post(f"{gateway_process.url}/reset").raise_for_status()
+    yield gateway_process
+    httpx2.delete(f"{gateway_process.url}/faults").raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def ai_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with run_sandbox("ai", tmp_path_factory.mktemp("ai")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def ai_sandbox(ai_process: Sandbox, settings: Any) -> Iterator[Sandbox]:
+    """The AI providers' stand-in, without faults, as the address of both."""
+    settings.OPENAI_BASE_URL = f"{ai_process.url}/openai/v1"
+    settings.OPENAI_API_KEY = settings.AZURE_OPENAI_API_KEY = "sandbox"
+    settings.AZURE_OPENAI_ENDPOINT = f"{ai_process.url}/azure"
+    yield ai_process
+    httpx2.delete(f"{ai_process.url}/faults").raise_for_status()
+
+
+@pytest.fixture
+def agency(db: None) -> Tenant:
+    """Ada's: the tenant that tests act for."""
+    return factories.tenant(name="Ada's agency")
+
+
+@pytest.fixture
+def stranger(db: None) -> Tenant:
+    """Eve's: another tenant, who must not see or touch anything of Ada's."""
+    return factories.tenant(name="Eve's agency")
+
+
+@pytest.fixture
+def account(agency: Tenant) -> Account:
+    return factories.account(tenant=agency)
+
+
+def client_of(tenant: Tenant, role: Role = Role.MANAGER) -> APIClient:
+    with system_transaction():
+        _, key = create_api_key(tenant=tenant, role=role)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
+    return client
+
+
+@pytest.fixture
+def api(agency: Tenant) -> APIClient:
+    """The API as Ada's manager."""
+    return client_of(agency)
+
+
+@pytest.fixture
+def analyst_api(agency: Tenant) -> APIClient:
+    """The API as somebody at Ada's who may only read."""
+    return client_of(agency, Role.ANALYST)
+
+
+@pytest.fixture
+def stranger_api(stranger: Tenant) -> APIClient:
+    return client_of(stranger)
+
+
+def as_json(response: Any) -> Any:
+    return json.loads(response.content)
