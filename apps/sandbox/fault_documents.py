@@ -1,4 +1,29 @@
-"""Read fault documents: strictly, so that a misspelt fault is an error and not a quiet test."""
+"""Read fault documents: strictly, so that a misspelt fault is an error and not a quiet test.
+
+The first rule that matches a request and isn't used up decides about it. Every name is optional::
+
+    {"seed": 1, "rules": [{
+        "provider": "azure", "model": "gpt-4o",                      (AI: whom it strikes)
+        "operation": "send", "account": "a1", "recipient": "f1",     (gateway: whom; send or lookup)
+        "count": 3,                          the next three requests only
+        "latency": {"distribution": "lognormal", "median_ms": 200, "sigma": 0.5},
+        "error_rates": {"500": 0.1, "429": 0.05}, "retry_after": 2,
+        "hang": 0.01,                        never answered, nothing accepted
+        "cut_before": 0.01,                  connection dropped, nothing accepted
+        "cut_after": 0.01,                   accepted, then the connection is dropped
+        "malformed": 0.01,                   accepted, then answered with broken JSON
+        "content_filter": 0.01,              (AI)
+        "stream_gap_ms": 20                  (AI: between the events of a stream)
+    }]}
+
+Other distributions: constant (ms), uniform (min_ms, max_ms), exponential (mean_ms). A document of the
+gateway's may also hold::
+
+    "honour_keys": false,                    a key accepted before is accepted again, as a new delivery
+    "lookup": "absent_404",                  or absent_405, absent_501; truthful by default
+    "revoked_accounts": ["a1"],              their credential is answered 401
+    "enforce_limit": {"count": 10, "seconds": 60}    deliveries per account; beyond it 429
+"""
 
 import math
 from collections.abc import Mapping
@@ -16,8 +41,8 @@ def read_plan(
 ) -> FaultPlan:
     """The rules of a document `{"seed": 1, "rules": [{…}]}`.
 
-    `selectors` names the facts that a rule may select by, each with the values allowed (none given: any text);
-    `effects` the effects that the server knows. Raises FaultDocumentError.
+    `selectors` names the facts that a rule may select by, each with the values allowed (none given: any
+    text); `effects` the effects that the server knows. Raises FaultDocumentError.
     """
     seed = document.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool):

@@ -1,8 +1,8 @@
 """Faults on request: what goes wrong, for which requests, how often.
 
-A rule draws one number per request that it matches, so its effects exclude each other and their rates add up to at
-most 1. The draws come from a generator of the rule's own, seeded by the document: the same requests in the same
-order meet the same faults.
+A rule draws one number per request that it matches, so its effects exclude each other and their rates add up
+to at most 1. The draws come from a generator of the rule's own, seeded by the document: the same requests in
+the same order meet the same faults.
 """
 
 import math
@@ -10,6 +10,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from apps.sandbox.randomness import generator
 
 
 class Effect(StrEnum):
@@ -97,13 +99,8 @@ class FaultPlan:
 
     def __init__(self, rules: tuple[Rule, ...] = (), *, seed: int = 0) -> None:
         self.rules = rules
-        self._generators = [random.Random(f"{seed}:{index}") for index in range(len(rules))]
+        self._generators = [generator(f"{seed}:{index}") for index in range(len(rules))]
         self._used = [0] * len(rules)
-
-    @property
-    def used(self) -> tuple[int, ...]:
-        """How many requests each rule has decided about."""
-        return tuple(self._used)
 
     def draw(self, facts: Mapping[str, str]) -> Fault:
         """The fault of a request with these facts (provider, model, account…)."""

@@ -19,7 +19,8 @@ class JournalWriteError(Exception):
 class Journal:
     """One JSON document a line, handed to the operating system before `append` returns.
 
-    A killed process loses nothing that `append` returned for; no line is synced to the disk, so a power cut may.
+    A killed process loses nothing that `append` returned for; no line is synced to the disk, so a power
+    cut may.
     A lock on the file keeps a second process from writing to it.
     """
 

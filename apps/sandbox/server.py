@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
+from apps.sandbox.journal import JournalWriteError
+
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # In-flight requests get this long when the server is told to stop.
 SHUTDOWN_SECONDS = 0.5
@@ -52,13 +54,15 @@ async def cut(request: web.Request) -> NoReturn:
 
 @web.middleware
 async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what aiohttp itself refuses (an unknown path, a body too large) as JSON."""
+    """Answer in JSON what no handler does: an unknown path, a body too large, a full disk (503)."""
     try:
         return await handler(request)
     except web.HTTPException as error:
-        code = error.reason.lower().replace(" ", "_")
+        status, code = error.status, error.reason.lower().replace(" ", "_")
         message = f"{request.method} {request.path}: {error.reason}"
-        return json_response({"error": {"code": code, "message": message}}, status=error.status)
+    except JournalWriteError as error:
+        status, code, message = 503, "unavailable", str(error)
+    return json_response({"error": {"code": code, "message": message}}, status=status)
 
 
 async def serve(app: web.Application, *, name: str, host: str, port: int) -> None:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.sandbox.ai.chat_request import answer_limit
-from apps.sandbox.ai.schema import SchemaDataMaker, text_for
+from apps.sandbox.ai.errors import bad_request
+from apps.sandbox.ai.schema import SchemaError, make_data
+from apps.sandbox.ai.schema_values import text_for
 from apps.sandbox.ai.text import Voice, listen
 from apps.sandbox.ai.tokens import pieces, prompt_parts
+from apps.sandbox.randomness import generator
 
 # What doesn't change an answer.
 _IMMATERIAL = frozenset({"stream", "stream_options", "user", "metadata", "store", "service_tier", "n"})
@@ -21,7 +24,7 @@ _QUOTED_NAME = re.compile(r'"([A-Za-z_]{2,40})"\s*:')
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer, in tokens; `function` is the name of the tool that it calls, with the tokens as arguments."""
+    """One answer, in tokens; with a `function` they are the arguments that this tool is called with."""
 
     index: int
     tokens: tuple[str, ...]
@@ -76,7 +79,10 @@ class Completion:
 def complete(
     body: dict[str, Any], *, model: str, prompt_tokens: int, cached_tokens: int, filtered: bool = False
 ) -> Completion:
-    """Answer a valid request; `filtered` answers are empty, as those that a provider's filter stopped."""
+    """Answer a valid request; `filtered` answers are empty, as those that a provider's filter stopped.
+
+    Raises ProviderError for a schema that makes no sense.
+    """
     material = {name: value for name, value in body.items() if name not in _IMMATERIAL}
     digest = hashlib.blake2b(
         json.dumps([model, material], sort_keys=True).encode(), digest_size=12
@@ -86,8 +92,7 @@ def complete(
         choices = tuple(Choice(index, (), "content_filter") for index in range(body.get("n") or 1))
     else:
         choices = tuple(
-            _choice(body, index, voice, random.Random(f"{digest}:{index}"))
-            for index in range(body.get("n") or 1)
+            _choice(body, index, voice, generator(f"{digest}:{index}")) for index in range(body.get("n") or 1)
         )
     return Completion(
         id=f"chatcmpl-{uuid.uuid4().hex}",
@@ -102,7 +107,7 @@ def complete(
 def _choice(body: dict[str, Any], index: int, voice: Voice, rng: random.Random) -> Choice:
     function = _wanted_function(body)
     if function is not None:
-        text = json.dumps(SchemaDataMaker(function.get("parameters", {}), voice=voice, rng=rng).make())
+        text = _data(function.get("parameters", {}), voice, rng)
     else:
         text = _before_stop(_text(body, voice, rng), body.get("stop"))
     tokens = pieces(text)
@@ -124,11 +129,18 @@ def _text(body: dict[str, Any], voice: Voice, rng: random.Random) -> str:
     form = body.get("response_format") or {"type": "text"}
     match form["type"]:
         case "json_schema":
-            return json.dumps(SchemaDataMaker(form["json_schema"]["schema"], voice=voice, rng=rng).make())
+            return _data(form["json_schema"]["schema"], voice, rng)
         case "json_object":
             names = dict.fromkeys(name for part in prompt_parts(body) for name in _QUOTED_NAME.findall(part))
             return json.dumps({name: text_for(name, voice=voice, rng=rng) for name in names or ("text",)})
     return voice.message(rng)
+
+
+def _data(schema: dict[str, Any], voice: Voice, rng: random.Random) -> str:
+    try:
+        return json.dumps(make_data(schema, voice=voice, rng=rng))
+    except SchemaError as error:
+        raise bad_request(f"Invalid schema: {error}", param="response_format") from error
 
 
 def _wanted_function(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -104,7 +104,8 @@ def _check_response_format(body: dict[str, Any]) -> None:
         raise bad_request("Invalid 'response_format.type'.", param="response_format.type")
     if kind == "json_object" and not any("json" in part.lower() for part in prompt_parts(body)):
         raise bad_request(
-            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type"
+            " 'json_object'.",
             param="messages",
         )
     if kind == "json_schema":

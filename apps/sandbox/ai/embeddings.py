@@ -5,17 +5,16 @@ A text's vector is the sum of its words' vectors, so texts that share words are 
 
 import array
 import base64
-import hashlib
 import math
-import random
 import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from apps.sandbox.ai.errors import ProviderError, bad_request
+from apps.sandbox.ai.errors import bad_request
 from apps.sandbox.ai.models import EmbeddingModel
+from apps.sandbox.randomness import generator
 
 MAX_INPUTS = 2048
 _MAX_TOKENS = 8192
@@ -57,7 +56,7 @@ def unit_vector(text: str, *, dimensions: int) -> "array.array[float]":
 
 @lru_cache(maxsize=2048)
 def _word_vector(word: str, dimensions: int) -> "array.array[float]":
-    rng = random.Random(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    rng = generator(word)
     return array.array("f", [rng.random() - 0.5 for _ in range(dimensions)])
 
 

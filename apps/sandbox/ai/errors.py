@@ -40,8 +40,8 @@ def bad_request(message: str, *, param: str | None = None, code: str | None = No
 def unauthenticated(provider: Provider) -> ProviderError:
     if provider is Provider.AZURE:
         message = (
-            "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key"
-            " for an active subscription and use a correct regional API endpoint for your resource."
+            "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a"
+            " valid key for an active subscription and use a correct regional API endpoint for your resource."
         )
         return ProviderError(401, {"code": "401", "message": message})
     message = "You didn't provide an API key. Provide it in an Authorization header using Bearer auth."
@@ -53,8 +53,8 @@ def unauthenticated(provider: Provider) -> ProviderError:
 def unknown_model(provider: Provider, name: str) -> ProviderError:
     if provider is Provider.AZURE:
         message = (
-            "The API deployment for this resource does not exist. If you created the deployment within the last"
-            " 5 minutes, please wait a moment and try again."
+            "The API deployment for this resource does not exist. If you created the deployment within the"
+            " last 5 minutes, please wait a moment and try again."
         )
         return ProviderError(404, {"code": "DeploymentNotFound", "message": message})
     message = f"The model `{name}` does not exist or you do not have access to it."

@@ -1,7 +1,7 @@
 """The providers' routes, as the `openai` client calls them.
 
-OpenAI is at `/openai/v1` and names the model in the body. Azure is at `/azure` and names the deployment in the path;
-a deployment is called like its model, with anything after a further hyphen (gpt-4o, gpt-4o-eu).
+OpenAI is at `/openai/v1` and names the model in the body. Azure is at `/azure` and names the deployment in
+the path; a deployment is called like its model, with anything after a further hyphen (gpt-4o, gpt-4o-eu).
 """
 
 import uuid

@@ -1,7 +1,7 @@
 """The two operations, the same for both providers: answer, or meet a fault.
 
-Faults come after authentication and validation. Whatever the model has answered is billed, even if a fault then
-keeps the answer from its client.
+Faults come after authentication and validation. Whatever the model has answered is billed, even if a fault
+then keeps the answer from its client.
 """
 
 import asyncio

@@ -7,8 +7,8 @@ from typing import Any
 def strict_schema_problem(schema: dict[str, Any]) -> str | None:
     """Why the providers would refuse the schema; None if they wouldn't.
 
-    As OpenAI's guide to structured outputs says: an object at the root, and in every object all properties required
-    and no others allowed.
+    As OpenAI's guide to structured outputs says: an object at the root, and in every object all properties
+    required and no others allowed.
     """
     if schema.get("type") != "object":
         return "schema must be a JSON Schema of 'type: \"object\"'"
@@ -28,7 +28,7 @@ def _problems(schema: object, path: tuple[str, ...]) -> Iterator[str | None]:
             yield f"{context}, 'additionalProperties' is required to be supplied and to be false."
         missing = sorted(set(properties or {}) - set(schema.get("required", [])))
         if missing:
-            yield f"{context}, 'required' is required to be supplied and to include every key. Missing '{missing[0]}'."
+            yield f"{context}, 'required' must be supplied and include every key. Missing '{missing[0]}'."
     for name in ("properties", "$defs", "definitions"):
         for key, each in (schema.get(name) or {}).items():
             yield from _problems(each, (*path, name, key))

@@ -7,17 +7,26 @@ from dataclasses import dataclass
 
 _WORD = re.compile(r"[A-Za-z][a-z]{3,}")
 _VARIABLE = re.compile(r"\{\{\s*[^{}]+?\s*\}\}")
+# Words that speak of the task rather than of its subject.
 _INSTRUCTION_WORDS = frozenset(
-    """about above account after again also answer array been before below between brief campaign caption captions
-    character characters content could creator descriptions does draft each english every exactly example false
-    fans field first follow following format from generate give given have here idea ideas includes include into
-    instructions json just keep language liquid list long make marketing message messages more most must name need
-    never null number object only other output over platform please prompt property reply request respond return
-    rules same schema segment send sentence sentences several shall short should some string style such system task
-    template text than that their them then there these they this those through title tone true type under unless
-    until user using values variable variables verbatim very want well were what when where which while will with
-    within without word words would write writer writing your yours assistant helpful""".split()  # noqa: SIM905
+    """
+    about above account after again also answer array assistant been before below between brief
+    campaign caption captions character characters content could creator descriptions does draft
+    each english every exactly example false fans field first follow following format friendly from
+    generate give given have helpful here idea ideas include includes instructions into json just
+    keep language liquid list long make marketing message messages more most must name need never
+    null number object only other output over plan platform please prompt property reply request
+    respond return rules same schema segment send sentence sentences several shall short should some
+    string style such system task template text than that their them then there these they this
+    those through title tone true type under unless until user using values variable variables
+    verbatim very want warm well were what when where which while will with within without word
+    words would write writer writing your yours
+    """.split()  # noqa: SIM905 - a list of quoted words would fill a page
 )
+_READ_CHARACTERS = 8000
+_ENOUGH_WORDS = 6
+_MOST_WORDS = 24
+_MOST_VARIABLES = 12
 _FALLBACK_WORDS = ("news", "surprise", "weekend", "favourites")
 
 _GREETINGS = ("Hi {name},", "Hey {name}!", "Hello {name},", "{name}, good to see you here!")
@@ -58,18 +67,25 @@ class Voice:
     words: tuple[str, ...]
     variables: tuple[str, ...]
 
-    def message(self, rng: random.Random, *, sentences: int = 3) -> str:
-        """A message to a fan, with every variable of the prompt."""
+    def message(self, rng: random.Random) -> str:
+        """A message to a fan, with the prompt's variables but those that tell facts about the fan."""
         names = [variable for variable in self.variables if "name" in variable]
         fan = next((variable for variable in names if "fan" in variable), names[0] if names else None)
-        others = [variable for variable in self.variables if variable != fan]
-        parts = [_choose(rng, _GREETINGS).format(name=fan or "there"), self._fill(rng, _OPENERS)]
-        parts += [self._fill(rng, _MIDDLES) for _ in range(sentences - 2)]
-        if others:
-            parts.append(f"Made for you: {', '.join(others)}.")
+        others = [variable for variable in self.variables if "fan" not in variable and variable != fan]
+        signature = next((variable for variable in others if variable in names), None)
+        details = [variable for variable in others if variable != signature]
+        greeting = _choose(rng, _GREETINGS).format(name=fan or "there")
+        opener = self._fill(rng, _OPENERS)
+        parts = [
+            greeting,
+            capitalise(opener) if greeting.endswith("!") else opener,
+            self._fill(rng, _MIDDLES),
+        ]
+        if details:
+            parts.append(f"Made for you: {', '.join(details)}.")
         parts.append(_choose(rng, _CLOSERS))
-        if parts[0].endswith("!"):
-            parts[1] = capitalise(parts[1])
+        if signature:
+            parts.append(f"Yours, {signature}")
         return capitalise(" ".join(parts))
 
     def title(self, rng: random.Random) -> str:
@@ -92,18 +108,18 @@ class Voice:
 def listen(parts: Sequence[str]) -> Voice:
     """The voice of a prompt's texts; the last ones tell most about its subject."""
     words: dict[str, None] = {}
-    variables: dict[str, None] = {}
+    variables: dict[str, str] = {}
     for part in reversed(parts):
         if "{{" in part:
-            variables.update(dict.fromkeys(_VARIABLE.findall(part)))
-        if len(words) < 24:
-            found = (word.lower() for word in _WORD.findall(_VARIABLE.sub(" ", part[:8000])))
+            variables.update({"".join(found.split()): found for found in _VARIABLE.findall(part)})
+        if len(words) < _ENOUGH_WORDS:
+            found = (word.lower() for word in _WORD.findall(_VARIABLE.sub(" ", part[:_READ_CHARACTERS])))
             words.update(dict.fromkeys(word for word in found if word not in _INSTRUCTION_WORDS))
     for word in _FALLBACK_WORDS:
         if len(words) >= 3:
             break
         words[word] = None
-    return Voice(words=tuple(words)[:24], variables=tuple(variables)[:12])
+    return Voice(words=tuple(words)[:_MOST_WORDS], variables=tuple(variables.values())[:_MOST_VARIABLES])
 
 
 def capitalise(text: str) -> str:

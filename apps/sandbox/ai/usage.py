@@ -23,7 +23,7 @@ class Totals:
 
 
 class UsageBook:
-    """Totals by provider and model since the start, and a line per request in a journal if there is a folder."""
+    """Totals by provider and model since the start; with a folder, a line per request in a journal."""
 
     def __init__(self, folder: Path | None) -> None:
         """Raises JournalError."""

@@ -2,10 +2,11 @@
 
 What counts:
 
-* Windows are half-open, (t − W, t]: two arrivals exactly W apart never share one. Every arrival counts that got past
-  authentication and validation, accepted or not, for each of them is a request that the platform saw.
-* Duplicates are counted among accepted deliveries alone: of n deliveries under one key, or of one text to one
-  recipient of one account, n − 1 are duplicates.
+* Windows are half-open, (t - W, t]: two arrivals exactly W apart never share one. Every arrival counts that
+  got past authentication and validation, accepted or not (so with whatever status a fault refused it), for
+  each of them is a request that the platform saw.
+* Duplicates are counted among accepted deliveries alone: of n deliveries under one key, or of one text to
+  one recipient of one account, n - 1 are duplicates.
 
 Times are whole microseconds, so that the edges of windows are exact.
 """
@@ -21,7 +22,7 @@ EXAMPLES = 20
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """The fullest window: whose, how many arrivals, and the time of its last one (seconds since the epoch)."""
+    """The fullest window: whose, how many arrivals, and its last one's time (seconds since the epoch)."""
 
     account: str
     recipient: str | None
@@ -40,7 +41,7 @@ class AccountTotals:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The judgement. `duplicate_keys` and `duplicate_texts` are examples of what the two counts above them count."""
+    """The judgement. `duplicate_keys` and `duplicate_texts` are examples, at most EXAMPLES of each."""
 
     seconds: float
     limit: int
@@ -59,7 +60,7 @@ class Audit:
 
 
 def fullest_window(times: Sequence[int], window: int) -> tuple[int, int]:
-    """The largest number of times in any (t − window, t], and the t where it is first reached.
+    """The largest number of times in any (t - window, t], and the t where it is first reached.
 
     `times` ascend and aren't empty; the unit is the caller's.
     """

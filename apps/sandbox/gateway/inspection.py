@@ -1,4 +1,4 @@
-"""What a benchmark or a test asks the gateway afterwards: the audit, the arrivals, a fresh start."""
+"""What a benchmark or a test asks the gateway afterwards: the audit, and the arrivals."""
 
 import asyncio
 import json
@@ -9,9 +9,8 @@ from dataclasses import asdict
 from aiohttp import web
 
 from apps.sandbox.gateway.audit import judge
+from apps.sandbox.gateway.errors import GatewayError
 from apps.sandbox.gateway.ledger import Arrival, Ledger
-from apps.sandbox.gateway.messages import Refusal
-from apps.sandbox.server import json_response
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -26,7 +25,6 @@ class Inspection:
         return [
             web.get("/audit", self._audit),
             web.get("/arrivals", self._arrivals),
-            web.post("/reset", self._reset),
         ]
 
     async def _audit(self, request: web.Request) -> web.Response:
@@ -34,10 +32,10 @@ class Inspection:
             seconds = _number(request, "seconds", 60)
             limit = _number(request, "limit", 10)
             since = _number(request, "since", 0)
-        except Refusal as refusal:
-            return refusal.response()
+        except GatewayError as error:
+            return error.response()
         if seconds <= 0 or limit != int(limit):
-            return Refusal(
+            return GatewayError(
                 422, "invalid_query", "seconds must exceed 0, and limit be a whole number"
             ).response()
 
@@ -53,8 +51,8 @@ class Inspection:
         account = request.query.get("account")
         try:
             after = _number(request, "after", -math.inf)
-        except Refusal as refusal:
-            return refusal.response()
+        except GatewayError as error:
+            return error.response()
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         buffer = bytearray()
@@ -71,10 +69,6 @@ class Inspection:
         await response.write(bytes(buffer))
         return response
 
-    async def _reset(self, request: web.Request) -> web.Response:
-        self._ledger.clear()
-        return json_response({"arrivals": 0})
-
 
 def _since(ledger: Ledger, since: float) -> Iterator[Arrival]:
     return (arrival for arrival in ledger.arrivals() if arrival.at >= since)
@@ -89,5 +83,5 @@ def _number(request: web.Request, name: str, default: float) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise Refusal(422, "invalid_query", f"{name} must be a number of at least 0")
+        raise GatewayError(422, "invalid_query", f"{name} must be a number of at least 0")
     return value

@@ -1,6 +1,5 @@
 """The ledger of arrivals: what the gateway has seen, in order, and which keys it has accepted."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -50,7 +49,7 @@ class Delivery:
 
 
 class Ledger:
-    """The arrivals in a file, and in memory the first delivery of every key and the time of the last arrival."""
+    """The arrivals in a file; in memory the first delivery of every key, and the last arrival's time."""
 
     def __init__(self, folder: Path) -> None:
         """Open the folder's ledger and read it. Raises JournalError."""
@@ -97,8 +96,3 @@ class Ledger:
             self._deliveries.setdefault(
                 (arrival.account, arrival.key), Delivery(arrival.message_id, arrival.at)
             )
-
-
-def text_hash(text: str) -> str:
-    """A hash by which equal texts are recognised."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

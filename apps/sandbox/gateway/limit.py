@@ -15,6 +15,9 @@ class DeliveryTimes:
         self._times: defaultdict[str, deque[float]] = defaultdict(deque)
         self._limit: EnforcedLimit | None = None
 
+    def clear(self) -> None:
+        self._times.clear()
+
     def wait(self, limit: EnforcedLimit, *, account: str, now: float) -> float:
         """Seconds until the account may deliver again; 0 if it may now."""
         if limit is not self._limit:

@@ -1,25 +1,26 @@
 """The gateway's protocol: send a message, look one up by its key.
 
-An arrival is stamped when its body has been read; until it is in the ledger nothing else happens. Faults come
-after authentication and validation; a fault's latency delays the answer, not the acceptance, so that a client whose
-patience ends first has a message of unknown outcome.
+An arrival is stamped when its body has been read, and is in the ledger before anything else happens. Faults
+come after authentication and validation. A fault's latency delays the answer, not the acceptance: a client
+whose patience ends first is left with a message of unknown outcome.
 """
 
 import asyncio
 import math
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
 
 from apps.sandbox.fault_routes import FaultDesk
 from apps.sandbox.faults import Effect, Fault
 from apps.sandbox.gateway.clock import Clock
-from apps.sandbox.gateway.ledger import Arrival, Delivery, Ledger, Outcome, text_hash
+from apps.sandbox.gateway.errors import GatewayError, error_of_fault
+from apps.sandbox.gateway.ledger import Delivery, Ledger, Outcome
 from apps.sandbox.gateway.limit import DeliveryTimes
-from apps.sandbox.gateway.messages import MAX_KEY, Refusal, message_text, refusal_of_fault
+from apps.sandbox.gateway.messages import Post, check_key, check_message, hash_text
 from apps.sandbox.gateway.settings import GatewayFaults
-from apps.sandbox.journal import JournalWriteError
 from apps.sandbox.server import cut, hang, json_response, read_json_object
 
 
@@ -36,106 +37,101 @@ class Gateway:
         return [
             web.post("/gateway/accounts/{account}/chats/{recipient}/messages", self._send),
             web.get("/gateway/accounts/{account}/messages", self._look_up),
+            web.post("/reset", self._reset),
         ]
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         body = await read_json_object(request)
-        at = self._clock.now()
-        account, recipient = request.match_info["account"], request.match_info["recipient"]
-        key = request.headers.get("Idempotency-Key", "").strip()
-        text = body.get("text") if body else None
-        hashed = text_hash(text) if isinstance(text, str) else ""
-
-        def record(outcome: Outcome, status: int, message_id: str | None = None) -> None:
-            accepted = outcome is Outcome.ACCEPTED
-            self._ledger.record(
-                Arrival(at, account, recipient, key[:MAX_KEY], hashed, outcome, status, accepted, message_id)
-            )
-
+        post = _post(request, body, at=self._clock.now())
         try:
-            try:
-                self._authenticate(request, account)
-                _check_key(key)
-                message_text(body)
-            except Refusal as refusal:
-                record(Outcome.REJECTED, refusal.status)
-                return refusal.response()
-            fault = self._desk.current.plan.draw(
-                {"operation": "send", "account": account, "recipient": recipient}
-            )
-            if fault.effect in (Effect.HANG, Effect.CUT_BEFORE):
-                record(Outcome.LOST, 0)
-                return await _break(request, fault)
-            if fault.effect is Effect.ERROR:
-                record(Outcome.FAILED, fault.status)
-                await asyncio.sleep(fault.delay)
-                return refusal_of_fault(fault.status, fault.retry_after).response()
+            self._authenticate(request, post.account)
+            check_key(post.key)
+            check_message(body)
+        except GatewayError as error:
+            self._ledger.record(post.arrival(Outcome.REJECTED, status=error.status))
+            return error.response()
+        facts = {"operation": "send", "account": post.account, "recipient": post.recipient}
+        fault = self._desk.current.plan.draw(facts)
+        if fault.effect in (Effect.HANG, Effect.CUT_BEFORE):
+            self._ledger.record(post.arrival(Outcome.LOST, status=0))
+            return await _break(request, fault)
+        if fault.effect is Effect.ERROR:
+            self._ledger.record(post.arrival(Outcome.FAILED, status=fault.status))
+            await asyncio.sleep(fault.delay)
+            return error_of_fault(fault.status, fault.retry_after).response()
+        return await self._accept(request, post, fault)
 
-            silent = fault.effect is Effect.CUT_AFTER
-            known = self._ledger.delivery(account=account, key=key)
-            if known is not None and self._desk.current.honour_keys:
-                status = 200
-                delivery = known
-                record(Outcome.REPEATED, 0 if silent else status, known.message_id)
-            else:
-                wait = self._wait(account, at)
-                if wait > 0:
-                    record(Outcome.LIMITED, 429)
-                    return Refusal(429, "rate_limited", "too many messages", math.ceil(wait)).response()
-                status = 201
-                delivery = Delivery(message_id=str(uuid.uuid4()), at=at)
-                record(Outcome.ACCEPTED, 0 if silent else status, delivery.message_id)
-                self._note(account, at)
-        except JournalWriteError as error:
-            return Refusal(503, "unavailable", str(error)).response()
-        return await _answer(request, fault, delivery, status)
+    async def _accept(self, request: web.Request, post: Post, fault: Fault) -> web.StreamResponse:
+        faults = self._desk.current
+        answered = fault.effect is not Effect.CUT_AFTER
+        known = self._ledger.delivery(account=post.account, key=post.key) if faults.honour_keys else None
+        if known is not None:
+            status = 200 if answered else 0
+            self._ledger.record(post.arrival(Outcome.REPEATED, status=status, message_id=known.message_id))
+            return await _answer(request, fault, known, status=200)
+        limit = faults.enforced_limit
+        wait = self._delivered.wait(limit, account=post.account, now=post.at) if limit else 0
+        if wait > 0:
+            self._ledger.record(post.arrival(Outcome.LIMITED, status=429))
+            return GatewayError(429, "rate_limited", "too many messages", math.ceil(wait)).response()
+        delivery = Delivery(message_id=str(uuid.uuid4()), at=post.at)
+        status = 201 if answered else 0
+        self._ledger.record(post.arrival(Outcome.ACCEPTED, status=status, message_id=delivery.message_id))
+        if limit:
+            self._delivered.add(account=post.account, now=post.at)
+        return await _answer(request, fault, delivery, status=201)
 
     async def _look_up(self, request: web.Request) -> web.StreamResponse:
         faults = self._desk.current
         account = request.match_info["account"]
+        key = request.query.get("idempotency_key", "").strip()
         try:
             self._authenticate(request, account)
             if faults.lookup_status is not None:
-                raise Refusal(faults.lookup_status, "no_lookup", "this gateway looks no messages up")
-            key = request.query.get("idempotency_key", "").strip()
-            _check_key(key)
-        except Refusal as refusal:
-            return refusal.response()
+                raise GatewayError(faults.lookup_status, "no_lookup", "this gateway looks no messages up")
+            check_key(key)
+        except GatewayError as error:
+            return error.response()
         fault = faults.plan.draw({"operation": "lookup", "account": account})
         await asyncio.sleep(fault.delay)
-        if fault.effect is Effect.ERROR:
-            return refusal_of_fault(fault.status, fault.retry_after).response()
-        if fault.effect is Effect.MALFORMED:
-            return _garbled(200)
-        if fault.effect is not Effect.NONE:
-            return await _break(request, fault)
+        match fault.effect:
+            case Effect.ERROR:
+                return error_of_fault(fault.status, fault.retry_after).response()
+            case Effect.MALFORMED:
+                return _garbled(200)
+            case Effect.HANG | Effect.CUT_BEFORE | Effect.CUT_AFTER:
+                return await _break(request, fault)
         delivery = self._ledger.delivery(account=account, key=key)
         return json_response({"messages": [] if delivery is None else [_message(delivery)]})
+
+    async def _reset(self, request: web.Request) -> web.Response:
+        self._ledger.clear()
+        self._delivered.clear()
+        return json_response({"arrivals": 0})
 
     def _authenticate(self, request: web.Request, account: str) -> None:
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not credential.strip():
-            raise Refusal(401, "unauthorized", "send Authorization: Bearer with the account's credential")
+            raise GatewayError(
+                401, "unauthorized", "send Authorization: Bearer with the account's credential"
+            )
         if account in self._desk.current.revoked_accounts:
-            raise Refusal(401, "unauthorized", "this account's credential has been revoked")
-
-    def _wait(self, account: str, now: float) -> float:
-        limit = self._desk.current.enforced_limit
-        return 0 if limit is None else self._delivered.wait(limit, account=account, now=now)
-
-    def _note(self, account: str, now: float) -> None:
-        if self._desk.current.enforced_limit is not None:
-            self._delivered.add(account=account, now=now)
+            raise GatewayError(401, "unauthorized", "this account's credential has been revoked")
 
 
-def _check_key(key: str) -> None:
-    if not key:
-        raise Refusal(400, "idempotency_key_missing", "an idempotency key is required")
-    if len(key) > MAX_KEY:
-        raise Refusal(400, "idempotency_key_too_long", f"a key has at most {MAX_KEY} characters")
+def _post(request: web.Request, body: dict[str, Any] | None, *, at: float) -> Post:
+    return Post(
+        at=at,
+        account=request.match_info["account"],
+        recipient=request.match_info["recipient"],
+        key=request.headers.get("Idempotency-Key", "").strip(),
+        text_hash=hash_text(body.get("text") if body else None),
+    )
 
 
-async def _answer(request: web.Request, fault: Fault, delivery: Delivery, status: int) -> web.StreamResponse:
+async def _answer(
+    request: web.Request, fault: Fault, delivery: Delivery, *, status: int
+) -> web.StreamResponse:
     if fault.delay:
         await asyncio.sleep(fault.delay)
     if fault.effect is Effect.CUT_AFTER:
@@ -156,7 +152,5 @@ def _garbled(status: int) -> web.Response:
 
 
 def _message(delivery: Delivery) -> dict[str, str]:
-    created_at = (
-        datetime.fromtimestamp(delivery.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )
-    return {"id": delivery.message_id, "created_at": created_at}
+    created_at = datetime.fromtimestamp(delivery.at, UTC).isoformat(timespec="microseconds")
+    return {"id": delivery.message_id, "created_at": created_at.replace("+00:00", "Z")}

@@ -27,7 +27,7 @@ class EnforcedLimit:
 
 @dataclass(frozen=True, slots=True)
 class GatewayFaults:
-    """Everything that differs from a well-behaved gateway. `lookup_status` is None where look-ups are answered."""
+    """What differs from a well-behaved gateway; `lookup_status` is None where look-ups are answered."""
 
     plan: FaultPlan = field(default_factory=FaultPlan)
     honour_keys: bool = True
