@@ -1,10 +1,11 @@
-"""A pytest plugin: real PostgreSQL and Redis of the tests' own, running before Django reads its settings.
+"""A pytest plugin: real PostgreSQL and Redis of this run's own, started before Django reads its settings.
 
-Loaded by `-p tests.services` (pyproject.toml), which comes before pytest-django. TEST_DATABASE_URL (a superuser
-of an outside PostgreSQL) replaces the embedded one.
+Loaded by `-p tests.services` (pyproject.toml), which comes before pytest-django. TEST_DATABASE_URL (a
+superuser of an outside PostgreSQL) replaces the embedded one.
 """
 
 import os
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,26 +18,21 @@ from huntaze import embedded
 
 ROOT = Path(__file__).resolve().parent.parent
 _services = ExitStack()
-_started = False
 
 
-def _worker() -> str:
-    return os.environ.get("PYTEST_XDIST_WORKER", "main")
-
-
-def _home() -> Path:
-    return ROOT / "var" / "test" / _worker()
+HOME = ROOT / "var" / "test" / str(os.getpid())
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Start the services and point the environment, and so the settings, at them."""
-    os.environ["HUNTAZE_HOME"] = str(_home())
+    os.environ["HUNTAZE_HOME"] = str(HOME)
     for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CELERY_BROKER_URL"):
         os.environ.pop(name, None)
-    urls = _services.enter_context(embedded.running(_home()))
+    _services.callback(shutil.rmtree, HOME, ignore_errors=True)
+    urls = _services.enter_context(embedded.running(HOME))
     superuser = os.environ.get("TEST_DATABASE_URL") or urls.superuser
-    database = create_database(superuser, name=f"test_huntaze_{_worker()}_{os.getpid()}")
+    database = create_database(superuser, name=f"test_huntaze_{os.getpid()}")
     os.environ.update(
         DATABASE_URL=as_role(database, "huntaze_app"),
         DATABASE_OWNER_URL=as_role(database, "huntaze_owner"),
