@@ -15,6 +15,8 @@ from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
 
+import huntaze.readiness  # noqa: F401 -- connects its signals
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
 
 QUEUES = ("ai", "campaigns", "dispatch", "costs", "notifications", "analytics")

@@ -20,6 +20,9 @@ CLONE = Path(__file__).resolve().parent.parent
 _PLAIN_TEMP = re.compile(r"/[A-Za-z0-9._/-]{1,60}")
 
 
+_ENDING_SECONDS = 30
+
+
 class StartError(Exception):
     """Something on this machine is in the way. The message is one line and says what would be right."""
 
@@ -83,16 +86,17 @@ class Home:
     def lock(self, name: str, *, wait: float = 0) -> Iterator[int]:
         """Hold the lock NAME; yields its descriptor, which a process may hand on across exec.
 
-        Raises StartError, naming the holder's process id, when it isn't free within `wait` seconds.
+        Raises StartError, naming the holder's process id, when it isn't free within `wait` seconds. What a
+        holder that has died left behind gets 30 seconds to end.
         """
         path = self.run / f"{name}.lock"
         with one_line("open", path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            deadline = time.monotonic() + wait
+            started = time.monotonic()
             while not _try_lock(descriptor):
-                if time.monotonic() >= deadline:
-                    holder = os.pread(descriptor, 20, 0).decode() or "unknown"
+                holder = os.pread(descriptor, 20, 0).decode()
+                if time.monotonic() - started >= (wait if _alive(holder) else _ENDING_SECONDS):
                     raise StartError(f"{name} is already running for {self.path} (pid {holder})")
                 time.sleep(0.05)
             os.ftruncate(descriptor, 0)
@@ -149,6 +153,11 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _alive(pid: str) -> bool:
+    # Not yet written counts as alive: whoever holds the lock has only just taken it.
+    return not pid or Path(f"/proc/{pid}").exists()
 
 
 def _temporary() -> Path:
