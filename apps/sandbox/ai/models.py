@@ -42,6 +42,10 @@ CHAT_MODELS: Mapping[str, ChatModel] = {
         ChatModel("gpt-5", 400_000, reasoning=True),
         ChatModel("gpt-5-mini", 400_000, reasoning=True),
         ChatModel("gpt-5-nano", 400_000, reasoning=True),
+        ChatModel("gpt-5.1", 400_000, reasoning=True),
+        ChatModel("gpt-5.2", 400_000, reasoning=True),
+        ChatModel("o1", 200_000, reasoning=True),
+        ChatModel("o3-mini", 200_000, reasoning=True),
         ChatModel("o3", 200_000, reasoning=True),
         ChatModel("o4-mini", 200_000, reasoning=True),
     )

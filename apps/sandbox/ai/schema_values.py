@@ -24,6 +24,8 @@ _FORMATS = {
     "uri": "https://example.com/",
     "uuid": "1f0f3f6e-8f7a-4f0c-9d3e-5b0f6f3c2a11",
 }
+# What a text is not cut within: a word, a template variable.
+_UNIT = re.compile(r"(?:\{\{.*?\}\}|\S)+")
 # The usual range of a number, by what its name speaks of.
 _RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("price", "amount"), 5, 40),
@@ -91,11 +93,9 @@ def fit(text: str, *, least: int, most: int | None, filler: str) -> str:
         text = f"{text} {filler}"
     if most is None or len(text) <= most:
         return text
-    cut = text[:most]
-    open_variable = cut.rfind("{{")
-    inside = open_variable > cut.rfind("}}")
-    shorter = (cut[:open_variable] if inside else cut.rpartition(" ")[0]).rstrip(" ,")
-    return shorter if shorter and len(shorter) >= least else cut
+    end = max((unit.end() for unit in _UNIT.finditer(text) if unit.end() <= most), default=0)
+    shorter = text[:end].rstrip(",")
+    return shorter if shorter and len(shorter) >= least else text[:most]
 
 
 def _bounds(schema: dict[str, Any], name: str, *, gap: float) -> tuple[float, float]:
