@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from django.test import TransactionTestCase
+from psycopg import sql
 from rest_framework.test import APIClient
 
 from apps.messaging.models import Account
@@ -55,12 +58,37 @@ def run_sandbox(kind: str, home: Path) -> Iterator[Sandbox]:
             process.wait()
 
 
+def empty_tables() -> list[str]:
+    """The tables that hold nothing after the migrations."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as connection:
+        rows = connection.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p') AND NOT relispartition"
+        ).fetchall()
+        exists = sql.SQL("SELECT EXISTS (SELECT FROM {})")
+        return [
+            name
+            for (name,) in rows
+            if connection.execute(exists.format(sql.SQL(name))).fetchone() == (False,)
+        ]
+
+
+def truncate(tables: list[str]) -> None:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], options="-c lock_timeout=10s") as connection:
+        connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(map(sql.SQL, tables))))
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
     """Migrate the database that tests/services.py made; pytest-django's own way knows one role only."""
     with django_db_blocker.unblock():
         call_command("migrate", verbosity=0, interactive=False)
-    yield
+    tables = empty_tables()
+    with pytest.MonkeyPatch.context() as patch:
+        # Django's way is `flush` as the application's role, which may not truncate, and it would also
+        # take what migrations have put there.
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: truncate(tables))
+        yield
     connections["default"].close_pool()  # type: ignore[attr-defined]
 
 
