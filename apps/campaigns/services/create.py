@@ -1,0 +1,79 @@
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from apps.campaigns.models import (
+    Approval,
+    Campaign,
+    CampaignAccount,
+    CampaignType,
+    Personalisation,
+    StepName,
+    WorkflowStep,
+)
+from apps.campaigns.recipients import Preflight, preflight
+from apps.common.errors import InvalidInputError
+from apps.common.ids import uuid7
+from apps.common.priority import Priority
+from apps.messaging.models import Account
+from apps.messaging.services import outboxes
+
+
+@dataclass(frozen=True)
+class CampaignDraft:
+    """What a person asks for. An empty segment means every fan with consent."""
+
+    name: str
+    type: CampaignType
+    brief: str
+    accounts: list[UUID]
+    tone: str = ""
+    segment: dict[str, Any] = field(default_factory=dict)
+    price: Decimal | None = None
+    personalisation: Personalisation = Personalisation.TEMPLATE
+    approval: Approval = Approval.MANUAL
+    not_before: datetime | None = None
+    priority: Priority = Priority.MEDIUM
+
+
+def create_campaign(*, tenant_id: UUID, draft: CampaignDraft, now: datetime) -> tuple[Campaign, Preflight]:
+    """Record a campaign with its outbox and its steps; the workflow takes it from there.
+
+    Runs in the caller's transaction. Raises InvalidInputError for accounts that aren't the tenant's, a
+    segment that can't be understood, or one that no fan with consent falls into.
+    """
+    accounts = _accounts(tenant_id, draft.accounts)
+    outlook = preflight(accounts=accounts, segment=draft.segment, not_before=draft.not_before, now=now)
+    if not outlook.recipients:
+        raise InvalidInputError(
+            "No fan would get a message: the accounts have none with consent in this segment.",
+            code="no_recipients",
+            fields={"segment": "No fan with consent matches."},
+        )
+    campaign_id = uuid7()
+    outbox = outboxes.create_outbox(tenant_id=tenant_id, campaign_id=campaign_id, priority=draft.priority)
+    campaign = Campaign.objects.create(
+        id=campaign_id,
+        tenant_id=tenant_id,
+        outbox=outbox,
+        **{name: getattr(draft, name) for name in draft.__dataclass_fields__ if name != "accounts"},
+    )
+    CampaignAccount.objects.bulk_create(
+        CampaignAccount(tenant_id=tenant_id, campaign=campaign, account=account) for account in accounts
+    )
+    WorkflowStep.objects.bulk_create(
+        WorkflowStep(tenant_id=tenant_id, campaign=campaign, name=name, position=position)
+        for position, name in enumerate(StepName)
+    )
+    return campaign, outlook
+
+
+def _accounts(tenant_id: UUID, ids: list[UUID]) -> list[Account]:
+    found = Account.objects.filter(tenant_id=tenant_id).in_bulk(ids)
+    if missing := [str(each) for each in ids if each not in found]:
+        raise InvalidInputError(
+            f"There is no account {missing[0]}.", code="unknown_account", fields={"accounts": missing[0]}
+        )
+    return list(found.values())

@@ -1,0 +1,125 @@
+"""What the admin pages of all apps share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.utils import flatten_fieldsets
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from apps.common.admin.columns import IdLink
+from apps.common.admin.paginator import BoundedPaginator
+from apps.common.admin.search import by_id
+from apps.common.errors import DomainError
+
+
+class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
+    """A table whose rows an operator may add and change.
+
+    Nothing is deleted unless `deletable`: most rows are what others point at by plain ids, or the record of
+    what happened.
+    """
+
+    deletable = False
+    # Columns with ids that may be searched by their first eight or more digits, through an index.
+    search_ids: Sequence[str] = ("pk",)
+    # Columns that the term has to equal; for tables too long for `search_fields`, which look inside texts.
+    search_exact: Sequence[str] = ()
+    # What an empty list says: how rows come to be here.
+    empty_hint = ""
+
+    list_per_page = 50
+    list_max_show_all = 0
+    list_fullwidth = True
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    compressed_fields = True
+    warn_unsaved_form = True
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.deletable and bool(super().has_delete_permission(request, obj))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        for column in self._links(request):
+            rows = rows.annotate(**column.annotation())
+        return rows
+
+    def _links(self, request: HttpRequest) -> Iterator[IdLink]:
+        fields = [*self.get_list_display(request), *self.get_readonly_fields(request)]
+        seen: set[str] = set()
+        for each in fields:
+            if isinstance(each, IdLink) and each.alias not in seen:
+                seen.add(each.alias)
+                yield each
+
+    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+        """Says that there is something to search, even where only ids are."""
+        return [*self.search_fields, *self.search_exact, *self.search_ids]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = by_id(term, self.search_ids)
+        for field in self.search_exact:
+            found |= Q(**{field: term})
+        for field in self.search_fields:
+            found |= Q(**{f"{field}__icontains": term})
+        return (queryset.filter(found) if found else queryset.none()), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"empty_hint": self.empty_hint, **(extra_context or {})})
+
+    def for_each(
+        self, request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], object], *, done: str
+    ) -> None:
+        """Let a service act on every row picked, and say which ones it refused, and why."""
+        count = 0
+        for row in rows:
+            try:
+                act(row)
+            except DomainError as refusal:
+                messages.warning(request, f"{row}: {refusal.message}")
+            else:
+                count += 1
+        if count:
+            messages.success(request, f"{done}: {count}.")
+
+
+class ReadOnlyAdmin(Admin):
+    """A table that services alone write. An operator looks, and acts through actions."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
+        return flatten_fieldsets(self.fieldsets) if self.fieldsets else ()
+
+
+class LongTableAdmin(ReadOnlyAdmin):
+    """A table that may have millions of rows: newest first by its key, and sorted by nothing else."""
+
+    ordering = ("-pk",)
+    sortable_by = ()
+
+
+class ReadOnlyInline(TabularInline):  # type: ignore[misc]  # Unfold is untyped
+    """The few rows that belong to another one, to look at."""
+
+    extra = 0
+    can_delete = False
+    tab = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False

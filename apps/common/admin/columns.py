@@ -1,0 +1,168 @@
+"""Columns and read-only fields: links between rows, badges for states, amounts.
+
+Each is a callable that Django's `list_display`, `readonly_fields` and `fieldsets` take as it is.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.apps import apps
+from django.contrib.admin.templatetags.admin_urls import admin_urlname
+from django.contrib.admin.utils import quote
+from django.db.models import CharField, Expression, Model, OuterRef, Subquery
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+EMPTY = "–"
+# A version 7 id starts with its 48 bits of time: enough to tell rows apart, and to search by.
+SHORT_ID = 13
+
+
+class Column:
+    """A value that is computed from a row. `order_by` names the column that the list may be sorted by."""
+
+    def __init__(self, title: str, *, order_by: str | None = None) -> None:
+        self.__name__ = title.lower().replace(" ", "_")
+        self.short_description = title
+        if order_by:
+            self.admin_order_field = order_by
+
+    def __call__(self, row: Model) -> Any:
+        raise NotImplementedError
+
+
+class IdLink(Column):
+    """A link to the row whose id stands in a plain column, since a lower app has no key into a higher one.
+
+    Where that row has a name, the list reads it in the same statement (`annotation`).
+    """
+
+    def __init__(self, title: str, field: str, *, to: str, name: str | None = "name") -> None:
+        super().__init__(title)
+        self.field, self.to, self.name = field, to, name
+        self.alias = f"_{field}_name"
+
+    def annotation(self) -> dict[str, Expression]:
+        if self.name is None:
+            return {}
+        rows = apps.get_model(self.to)._default_manager.filter(pk=OuterRef(self.field))
+        return {self.alias: Subquery(rows.values(self.name)[:1], output_field=CharField())}
+
+    def __call__(self, row: Model) -> SafeString | str:
+        pk = getattr(row, self.field)
+        if pk is None:
+            return EMPTY
+        return link(change_url(self.to, pk), getattr(row, self.alias, None) or short(pk), title=str(pk))
+
+
+class RowLink(Column):
+    """A link to the row behind a foreign key; the admin has to select it along (`list_select_related`)."""
+
+    def __init__(self, title: str, field: str, *, order_by: str | None = None) -> None:
+        super().__init__(title, order_by=order_by)
+        self.field = field
+
+    def __call__(self, row: Model) -> SafeString | str:
+        other = getattr(row, self.field)
+        if other is None:
+            return EMPTY
+        text = short(other.pk) if str(other) == str(other.pk) else str(other)
+        return link(change_url(other._meta.label_lower, other.pk), text, title=str(other.pk))
+
+
+class ListLink(Column):
+    """A link to another list, filtered to what belongs to this row: `lookup` there equals `field` here."""
+
+    def __init__(
+        self, title: str, to: str, lookup: str, *, field: str = "pk", also: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(title)
+        self.to, self.lookup, self.field, self.also = to, lookup, field, also or {}
+
+    def __call__(self, row: Model) -> SafeString | str:
+        value = getattr(row, self.field)
+        if value is None:
+            return EMPTY
+        return link(list_url(self.to, **{self.lookup: value}, **self.also), f"Show {self.short_description}")
+
+
+class ShortId(Column):
+    """The row's own id, short; the whole one as a tool tip."""
+
+    def __init__(self, title: str = "id") -> None:
+        super().__init__(title)
+
+    def __call__(self, row: Model) -> SafeString:
+        return format_html('<span class="font-mono" title="{}">{}</span>', row.pk, short(row.pk))
+
+
+class Badge(Column):
+    """A choice as a coloured label. Colours: success, info, warning, danger; none where it isn't named."""
+
+    colours: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("sent", "done", "succeeded", "settled", "finished", "ready", "replayed"), "success"),
+        **dict.fromkeys(("sending", "running", "planning", "personalising", "dispatching", "held"), "info"),
+        **dict.fromkeys(("unknown", "awaiting_approval", "warning", "paused", "stale"), "warning"),
+        **dict.fromkeys(("dead", "failed", "critical", "open", "revoked", "expired"), "danger"),
+        "active": "success",
+        "info": "info",
+    }
+
+    def __init__(self, title: str, field: str) -> None:
+        super().__init__(title, order_by=field)
+        self.field = field
+
+    def __call__(self, row: Model) -> SafeString | str:
+        value = getattr(row, self.field)
+        display = getattr(row, f"get_{self.field}_display", None)
+        return badge(value, str(display() if display else value)) if value else EMPTY
+
+
+class Amount(Column):
+    """Money with its currency, without the zeros of its ten decimals."""
+
+    def __init__(self, title: str, field: str, *, currency: str = "currency") -> None:
+        super().__init__(title, order_by=field)
+        self.field, self.currency = field, currency
+
+    def __call__(self, row: Model) -> str:
+        value = getattr(row, self.field)
+        if value is None:
+            return EMPTY
+        return f"{amount(value)} {getattr(row, self.currency, '')}".rstrip()
+
+
+def amount(value: Decimal) -> str:
+    """At least two decimals, and all that aren't zero: 12.50, 0.00015."""
+    whole, _, decimals = f"{Decimal(value):,f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def badge(value: str, text: str) -> SafeString:
+    context = {"type": Badge.colours.get(value, ""), "text": text}
+    return SafeString(render_to_string("unfold/helpers/label.html", context).strip())
+
+
+def link(url: str, text: str, *, title: str = "") -> SafeString:
+    return format_html('<a href="{}" title="{}" class="text-link">{}</a>', url, title, text)
+
+
+def short(pk: object) -> str:
+    return f"{str(pk)[:SHORT_ID]}…" if isinstance(pk, UUID) else str(pk)
+
+
+def change_url(label: str, pk: object) -> str:
+    return reverse(admin_urlname(apps.get_model(label)._meta, SafeString("change")), args=[quote(str(pk))])
+
+
+def list_url(label: str, **lookups: object) -> str:
+    url = reverse(admin_urlname(apps.get_model(label)._meta, SafeString("changelist")))
+    return f"{url}?{urlencode(lookups)}" if lookups else url
+
+
+TENANT = IdLink("tenant", "tenant_id", to="tenants.tenant")

@@ -1,0 +1,86 @@
+"""Liquid templates from people and from AI: strict about what they name, limited in what they may use.
+
+Values are data and never parsed, so a variable can't bring in Liquid of its own.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+
+from liquid import Environment, StrictUndefined
+from liquid.exceptions import LiquidError
+from liquid.template import BoundTemplate
+
+from apps.common.errors import InvalidInputError
+
+MAX_TEMPLATE_CHARACTERS = 20_000
+# Filters whose result is at most about as long as what goes in. `replace` and `split`, say, can multiply it.
+_FILTERS = frozenset(
+    """abs append at_least at_most capitalize ceil date default divided_by downcase first floor join last lstrip
+    minus modulo plus prepend remove round rstrip size strip strip_newlines times truncate truncatewords
+    upcase""".split()  # noqa: SIM905
+)
+_TAGS = frozenset(
+    """assign break capture case comment continue cycle echo else elsif endcapture endcase endfor endif endunless
+    for if liquid raw unless when #""".split()  # noqa: SIM905
+)
+
+
+class TemplateError(InvalidInputError):
+    """A template can't be read or rendered; the message says where."""
+
+    code = "template"
+
+
+class _Environment(Environment):
+    block_nesting_limit = 10
+    context_depth_limit = 10
+    loop_iteration_limit = 1_000
+    local_namespace_limit = 200_000
+    output_stream_limit = 100_000
+
+    def setup_tags_and_filters(self, *, extra: bool) -> None:
+        super().setup_tags_and_filters(extra=extra)
+        self.tags = {name: tag for name, tag in self.tags.items() if name in _TAGS}
+        self.filters = {name: each for name, each in self.filters.items() if name in _FILTERS}
+
+
+_environment = _Environment(undefined=StrictUndefined)
+
+
+def render(template: str, variables: Mapping[str, object]) -> str:
+    """Fill in a template. Raises TemplateError: bad syntax, an unknown variable or filter, too much output."""
+    try:
+        return _parse(template).render(variables)
+    except LiquidError as error:
+        raise TemplateError(_message(error)) from error
+
+
+def problems(template: str, allowed_roots: Collection[str]) -> list[str]:
+    """What is wrong with a template whose variables may start with these names; empty if nothing is."""
+    try:
+        analysis = _parse(template).analyze()
+    except TemplateError as error:
+        return [error.message]
+    except LiquidError as error:
+        return [_message(error)]
+    known = ", ".join(sorted(allowed_roots))
+    variables = [
+        f"unknown variable “{name}”; known are {known}"
+        for name in analysis.globals
+        if name not in allowed_roots
+    ]
+    return variables + [f"unknown filter “{name}”" for name in analysis.filters if name not in _FILTERS]
+
+
+@lru_cache(maxsize=512)
+def _parse(template: str) -> BoundTemplate:
+    if len(template) > MAX_TEMPLATE_CHARACTERS:
+        raise TemplateError(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
+    try:
+        return _environment.from_string(template)
+    except LiquidError as error:
+        raise TemplateError(_message(error)) from error
+
+
+def _message(error: LiquidError) -> str:
+    return str(error.message or error).strip()
