@@ -30,7 +30,7 @@ lint: .venv/.development ## check style, types, imports and migrations
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy .
-	$(python) -m importlinter.cli lint
+	$(python) -c 'from importlinter.cli import lint_imports_command as run; run()'
 	$(python) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 bench: .venv/.development ## compare with peers; ONLY=prefix narrows it

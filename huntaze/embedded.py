@@ -163,12 +163,14 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _clean(home: Home) -> None:
-    """Remove the state folder, those kept inside it (the demo's) and what belongs to them elsewhere.
+def remove(path: Path) -> None:
+    """Remove a state folder, those kept inside it (the tests') and what belongs to them elsewhere.
 
     Raises StartError while anything runs.
     """
-    homes = [home, *(Home(found.parent) for found in home.path.glob("*/instance-id"))]
+    home = Home.of(path)
+    found = (file for depth in ("*", "*/*") for file in home.path.glob(f"{depth}/instance-id"))
+    homes = [home, *(Home(file.parent) for file in found)]
     with contextlib.ExitStack() as locks:
         for one in homes:
             for name in ("stack", "postgres", "redis") if one.run.exists() else ():
@@ -197,7 +199,7 @@ def main() -> None:
         elif arguments.command == "redis":
             embedded_redis.serve(home, parent=arguments.parent)
         elif arguments.command == "clean":
-            _clean(home)
+            remove(home.path)
         else:
             sys.exit(_run(arguments.argv))
     except StartError as error:

@@ -32,6 +32,12 @@ def _python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, *arguments)
 
 
+def _celery(*arguments: str) -> tuple[str, ...]:
+    # The warning is for root, whose processes all are root's here; `-q` leaves out the banner.
+    quiet = ("-W", "ignore:You're running the worker with superuser privileges")
+    return _python(*quiet, "-m", "celery", "-q", "-A", "huntaze", *arguments)
+
+
 def postgres(urls: ServiceUrls) -> Process:
     return Process(
         "postgres",
@@ -62,7 +68,7 @@ def web(home: Home, host: str, port: int) -> Process:
 
 
 def worker(home: Home, queue: str, threads: int) -> Process:
-    command = _python("-m", "celery", "-A", "huntaze", "worker", "-Q", queue, "-n", f"{queue}@%h")
+    command = _celery("worker", "-Q", queue, "-n", f"{queue}@%h")
     command += ("-P", "threads", "-c", str(threads), "-l", "INFO", "--without-gossip", "--without-mingle")
     name = f"worker-{queue}"
     # Killed with the manager: the rows in PostgreSQL say what was left undone, so nothing is lost. When asked
@@ -71,14 +77,14 @@ def worker(home: Home, queue: str, threads: int) -> Process:
 
 
 def beat(home: Home) -> Process:
-    command = _python("-m", "celery", "-A", "huntaze", "beat", "-l", "INFO", "--pidfile=")
+    command = _celery("beat", "-l", "INFO", "--pidfile=")
     command += ("-s", str(home.path / "celerybeat-schedule"))
     return Process("beat", command, lambda pid: _said_ready(home, "beat", pid))
 
 
 def flower(port: int) -> Process:
     """Its login comes from FLOWER_BASIC_AUTH: on the command line everybody could read it."""
-    command = _python("-m", "celery", "-A", "huntaze", "flower", "--address=127.0.0.1", f"--port={port}")
+    command = _celery("flower", "--address=127.0.0.1", f"--port={port}")
     return Process("flower", command, lambda _pid: _status(port, "/healthcheck") == 200, stop_seconds=5)
 
 

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from huntaze import embedded, embedded_postgres, outside, processes, secrets
 from huntaze.logs import Follower
@@ -182,7 +182,9 @@ def up() -> None:
     """Run until Ctrl-C, TERM, a closed terminal, or the end of the process manager. Raises StartError."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    console = Console(highlight=False, soft_wrap=True)
+    # A pipe has no width; cut URLs would be of no use.
+    width = None if sys.stdout.isatty() else 120
+    console = Console(highlight=False, soft_wrap=True, width=width)
 
     def log(text: str) -> None:
         sys.stdout.write(text)
@@ -204,7 +206,7 @@ def up() -> None:
 
 def _addresses(stack: Stack) -> Table:
     own = secrets.load(stack.home)
-    table = Table("What", "Where", "Login")
+    table = Table("What", Column("Where", overflow="fold"), Column("Login", overflow="fold"))
     table.add_row("Admin", f"{stack.base_url}/admin/", f"admin  {own.admin_password}")
     table.add_row("API", f"{stack.base_url}/api/docs", "manage.py create_api_key")
     table.add_row("Health", f"{stack.base_url}/api/health", "")

@@ -5,7 +5,6 @@ superuser of an outside PostgreSQL) replaces the embedded one.
 """
 
 import os
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     os.environ["HUNTAZE_HOME"] = str(HOME)
     for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CELERY_BROKER_URL"):
         os.environ.pop(name, None)
-    _services.callback(shutil.rmtree, HOME, ignore_errors=True)
+    _services.callback(embedded.remove, HOME)
     urls = _services.enter_context(embedded.running(HOME))
     superuser = os.environ.get("TEST_DATABASE_URL") or urls.superuser
     database = create_database(superuser, name=f"test_huntaze_{os.getpid()}")
