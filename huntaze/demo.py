@@ -63,9 +63,7 @@ def run() -> None:
     overrides: dict[str, str | None] = {"ONLYFANS_API_URL": None}
     if os.environ.get("DEMO_REAL_AI") != "1":
         overrides |= dict.fromkeys(REAL_AI)
-    with stack.running(
-        env_overrides=overrides, say=lambda line: console.print(f"[dim]{line}[/]")
-    ) as services:
+    with stack.running(env_overrides=overrides, say=say) as services:
         key = new_tenant(services)
         with httpx2.Client(
             base_url=f"{services.base_url}/api/v2", headers={"Authorization": f"Bearer {key}"}, timeout=30
@@ -76,9 +74,13 @@ def run() -> None:
             campaign = run_campaign(api, accounts)
             report(api, services, campaign)
     console.print(
-        "\nNext: [bold]make up[/] starts the same stack and prints its URLs and logins. This campaign is in the"
-        f" admin under Campaigns ({campaign['id']}), its messages and costs beside it."
+        "\nNext: [bold]make up[/] starts the same stack and prints its URLs and logins."
+        f"\nThis campaign is in the admin under Campaigns ({campaign['id']}), messages and costs beside it."
     )
+
+
+def say(line: str) -> None:
+    console.print(f"[dim]{line}[/]")
 
 
 def new_tenant(services: stack.Stack) -> str:
@@ -120,7 +122,7 @@ def run_campaign(api: Api, accounts: list[str]) -> Any:
         {
             "name": "Golden hour",
             "type": "ppv",
-            "brief": "A new set of photographs, taken at sunset on the beach. Offer it to everybody who follows us.",
+            "brief": "New photographs, taken at sunset on the beach. Offer them to everybody who follows us.",
             "tone": "warm, playful",
             "price": "12.00",
             "accounts": accounts,
