@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -67,6 +68,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
 
 async def serve(app: web.Application, *, name: str, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; says where, in one line on stdout. Raises ServerError."""
+    _allow_many_connections()
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -91,3 +93,9 @@ async def serve(app: web.Application, *, name: str, host: str, port: int) -> Non
         await stop.wait()
     finally:
         await runner.cleanup()
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files as far as an ordinary user may: clients wait by the thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

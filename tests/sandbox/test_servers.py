@@ -1,5 +1,6 @@
 """How the servers start, stop, and survive."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import aiohttp
 import httpx2
 import pytest
 
@@ -74,8 +76,9 @@ def test_sigterm_ends_a_gateway_quickly_even_with_a_hung_request(tmp_path: Path)
                 b"POST /gateway/accounts/a/chats/b/messages HTTP/1.1\r\nHost: g\r\nIdempotency-Key: k\r\n"
                 b"Authorization: Bearer x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
             )
+            started = time.monotonic()
             while len(client.arrivals()) < 2:
-                pass
+                assert time.monotonic() < started + 5
             started = time.monotonic()
             code, errors = server.stop()
 
@@ -127,6 +130,35 @@ def test_a_full_disk_is_a_503_and_accepts_nothing(tmp_path: Path) -> None:
     lines = (tmp_path / "gateway-ledger.jsonl").read_bytes()
     assert lines.endswith(b"}\n")
     assert lines.count(b"\n") == len(accepted)
+
+
+def test_more_clients_may_wait_than_the_soft_limit_of_open_files_allows(tmp_path: Path) -> None:
+    def lower_soft_limit() -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, most))
+
+    async def send_all(url: str, count: int) -> list[int]:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=20)
+        ) as session:
+
+            async def send(number: int) -> int:
+                path = f"{url}/gateway/accounts/anna/chats/fan-{number}/messages"
+                headers = {"Authorization": "Bearer secret", "Idempotency-Key": f"key-{number}"}
+                async with session.post(path, json={"text": "hello"}, headers=headers) as answer:
+                    return answer.status
+
+            return await asyncio.gather(*(send(number) for number in range(count)))
+
+    arguments = ("gateway", "--port", "0", "--data", str(tmp_path))
+    with running(*arguments, before_start=lower_soft_limit) as server, GatewayClient(server.url) as client:
+        client.put_faults({"rules": [{"latency": {"distribution": "constant", "ms": 500}}]})
+
+        statuses = asyncio.run(send_all(server.url, 200))
+
+        assert statuses == [201] * 200
+        assert client.audit()["accepted"] == 200
 
 
 def test_the_ai_server_keeps_a_journal_where_it_is_given_a_folder(tmp_path: Path) -> None:
