@@ -6,22 +6,22 @@ Values are data and never parsed, so a variable can't bring in Liquid of its own
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from liquid import Environment, StrictUndefined
+from liquid import Environment, FalsyStrictUndefined
 from liquid.exceptions import LiquidError
 from liquid.template import BoundTemplate
 
 from apps.common.errors import InvalidInputError
 
 MAX_TEMPLATE_CHARACTERS = 20_000
-# Filters whose result is at most about as long as what goes in. `replace` and `split`, say, can multiply it.
+# Filters whose result is about as long as what goes in, at most; `replace` and `split`, say, can multiply it.
 _FILTERS = frozenset(
-    """abs append at_least at_most capitalize ceil date default divided_by downcase first floor join last lstrip
-    minus modulo plus prepend remove round rstrip size strip strip_newlines times truncate truncatewords
+    """abs append at_least at_most capitalize ceil date default divided_by downcase first floor join last
+    lstrip minus modulo plus prepend remove round rstrip size strip strip_newlines times truncate truncatewords
     upcase""".split()  # noqa: SIM905
 )
 _TAGS = frozenset(
-    """assign break capture case comment continue cycle echo else elsif endcapture endcase endfor endif endunless
-    for if liquid raw unless when #""".split()  # noqa: SIM905
+    """# assign break capture case comment content continue cycle echo for if illegal liquid output
+    unless""".split()  # noqa: SIM905
 )
 
 
@@ -29,6 +29,12 @@ class TemplateError(InvalidInputError):
     """A template can't be read or rendered; the message says where."""
 
     code = "template"
+
+
+class _Undefined(FalsyStrictUndefined):
+    """An unknown variable may be tested and given a default, but not printed."""
+
+    force_liquid_default = True
 
 
 class _Environment(Environment):
@@ -44,15 +50,17 @@ class _Environment(Environment):
         self.filters = {name: each for name, each in self.filters.items() if name in _FILTERS}
 
 
-_environment = _Environment(undefined=StrictUndefined)
+_environment = _Environment(undefined=_Undefined)
 
 
 def render(template: str, variables: Mapping[str, object]) -> str:
-    """Fill in a template. Raises TemplateError: bad syntax, an unknown variable or filter, too much output."""
+    """Fill in a template. Raises TemplateError: bad syntax, unknown variable or filter, too much output."""
     try:
         return _parse(template).render(variables)
     except LiquidError as error:
         raise TemplateError(_message(error)) from error
+    except (ValueError, ArithmeticError) as error:  # numbers too large to print or to compute with
+        raise TemplateError(str(error)) from error
 
 
 def problems(template: str, allowed_roots: Collection[str]) -> list[str]:
@@ -83,4 +91,4 @@ def _parse(template: str) -> BoundTemplate:
 
 
 def _message(error: LiquidError) -> str:
-    return str(error.message or error).strip()
+    return str(error.args[0] if error.args else error).strip()

@@ -1,0 +1,51 @@
+"""Read a model's answer: whether it is what was asked for, and what to say to the model if not. Pure."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from apps.ai.providers.outcomes import Completion
+
+_FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
+_MAX_PROBLEM = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An answer that can be used; `data` where JSON was asked for."""
+
+    text: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why an answer can't be used, in words that the model can act on."""
+
+    problem: str
+
+
+def read(completion: Completion, *, schema: Mapping[str, Any] | None) -> Read | Unusable:
+    """The answer, if it is complete, not empty and, with a schema, JSON that fits it."""
+    text = completion.text.strip()
+    if completion.finish_reason == "length":
+        return Unusable("The answer was cut off at the limit of its length. Answer in fewer words.")
+    if not text:
+        return Unusable("The answer was empty.")
+    return Read(text) if schema is None else _read_json(text, schema)
+
+
+def _read_json(text: str, schema: Mapping[str, Any]) -> Read | Unusable:
+    fenced = _FENCE.match(text)
+    try:
+        data = json.loads(fenced[1] if fenced else text)
+    except ValueError as error:
+        return Unusable(f"The answer must be one JSON object and nothing else: {error}.")
+    problem = next(iter(Draft202012Validator(dict(schema)).iter_errors(data)), None)
+    if problem is not None:
+        return Unusable(f"The JSON doesn't fit at {problem.json_path}: {problem.message[:_MAX_PROBLEM]}.")
+    return Read(text, data)

@@ -1,0 +1,60 @@
+"""What a call to a provider comes to, in terms that no provider owns."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from apps.costs.pricing import Usage
+
+
+class FailureKind(StrEnum):
+    RATE_LIMITED = "rate_limited"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    CONNECTION = "connection"
+    AUTH = "auth"
+    CONTEXT_TOO_LONG = "context_too_long"
+    CONTENT_FILTERED = "content_filtered"
+    MALFORMED = "malformed"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    BAD_REQUEST = "bad_request"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same request may succeed at the same place a moment later."""
+        return self in _PASSING
+
+
+_PASSING = frozenset(
+    {
+        FailureKind.RATE_LIMITED,
+        FailureKind.TIMEOUT,
+        FailureKind.SERVER_ERROR,
+        FailureKind.CONNECTION,
+        FailureKind.MALFORMED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer; `usage` is None where the provider didn't say it."""
+
+    text: str
+    usage: Usage | None
+    model: str
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer. `maybe_billed`: the provider may have worked on it, and nobody knows for how much."""
+
+    kind: FailureKind
+    message: str
+    retry_after: timedelta | None = None
+    maybe_billed: bool = False
+    usage: Usage | None = None
+
+
+Outcome = Completion | Failure

@@ -1,0 +1,38 @@
+from collections.abc import Mapping
+
+from apps.ai.models import PromptTemplate
+from apps.ai.providers.requests import ChatRequest, Message
+from apps.common import liquid
+from apps.common.errors import NotFoundError
+
+
+class UnknownPromptError(NotFoundError):
+    """No version of that prompt is active."""
+
+    code = "unknown_prompt"
+
+
+def active_prompt(*, key: str) -> PromptTemplate:
+    """The active version of a prompt. Raises UnknownPromptError."""
+    prompt = PromptTemplate.objects.filter(key=key, is_active=True).first()
+    if prompt is None:
+        raise UnknownPromptError(
+            f"No version of the prompt “{key}” is active; activate one under AI, Prompts."
+        )
+    return prompt
+
+
+def render_request(
+    *, prompt: PromptTemplate, variables: Mapping[str, object], max_tokens: int
+) -> ChatRequest:
+    """The request that a prompt makes with these variables. Raises TemplateError."""
+    user = Message("user", liquid.render(prompt.body, variables).strip())
+    system = liquid.render(prompt.system, variables).strip()
+    messages = (Message("system", system), user) if system else (user,)
+    return ChatRequest(messages=messages, max_tokens=max_tokens, schema=prompt.output_schema)
+
+
+def activate_prompt(*, prompt: PromptTemplate) -> None:
+    """Use this version from now on in place of the one that is active. Generations under way keep theirs."""
+    PromptTemplate.objects.filter(key=prompt.key, is_active=True).exclude(pk=prompt.pk).update(is_active=False)
+    PromptTemplate.objects.filter(pk=prompt.pk).update(is_active=True)

@@ -1,0 +1,36 @@
+"""The periods of budgets: days, weeks (from Monday) and months of a tenant's own calendar."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+def period_start(period: str, *, at: datetime, time_zone: str) -> date:
+    """The first day of the period ("day", "week" or "month") that an instant falls into."""
+    day = at.astimezone(ZoneInfo(time_zone)).date()
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+    raise ValueError(f"no period: {period!r}")
+
+
+def period_bounds(period: str, *, start: date, time_zone: str) -> tuple[datetime, datetime]:
+    """A period's first instant and the next one's, in UTC; a day may last 23 or 25 hours."""
+    match period:
+        case "day":
+            end = start + timedelta(days=1)
+        case "week":
+            end = start + timedelta(days=7)
+        case "month":
+            end = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+        case _:
+            raise ValueError(f"no period: {period!r}")
+    return _midnight(start, time_zone), _midnight(end, time_zone)
+
+
+def _midnight(day: date, time_zone: str) -> datetime:
+    # Where clocks skip midnight, this is the instant at which they do; where they repeat it, the first one.
+    return datetime.combine(day, time(), tzinfo=ZoneInfo(time_zone)).astimezone(UTC)

@@ -1,0 +1,30 @@
+from datetime import timedelta
+
+from django.utils import timezone
+
+from apps.costs.services import holds, partitions
+from apps.operations.services import jobs
+from huntaze.celery import app
+from tasks.base import Tick
+
+
+@app.task(base=Tick)
+def settle_abandoned_holds() -> None:
+    """Settle, by estimate, what processes that died had in flight."""
+    holds.settle_abandoned(now=timezone.now())
+
+
+@app.task
+def ensure_ledger_partitions() -> None:
+    """Once a day: keep the ledger's partitions three months ahead."""
+    now = timezone.now()
+
+    def work() -> None:
+        partitions.ensure_ledger_partitions(today=now.date())
+
+    jobs.run_once(
+        job="costs.ensure_ledger_partitions",
+        period=jobs.period_start(now=now, every=timedelta(days=1)),
+        now=now,
+        work=work,
+    )
