@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
+from apps.common.errors import ConflictError
 from apps.tenants.models import ApiKey, Role, Tenant
 
 # A key has 256 random bits, so a plain SHA-256 can't be searched; a slow hash would only tax each request.
@@ -19,16 +20,23 @@ def create_api_key(
     *, tenant: Tenant, role: Role, name: str = "", expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
     """Make a key. Returns the row and the key itself, which can't be had again."""
-    key = f"hz_{secrets.token_urlsafe(32)}"
-    row = ApiKey.objects.create(
-        tenant=tenant,
-        role=role,
-        name=name,
-        expires_at=expires_at,
-        prefix=key[:PREFIX_LENGTH],
-        key_hash=hash_key(key),
-    )
+    row = ApiKey(tenant=tenant, role=role, name=name, expires_at=expires_at)
+    key = draw_key(row)
+    row.save()
     return row, key
+
+
+def draw_key(row: ApiKey) -> str:
+    """Give a row that isn't saved yet a key of its own, of which it keeps the hash and the beginning."""
+    key = f"hz_{secrets.token_urlsafe(32)}"
+    row.prefix, row.key_hash = key[:PREFIX_LENGTH], hash_key(key)
+    return key
+
+
+def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
+    """Refuse the key from now on. Raises ConflictError if it is revoked already."""
+    if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        raise ConflictError("It is revoked already.")
 
 
 def find_api_key(key: str, *, now: datetime) -> ApiKey | None:

@@ -41,6 +41,10 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.deletable and bool(super().has_delete_permission(request, obj))
 
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """For actions on tables that nobody edits: whoever could change the row may act on it."""
+        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         for column in self._links(request):
@@ -71,9 +75,6 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
         for field in self.search_fields:
             found |= Q(**{f"{field}__icontains": term})
         return (queryset.filter(found) if found else queryset.none()), False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"empty_hint": self.empty_hint, **(extra_context or {})})
 
     def for_each(
         self, request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], object], *, done: str

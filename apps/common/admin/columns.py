@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-EMPTY = "–"
+EMPTY = "-"
 # A version 7 id starts with its 48 bits of time: enough to tell rows apart, and to search by.
 SHORT_ID = 13
 
@@ -98,7 +98,7 @@ class ShortId(Column):
         super().__init__(title)
 
     def __call__(self, row: Model) -> SafeString:
-        return format_html('<span class="font-mono" title="{}">{}</span>', row.pk, short(row.pk))
+        return format_html('<span style="font-family: monospace" title="{}">{}</span>', row.pk, short(row.pk))
 
 
 class Badge(Column):
@@ -146,6 +146,12 @@ def amount(value: Decimal) -> str:
 def badge(value: str, text: str) -> SafeString:
     context = {"type": Badge.colours.get(value, ""), "text": text}
     return SafeString(render_to_string("unfold/helpers/label.html", context).strip())
+
+
+def preformatted(text: str) -> SafeString | str:
+    """Text as it was written, line by line: tracebacks, prompts, messages."""
+    style = "font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere"
+    return format_html('<pre class="text-xs" style="{}">{}</pre>', style, text) if text else EMPTY
 
 
 def link(url: str, text: str, *, title: str = "") -> SafeString:

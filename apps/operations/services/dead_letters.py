@@ -41,3 +41,11 @@ def resolve(*, letter: DeadLetter, state: DeadLetterState, by: str, now: datetim
         )
     if not changed:
         raise ConflictError(f"This task was already {letter.state}; there is nothing left to do.")
+
+
+def reopen(*, letter: DeadLetter) -> None:
+    """Take a replay back that did not reach the broker."""
+    with system_transaction():
+        DeadLetter.objects.filter(pk=letter.pk, state=DeadLetterState.REPLAYED).update(
+            state=DeadLetterState.OPEN, resolved_at=None, resolved_by=""
+        )

@@ -1,0 +1,110 @@
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.decorators import action, display
+
+from apps.ai.models import Deployment, Generation, PromptTemplate
+from apps.ai.services.prompts import activate_prompt
+from apps.common.admin.base import Admin, LongTableAdmin
+from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, ListLink, ShortId, preformatted
+
+ACCOUNT = IdLink("account", "account_id", to="messaging.account")
+CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
+USER = IdLink("user", "user_id", to="tenants.user", name="email")
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(Admin):
+    deletable = True
+    empty_hint = (
+        "Without a deployment nothing is generated. Make the default ones: manage.py ensure_deployments"
+    )
+    list_display = ["name", "enabled", "provider", "model", "model_class", "weight", "attempt_timeout"]
+    list_filter = ["enabled", "provider", "model_class"]
+    search_fields = ["name", "model"]
+    search_help_text = "Name or model"
+    fieldsets = [
+        (None, {"fields": ["name", ("provider", "model_class"), ("model", "azure_deployment")]}),
+        ("Routing", {"fields": [("enabled", "weight", "attempt_timeout")]}),
+    ]
+
+
+@admin.register(PromptTemplate)
+class PromptTemplateAdmin(Admin):
+    empty_hint = "The prompts that the campaigns need come with the migrations."
+    list_display = ["key", "version", "is_active", "task_kind", "max_tokens", "created_at"]
+    list_filter = ["is_active", "task_kind", "key"]
+    search_fields = ["key"]
+    search_help_text = "Key"
+    actions = ["activate"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [("key", "version", "is_active"), ("task_kind", "max_tokens")],
+                "description": "A version never changes: add the next one, then activate it.",
+            },
+        ),
+        ("Text", {"fields": ["system", "body", "output_schema"]}),
+    ]
+
+    def has_change_permission(self, request: HttpRequest, obj: PromptTemplate | None = None) -> bool:
+        return False
+
+    @action(description="Activate this version in place of the present one", permissions=["operate"])
+    def activate(self, request: HttpRequest, rows: QuerySet[PromptTemplate]) -> None:
+        for prompt in rows:
+            activate_prompt(prompt=prompt)
+
+
+@admin.register(Generation)
+class GenerationAdmin(LongTableAdmin):
+    empty_hint = "Campaigns, and requests to the API, ask the AI; each question leaves a row."
+    list_display = [
+        ShortId(),
+        Badge("state", "state"),
+        "task_kind",
+        "source",
+        "model",
+        Amount("cost", "cost"),
+        "attempts",
+        CAMPAIGN,
+        TENANT,
+        "created_at",
+    ]
+    list_filter = ["state", "task_kind", "source", "deployment"]
+    search_ids = ["pk", "campaign_id", "tenant_id"]
+    search_help_text = "First digits of its id, or of a campaign or tenant"
+    lists = [
+        ListLink("ledger entries", "costs.ledgerentry", "generation_id"),
+        ListLink("holds", "costs.hold", "generation_id"),
+        ListLink("contents", "content.content", "generation__id__exact"),
+    ]
+    fieldsets = [
+        (None, {"fields": [("id", Badge("state", "state")), (TENANT, CAMPAIGN, ACCOUNT, USER)]}),
+        ("Question", {"fields": [("task_kind", "priority", "max_tokens"), "prompt", "variables"]}),
+        ("Answer", {"fields": [("source", "deployment", "model"), "answer", "data", "error_code", "error"]}),
+        ("Routing", {"fields": ["explain"]}),
+        (
+            "Cost",
+            {
+                "fields": [
+                    (Amount("cost", "cost"), "input_tokens", "cached_tokens", "output_tokens"),
+                    tuple(lists),
+                ]
+            },
+        ),
+        (
+            "Times",
+            {
+                "fields": [
+                    ("created_at", "started_at", "finished_at"),
+                    ("latency", "attempts", "lease_expires_at"),
+                ]
+            },
+        ),
+    ]
+
+    @display(description="text")
+    def answer(self, generation: Generation) -> str:
+        return preformatted(generation.text)

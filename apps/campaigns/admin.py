@@ -1,0 +1,111 @@
+from django.contrib import admin
+from unfold.decorators import display
+
+from apps.campaigns.models import Campaign, CampaignAccount, WorkflowStep
+from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
+from apps.common.admin.columns import EMPTY, TENANT, Badge, ListLink, RowLink, badge
+
+
+class StepInline(ReadOnlyInline):
+    model = WorkflowStep
+    fields = ["name", Badge("status", "status"), "started_at", "finished_at", "error"]
+    readonly_fields = fields
+
+
+class AccountInline(ReadOnlyInline):
+    model = CampaignAccount
+    fields = [RowLink("account", "account")]
+    readonly_fields = fields
+    verbose_name_plural = "accounts"
+
+    def get_queryset(self, request: object) -> object:
+        return super().get_queryset(request).select_related("account")
+
+
+@admin.register(Campaign)
+class CampaignAdmin(LongTableAdmin):
+    empty_hint = "Campaigns are started with POST /api/v2/campaigns/hybrid."
+    list_display = [
+        "name",
+        Badge("status", "status"),
+        "sending",
+        "type",
+        "approval",
+        TENANT,
+        "progress",
+        "priority",
+        "created_at",
+    ]
+    list_filter = [
+        "status",
+        "type",
+        "approval",
+        "personalisation",
+        ("outbox__paused_at", admin.EmptyFieldListFilter),
+    ]
+    list_select_related = ["outbox"]
+    search_fields = ["name"]
+    search_ids = ["pk", "tenant_id"]
+    search_help_text = "Name, or the first digits of its id or a tenant's"
+    inlines = [StepInline, AccountInline]
+    lists = [
+        ListLink("messages", "messaging.message", "outbox__id__exact", field="outbox_id"),
+        ListLink("contents", "content.content", "campaign_id"),
+        ListLink("generations", "ai.generation", "campaign_id"),
+        ListLink("ledger entries", "costs.ledgerentry", "campaign_id"),
+    ]
+    fieldsets = [
+        (None, {"fields": [("id", Badge("status", "status"), "sending"), (TENANT, "outbox"), tuple(lists)]}),
+        ("What", {"fields": ["name", ("type", "tone", "price"), "brief", "segment"]}),
+        ("How", {"fields": [("personalisation", "approval", "priority", "not_before")]}),
+        ("Plan", {"fields": ["plan_generation", "plan"]}),
+        ("Course", {"fields": [("progress", "created_at", "approved_at", "finished_at"), "reason"]}),
+    ]
+
+    @display(description="sending")
+    def sending(self, campaign: Campaign) -> str:
+        return badge("paused", "paused") if campaign.outbox.paused_at else EMPTY
+
+    @display(description="sent")
+    def progress(self, campaign: Campaign) -> str:
+        box = campaign.outbox
+        total = box.queued + box.sending + box.sent + box.unknown + box.dead + box.cancelled
+        return f"{box.sent:,} of {total:,}" if total else EMPTY
+
+
+@admin.register(WorkflowStep)
+class WorkflowStepAdmin(LongTableAdmin):
+    empty_hint = "A campaign goes through steps: plan, personalise, approve, dispatch, finish."
+    list_display = [
+        "name",
+        Badge("status", "status"),
+        RowLink("campaign", "campaign"),
+        TENANT,
+        "started_at",
+        "finished_at",
+        "error",
+    ]
+    list_filter = ["status", "name"]
+    list_select_related = ["campaign"]
+    search_ids = ["pk", "campaign_id", "tenant_id"]
+    search_help_text = "First digits of its id, or of a campaign or tenant"
+    fieldsets = [
+        (None, {"fields": [(TENANT, "campaign"), ("name", Badge("status", "status"), "position")]}),
+        ("Course", {"fields": [("started_at", "finished_at"), "error", "cursor"]}),
+    ]
+
+
+@admin.register(CampaignAccount)
+class CampaignAccountAdmin(LongTableAdmin):
+    empty_hint = "Which accounts a campaign writes to."
+    list_display = [
+        "pk",
+        RowLink("campaign", "campaign"),
+        RowLink("account", "account"),
+        TENANT,
+        "created_at",
+    ]
+    list_select_related = ["campaign", "account"]
+    search_ids = ["pk", "campaign_id", "account_id"]
+    search_help_text = "First digits of a campaign's or an account's id"
+    fieldsets = [(None, {"fields": ["campaign", "account", TENANT, "created_at"]})]

@@ -1,0 +1,198 @@
+from django.contrib import admin
+
+from apps.common.admin.base import Admin, LongTableAdmin, ReadOnlyInline
+from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, RowLink
+from apps.costs.models import Budget, BudgetCounter, Hold, LedgerEntry, Price
+from apps.tenants.admin.forms import TenantChoice
+
+GENERATION = IdLink("generation", "generation_id", to="ai.generation", name=None)
+ACCOUNT = IdLink("account", "account_id", to="messaging.account")
+CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
+USER = IdLink("user", "user_id", to="tenants.user", name="email")
+
+
+@admin.register(Price)
+class PriceAdmin(Admin):
+    """A price that entries point at never changes: a new one starts later."""
+
+    deletable = True
+    empty_hint = "A model without a price is refused. Add one, or run: manage.py ensure_deployments"
+    list_display = [
+        "provider",
+        "model",
+        Amount("input per million", "input_per_million"),
+        Amount("cached input per million", "cached_input_per_million"),
+        Amount("output per million", "output_per_million"),
+        "starts_at",
+    ]
+    list_filter = ["provider", "currency"]
+    search_fields = ["provider", "model"]
+    search_ids = []
+    search_help_text = "Provider or model"
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("provider", "model"),
+                    ("input_per_million", "cached_input_per_million", "output_per_million"),
+                    ("currency", "starts_at"),
+                ],
+                "description": "A price holds until the next one starts. It never changes: add a new one.",
+            },
+        )
+    ]
+
+    def has_change_permission(self, request: object, obj: Price | None = None) -> bool:
+        return False
+
+
+@admin.register(Hold)
+class HoldAdmin(LongTableAdmin):
+    empty_hint = "Every attempt at a provider first sets its greatest possible cost aside."
+    list_display = [
+        GENERATION,
+        "attempt",
+        Badge("state", "state"),
+        Amount("bound", "bound"),
+        "provider",
+        "model",
+        TENANT,
+        "expires_at",
+        "ended_at",
+    ]
+    list_display_links = ["attempt"]
+    list_filter = ["state", "provider", "model"]
+    search_ids = ["pk", "generation_id"]
+    search_help_text = "First digits of the generation's id or the row's own"
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    TENANT,
+                    (GENERATION, "attempt"),
+                    (Badge("state", "state"), Amount("bound", "bound")),
+                ]
+            },
+        ),
+        ("Price", {"fields": [("provider", "model", "task_kind"), "price"]}),
+        ("For", {"fields": [(ACCOUNT, CAMPAIGN, USER)]}),
+        ("Times", {"fields": [("occurred_at", "expires_at", "ended_at")]}),
+    ]
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(LongTableAdmin):
+    empty_hint = "The first call to a provider makes the first entry."
+    ordering = ("-occurred_at", "-pk")
+    list_display = [
+        "occurred_at",
+        Amount("amount", "amount"),
+        "provider",
+        "model",
+        "task_kind",
+        "input_tokens",
+        "output_tokens",
+        "estimated",
+        GENERATION,
+        CAMPAIGN,
+        TENANT,
+    ]
+    list_filter = ["provider", "model", "task_kind", "estimated"]
+    search_ids = ["generation_id", "campaign_id", "account_id", "tenant_id"]
+    search_help_text = "First digits of a generation, campaign, account or tenant"
+    fieldsets = [
+        (None, {"fields": [TENANT, ("occurred_at", Amount("amount", "amount"), "estimated")]}),
+        (
+            "Attempt",
+            {"fields": [(GENERATION, "attempt", "sequence"), ("provider", "model", "task_kind"), "price"]},
+        ),
+        ("Usage", {"fields": [("input_tokens", "cached_tokens", "output_tokens")]}),
+        ("For", {"fields": [(ACCOUNT, CAMPAIGN, USER)]}),
+    ]
+
+
+class CounterInline(ReadOnlyInline):
+    model = BudgetCounter
+    fields = ["period_start", Amount("spent", "spent"), Amount("held", "held")]
+    readonly_fields = fields
+    max_num = 12
+
+
+class BudgetForm(TenantChoice):
+    class Meta:
+        model = Budget
+        fields = [
+            "tenant",
+            "scope",
+            "scope_id",
+            "provider",
+            "period",
+            "limit",
+            "currency",
+            "hard_stop",
+            "thresholds",
+            "is_active",
+        ]
+
+
+@admin.register(Budget)
+class BudgetAdmin(Admin):
+    form = BudgetForm
+    empty_hint = (
+        "Without a budget nothing limits the spend. Add one for a tenant, account, campaign or provider."
+    )
+    list_display = [
+        TENANT,
+        "scope",
+        "provider",
+        "period",
+        Amount("limit", "limit"),
+        "hard_stop",
+        "is_active",
+        "created_at",
+    ]
+    list_display_links = ["scope"]
+    list_filter = ["scope", "period", "hard_stop", "is_active"]
+    search_ids = ["pk", "tenant_id", "scope_id"]
+    search_help_text = "First digits of a tenant, or of an account, campaign or user"
+    inlines = [CounterInline]
+    readonly_fields = [TENANT]
+    add_fieldsets = [
+        ("What for", {"fields": ["tenant", "scope", ("scope_id", "provider")]}),
+        ("How much", {"fields": [("limit", "currency", "period"), "hard_stop", "thresholds", "is_active"]}),
+    ]
+    fieldsets = [
+        ("What for", {"fields": [TENANT, "scope", ("scope_id", "provider")]}),
+        ("How much", {"fields": [("limit", "currency", "period"), "hard_stop", "thresholds", "is_active"]}),
+    ]
+
+
+@admin.register(BudgetCounter)
+class BudgetCounterAdmin(LongTableAdmin):
+    empty_hint = "The first hold in a budget's period makes its counter."
+    list_display = [
+        RowLink("budget", "budget"),
+        "period_start",
+        Amount("spent", "spent"),
+        Amount("held", "held"),
+        TENANT,
+    ]
+    list_display_links = ["period_start"]
+    list_select_related = ["budget"]
+    search_ids = ["pk", "budget_id", "tenant_id"]
+    search_help_text = "First digits of the budget's or the tenant's id"
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    TENANT,
+                    "budget",
+                    "period_start",
+                    (Amount("spent", "spent"), Amount("held", "held")),
+                ]
+            },
+        )
+    ]

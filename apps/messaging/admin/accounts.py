@@ -1,0 +1,156 @@
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from apps.common.admin.base import Admin
+from apps.common.admin.columns import TENANT, Amount, ListLink, RowLink, badge
+from apps.messaging.models import Account, Fan
+from apps.tenants.admin.forms import TenantChoice
+
+
+class AccountForm(TenantChoice):
+    """The credential can be set and replaced, but is never shown."""
+
+    credential = forms.CharField(
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        required=False,
+        strip=True,
+        help_text="The platform's token for this account; stored encrypted, never shown.",
+    )
+
+    class Meta:
+        model = Account
+        fields = [
+            "tenant",
+            "name",
+            "platform",
+            "external_id",
+            "credential",
+            "limit_count",
+            "limit_seconds",
+            "time_zone",
+            "quiet_start",
+            "quiet_end",
+        ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Neither in the page nor in the comparison that says what has changed.
+        self.initial.pop("credential", None)
+        if not self.instance._state.adding:
+            self.fields["credential"].help_text += " Leave empty to keep the present one."
+
+    def clean_credential(self) -> str:
+        given = str(self.cleaned_data["credential"])
+        if not given and self.instance._state.adding:
+            raise forms.ValidationError("Enter the platform's token for this account.")
+        return given or self.instance.credential
+
+
+@admin.register(Account)
+class AccountAdmin(Admin):
+    form = AccountForm
+    empty_hint = "Add a creator's account here, or with POST /api/v2/accounts."
+    list_display = ["name", "state", "platform", "external_id", TENANT, "limit", "next_due", "created_at"]
+    list_filter = ["platform", ("paused_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "external_id"]
+    search_ids = ["pk", "tenant_id"]
+    search_help_text = "Name, platform's id, or the first digits of an id"
+    ordering = ["name", "pk"]
+    lists = [
+        ListLink("fans", "messaging.fan", "account__id__exact"),
+        ListLink("messages", "messaging.message", "account__id__exact"),
+        ListLink("campaigns", "campaigns.campaignaccount", "account__id__exact"),
+        ListLink("contents", "content.content", "account__id__exact"),
+        ListLink("ledger entries", "costs.ledgerentry", "account_id"),
+    ]
+    readonly_fields = [
+        "id",
+        TENANT,
+        "state",
+        "paused_at",
+        "pause_reason",
+        "next_due",
+        "blocked_until",
+        *lists,
+    ]
+    limits = [
+        (
+            "Limits",
+            {
+                "fields": [("limit_count", "limit_seconds"), "time_zone", ("quiet_start", "quiet_end")],
+            },
+        ),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["tenant", "name", ("platform", "external_id"), "credential"]}),
+        *limits,
+    ]
+    fieldsets = [
+        (None, {"fields": [("id", TENANT), "name", ("platform", "external_id"), "credential"]}),
+        ("Sending", {"fields": [("state", "paused_at", "pause_reason"), ("next_due", "blocked_until")]}),
+        *limits,
+        ("What belongs to it", {"fields": [tuple(lists)]}),
+    ]
+
+    @display(description="state", ordering="paused_at")
+    def state(self, account: Account) -> str:
+        return badge("paused", "paused") if account.paused_at else badge("active", "active")
+
+    @display(description="limit")
+    def limit(self, account: Account) -> str:
+        return f"{account.limit_count} in {account.limit_seconds} s"
+
+
+class FanForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Fan
+        fields = ["account", "external_id", "name", "attributes", "spend", "last_purchase_at", "consent"]
+
+    def _post_clean(self) -> None:
+        account = self.cleaned_data.get("account")
+        if account:
+            self.instance.tenant_id = account.tenant_id
+        super()._post_clean()  # type: ignore[misc]  # not in the stubs
+
+
+@admin.register(Fan)
+class FanAdmin(Admin):
+    form = FanForm
+    empty_hint = "Fans come with POST /api/v2/accounts/{id}/fans/import, or one by one from here."
+    list_display = [
+        "name_or_id",
+        "external_id",
+        RowLink("account", "account"),
+        TENANT,
+        Amount("spend", "spend"),
+        "consent",
+        "last_purchase_at",
+    ]
+    list_filter = ["consent", "account__platform"]
+    list_select_related = ["account"]
+    search_exact = ["external_id", "name"]
+    search_ids = ["pk", "account_id"]
+    search_help_text = "Whole name or platform's id, or the first digits of an id"
+    ordering = ["-pk"]
+    sortable_by = ()
+    autocomplete_fields = ["account"]
+    readonly_fields = ["id", TENANT, ListLink("messages", "messaging.message", "fan__id__exact")]
+    add_fieldsets = [
+        (None, {"fields": ["account", ("external_id", "name"), "consent"]}),
+        ("What is known", {"fields": [("spend", "last_purchase_at"), "attributes"]}),
+    ]
+    fieldsets = [
+        (
+            None,
+            {"fields": [("id", TENANT, readonly_fields[2]), "account", ("external_id", "name"), "consent"]},
+        ),
+        ("What is known", {"fields": [("spend", "last_purchase_at"), "attributes"]}),
+    ]
+
+    @display(description="fan")
+    def name_or_id(self, fan: Fan) -> str:
+        return str(fan)

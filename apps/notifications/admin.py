@@ -1,0 +1,61 @@
+from django.contrib import admin
+
+from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
+from apps.common.admin.columns import TENANT, Badge, RowLink
+from apps.notifications.models import Alert, Delivery
+
+
+class DeliveryInline(ReadOnlyInline):
+    model = Delivery
+    fields = ["channel", "target", Badge("state", "state"), "attempts", "sent_at", "error"]
+    readonly_fields = fields
+
+
+@admin.register(Alert)
+class AlertAdmin(LongTableAdmin):
+    empty_hint = "Nothing has needed anybody's attention. Budgets and error rates raise alerts."
+    list_display = [
+        "rule",
+        Badge("level", "level"),
+        "message",
+        TENANT,
+        "period",
+        "acknowledged_at",
+        "created_at",
+    ]
+    list_filter = ["level", "rule", ("acknowledged_at", admin.EmptyFieldListFilter)]
+    search_exact = ["rule", "subject"]
+    search_ids = ["pk", "tenant_id"]
+    search_help_text = "Rule, subject, or the first digits of an id"
+    inlines = [DeliveryInline]
+    fieldsets = [
+        (None, {"fields": [TENANT, ("rule", Badge("level", "level")), "message", ("subject", "period")]}),
+        ("Handling", {"fields": [("acknowledged_at", "muted_until", "created_at"), "data"]}),
+    ]
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(LongTableAdmin):
+    empty_hint = "Each alert is delivered once to every e-mail, Slack channel and webhook set up for it."
+    list_display = [
+        "target",
+        "channel",
+        Badge("state", "state"),
+        RowLink("alert", "alert"),
+        TENANT,
+        "attempts",
+        "sent_at",
+        "created_at",
+    ]
+    list_filter = ["state", "channel"]
+    list_select_related = ["alert"]
+    search_exact = ["target"]
+    search_ids = ["pk", "alert_id"]
+    search_help_text = "Target, or the first digits of an id"
+    fieldsets = [
+        (None, {"fields": [TENANT, "alert", ("channel", "target")]}),
+        (
+            "Way",
+            {"fields": [(Badge("state", "state"), "attempts"), ("sent_at", "lease_expires_at"), "error"]},
+        ),
+    ]

@@ -1,0 +1,107 @@
+from functools import partial
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from unfold.decorators import action, display
+
+from apps.common.admin.base import LongTableAdmin
+from apps.common.admin.columns import EMPTY, Badge, RowLink, preformatted
+from apps.operations.models import DeadLetter, DeadLetterState, JobRun
+from apps.operations.services import dead_letters
+from huntaze.celery import app
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(LongTableAdmin):
+    empty_hint = "No task has failed for good. One that exhausts its retries is kept here, to be replayed."
+    list_display = [
+        "task",
+        Badge("state", "state"),
+        "error",
+        "queue",
+        "attempts",
+        "created_at",
+        "resolved_at",
+    ]
+    list_filter = ["state", "queue", "task"]
+    search_exact = ["task", "task_id"]
+    search_help_text = "Task's name or id, or the row's first digits"
+    actions = ["replay", "discard"]
+    fieldsets = [
+        (None, {"fields": ["task", ("queue", "attempts"), ("task_id", "created_at"), "args", "kwargs"]}),
+        ("What happened", {"fields": ["error", "trace"]}),
+        ("Handling", {"fields": [(Badge("state", "state"), "resolved_at", "resolved_by")]}),
+    ]
+
+    @display(description="traceback")
+    def trace(self, letter: DeadLetter) -> str:
+        return preformatted(letter.traceback)
+
+    @action(description="Replay: send the task again", permissions=["operate"])
+    def replay(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> None:
+        def again(letter: DeadLetter) -> None:
+            self._resolve(request, letter, DeadLetterState.REPLAYED)
+            transaction.on_commit(partial(_send, request, letter))
+
+        self.for_each(request, rows, again, done="Replayed")
+
+    @action(description="Discard: leave the task undone", permissions=["operate"])
+    def discard(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> None:
+        def drop(letter: DeadLetter) -> None:
+            self._resolve(request, letter, DeadLetterState.DISCARDED)
+
+        self.for_each(request, rows, drop, done="Discarded")
+
+    def _resolve(self, request: HttpRequest, letter: DeadLetter, state: DeadLetterState) -> None:
+        dead_letters.resolve(letter=letter, state=state, by=str(request.user), now=timezone.now())
+
+
+def _send(request: HttpRequest, letter: DeadLetter) -> None:
+    """Enqueue it; where the broker can't be reached, the letter is open again and says so."""
+    try:
+        app.send_task(letter.task, args=letter.args, kwargs=letter.kwargs)
+    except OperationalError as error:
+        dead_letters.reopen(letter=letter)
+        messages.error(request, f"{letter.task} could not be enqueued and stays open: {error}")
+
+
+@admin.register(JobRun)
+class JobRunAdmin(LongTableAdmin):
+    empty_hint = "Each period of a scheduled job leaves one row, once beat runs."
+    list_display = ["job", "period_start", Badge("state", "state"), "attempts", "took", "error", "started_at"]
+    list_filter = ["state", "job"]
+    search_exact = ["job"]
+    search_help_text = "Job"
+    fieldsets = [
+        (None, {"fields": [("job", "period_start"), (Badge("state", "state"), "attempts")]}),
+        ("Run", {"fields": [("started_at", "finished_at", "lease_expires_at"), "error"]}),
+    ]
+
+    @display(description="took")
+    def took(self, run: JobRun) -> str:
+        if run.finished_at is None:
+            return EMPTY
+        return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(LongTableAdmin):
+    """Who changed what in this admin."""
+
+    empty_hint = "Nobody has changed anything in this admin yet."
+    list_display = ["action_time", RowLink("user", "user"), "what", "content_type", "object_repr"]
+    list_filter = ["action_flag"]
+    list_select_related = ["user", "content_type"]
+    search_exact = ["object_id", "user__email"]
+    search_ids = []
+    search_help_text = "E-mail, or the whole id of a row"
+    fieldsets = [(None, {"fields": ["action_time", "user", "content_type", "object_repr", "what"]})]
+
+    @display(description="what")
+    def what(self, entry: LogEntry) -> str:
+        return entry.get_change_message() or entry.get_action_flag_display()

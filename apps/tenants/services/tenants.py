@@ -1,0 +1,49 @@
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from apps.common.errors import ConflictError
+from apps.tenants.models import Membership, Role, Tenant, User
+
+
+@dataclass(frozen=True)
+class Founded:
+    """A new tenant and its owner; `password` is the one made for them, and can't be had again."""
+
+    tenant: Tenant
+    owner: User
+    owner_is_new: bool
+    password: str | None
+
+
+def create_tenant(*, name: str, email: str, password: str | None) -> Founded:
+    """Make a tenant with its owner; a user of that e-mail becomes the owner and keeps their password.
+
+    Somebody new gets `password`, or a random one where that is None.
+
+    Raises ConflictError if a password is given for such a user, and Django's ValidationError for a name,
+    e-mail or the like that can't be.
+    """
+    owner = User.objects.filter(email__iexact=email).first()
+    if owner and password is not None:
+        raise ConflictError(f"{owner.email} is an existing user and keeps the password they have: give none.")
+    tenant = Tenant(name=name)
+    tenant.full_clean()
+    tenant.save()
+    made = secrets.token_urlsafe(12) if owner is None and password is None else None
+    new = owner is None
+    owner = owner or User.objects.create_user(email, password or made)
+    Membership.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
+    return Founded(tenant=tenant, owner=owner, owner_is_new=new, password=made)
+
+
+def pause_tenant(*, tenant: Tenant, now: datetime) -> None:
+    """Stop all sending for a tenant. Raises ConflictError if it is paused already."""
+    if not Tenant.objects.filter(pk=tenant.pk, paused_at=None).update(paused_at=now):
+        raise ConflictError("It is paused already.")
+
+
+def resume_tenant(*, tenant: Tenant) -> None:
+    """Let sending go on; the sweep finds what is due. Raises ConflictError if it isn't paused."""
+    if not Tenant.objects.filter(pk=tenant.pk, paused_at__isnull=False).update(paused_at=None):
+        raise ConflictError("It isn't paused.")
