@@ -79,7 +79,7 @@ def check_broker(name: str, url: str) -> None:
         raise StartError(f"{name} must start with redis://, rediss:// or amqp://")
     connection = Connection(url, connect_timeout=_SECONDS)
     # Each transport names its own errors.
-    errors: tuple[type[Exception], ...] = (*connection.connection_errors, OSError)
+    errors: tuple[type[BaseException], ...] = (*connection.connection_errors, OSError)
     try:
         connection.connect()
     except errors as error:
@@ -100,7 +100,7 @@ def check_http(name: str, url: str) -> None:
         raise StartError(f"{name}: cannot reach {parts.hostname}:{port}: {_first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     """The reason alone. Neither library's first line holds a password."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -72,6 +72,8 @@ def planned(home: Home, given: Mapping[str, str]) -> Iterator[Plan]:
             "HUNTAZE_READY_DIR": str(processes.ready_folder(home)),
             "PROMETHEUS_MULTIPROC_DIR": str(home.run / "metrics"),
             "FLOWER_BASIC_AUTH": environment.get("FLOWER_BASIC_AUTH") or f"admin:{own.flower_password}",
+            # As root everything here is root's; Celery need not say so once per worker.
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             # A pipe would otherwise hold back what is logged.
             "PYTHONUNBUFFERED": "1",
         }

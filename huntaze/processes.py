@@ -33,9 +33,7 @@ def _python(*arguments: str) -> tuple[str, ...]:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    # The warning is for root, whose processes all are root's here; `-q` leaves out the banner.
-    quiet = ("-W", "ignore:You're running the worker with superuser privileges")
-    return _python(*quiet, "-m", "celery", "-q", "-A", "huntaze", *arguments)
+    return _python("-m", "celery", "-q", "-A", "huntaze", *arguments)  # -q leaves out the banner
 
 
 def postgres(urls: ServiceUrls) -> Process:

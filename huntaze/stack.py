@@ -196,7 +196,7 @@ def up() -> None:
     try:
         with running(say=say, log=log, colour=console.is_terminal) as stack:
             console.print(_addresses(stack))
-            say("Ctrl-C stops everything")
+            say(f"logs are in {stack.home / 'log'}; Ctrl-C stops everything")
             while not stack.supervisor.ended:
                 time.sleep(0.2)
             raise StartError("the process manager ended, so everything was stopped: run it again")
@@ -216,7 +216,6 @@ def _addresses(stack: Stack) -> Table:
         table.add_row("Stand-in AI providers", stack.ai_url, "")
     if stack.gateway_url:
         table.add_row("Stand-in platform", stack.gateway_url, "")
-    table.add_row("Logs", str(stack.home / "log"), "")
     return table
 
 
