@@ -16,8 +16,8 @@ MAX_TEMPLATE_CHARACTERS = 20_000
 # Filters whose result is about as long as what goes in, at most; `replace` and `split`, say, can multiply it.
 _FILTERS = frozenset(
     """abs append at_least at_most capitalize ceil date default divided_by downcase first floor join last
-    lstrip minus modulo plus prepend remove round rstrip size strip strip_newlines times truncate truncatewords
-    upcase""".split()  # noqa: SIM905
+    lstrip minus modulo plus prepend remove round rstrip size strip strip_newlines times truncate
+    truncatewords upcase""".split()  # noqa: SIM905
 )
 _TAGS = frozenset(
     """# assign break capture case comment content continue cycle echo for if illegal liquid output
@@ -44,7 +44,7 @@ class _Environment(Environment):
     local_namespace_limit = 200_000
     output_stream_limit = 100_000
 
-    def setup_tags_and_filters(self, *, extra: bool) -> None:
+    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         self.tags = {name: tag for name, tag in self.tags.items() if name in _TAGS}
         self.filters = {name: each for name, each in self.filters.items() if name in _FILTERS}

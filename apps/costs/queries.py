@@ -1,6 +1,6 @@
 """Sums over the ledger. Each runs in the caller's transaction and sees what that may see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Sum
 
+from apps.common.money import Money
 from apps.costs.models import LedgerEntry
 
 
@@ -55,7 +56,7 @@ def campaign_cost(*, campaign_id: UUID) -> Costs:
 
 def campaign_costs_by_model(*, campaign_id: UUID) -> list[ModelCosts]:
     """The same, by provider and model, the dearest first."""
-    rows: Iterable[dict[str, Any]] = (
+    rows: Iterable[Mapping[str, Any]] = (
         LedgerEntry.objects.filter(campaign_id=campaign_id)
         .values("provider", "model", "currency")
         .annotate(**_SUMS)
@@ -74,3 +75,13 @@ def campaign_costs_by_model(*, campaign_id: UUID) -> list[ModelCosts]:
 
 def _sum(entries: QuerySet[LedgerEntry]) -> Costs:
     return Costs(**entries.aggregate(**_SUMS))
+
+
+def cost_by_campaign(campaign_ids: Iterable[UUID]) -> dict[UUID, Money]:
+    """What each campaign has cost so far, zero included, for a list that shows many."""
+    ids = list(campaign_ids)
+    rows = (
+        LedgerEntry.objects.filter(campaign_id__in=ids).values("campaign_id").annotate(amount=Sum("amount"))
+    )
+    amounts = {row["campaign_id"]: row["amount"] for row in rows}
+    return {each: Money(amounts.get(each, Decimal(0))) for each in ids}

@@ -60,27 +60,27 @@ message alone, without quotation marks around it.
 """
 
 TEMPLATE_BODY = f"""
-The creator is {{{{ account.name }}}}.
-{CAMPAIGN.strip()}
-{PLAN.strip()}
-
 Write one message that goes to every fan. Where the fan's name belongs, write exactly
 {{% raw %}}{{{{ fan.name }}}}{{% endraw %}}, at least once; use no other placeholder.
+
+The creator is {{{{ account.name }}}}.
+{PLAN.strip()}
+{CAMPAIGN.strip()}
 """
 
 FAN_BODY = f"""
+Write the message to this one fan. Use the name, if it is known, and what is known about the fan where it helps;
+never list it. Use no placeholder.
+
 The creator is {{{{ account.name }}}}.
-{CAMPAIGN.strip()}
-{PLAN.strip()}
 <fan>
 Name: {{{{ fan.name | default: "unknown" }}}}
 {{% for item in fan.attributes -%}}
 {{{{ item[0] }}}}: {{{{ item[1] }}}}
 {{% endfor -%}}
 </fan>
-
-Write the message to this one fan. Use the name, if it is known, and what is known about the fan where it helps;
-never list it. Use no placeholder.
+{PLAN.strip()}
+{CAMPAIGN.strip()}
 """
 
 PROMPTS: list[dict[str, Any]] = [
@@ -88,7 +88,7 @@ PROMPTS: list[dict[str, Any]] = [
         "key": "campaign_plan",
         "task_kind": "planning",
         "system": PLANNER.strip(),
-        "body": f"{CAMPAIGN.strip()}\n\nPlan this campaign.",
+        "body": f"Plan this campaign.\n\n{CAMPAIGN.strip()}",
         "output_schema": PLAN_SCHEMA,
         "max_tokens": 1500,
     },

@@ -1,5 +1,7 @@
 from collections.abc import Mapping
 
+from django.db import transaction
+
 from apps.ai.models import PromptTemplate
 from apps.ai.providers.requests import ChatRequest, Message
 from apps.common import liquid
@@ -22,6 +24,15 @@ def active_prompt(*, key: str) -> PromptTemplate:
     return prompt
 
 
+def activate_prompt(*, prompt: PromptTemplate) -> None:
+    """Use this version from now on; what was asked before keeps the version that it was asked with."""
+    with transaction.atomic():
+        PromptTemplate.objects.filter(key=prompt.key, is_active=True).exclude(pk=prompt.pk).update(
+            is_active=False
+        )
+        PromptTemplate.objects.filter(pk=prompt.pk).update(is_active=True)
+
+
 def render_request(
     *, prompt: PromptTemplate, variables: Mapping[str, object], max_tokens: int
 ) -> ChatRequest:
@@ -30,9 +41,3 @@ def render_request(
     system = liquid.render(prompt.system, variables).strip()
     messages = (Message("system", system), user) if system else (user,)
     return ChatRequest(messages=messages, max_tokens=max_tokens, schema=prompt.output_schema)
-
-
-def activate_prompt(*, prompt: PromptTemplate) -> None:
-    """Use this version from now on in place of the one that is active. Generations under way keep theirs."""
-    PromptTemplate.objects.filter(key=prompt.key, is_active=True).exclude(pk=prompt.pk).update(is_active=False)
-    PromptTemplate.objects.filter(pk=prompt.pk).update(is_active=True)

@@ -46,8 +46,8 @@ class Ceiling:
     def __str__(self) -> str:
         currency = self.budget.currency
         return (
-            f"the budget of {self.budget} has spent {self.spent:f} {currency} and holds {self.held:f} for calls "
-            f"in flight; this call needs up to {self.needed:f}"
+            f"the budget of {self.budget} has spent {self.spent:f} {currency} and holds {self.held:f} "
+            f"for calls in flight; this call needs up to {self.needed:f}"
         )
 
 
