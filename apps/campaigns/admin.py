@@ -49,10 +49,10 @@ class CampaignAdmin(LongTableAdmin):
     search_help_text = "Name, or the first digits of its id or a tenant's"
     inlines = [StepInline, AccountInline]
     lists = [
-        ListLink("messages", "messaging.message", "outbox__id__exact", field="outbox_id"),
-        ListLink("contents", "content.content", "campaign_id"),
-        ListLink("generations", "ai.generation", "campaign_id"),
-        ListLink("ledger entries", "costs.ledgerentry", "campaign_id"),
+        ListLink("messages", "messaging.message", outbox__id__exact="outbox_id"),
+        ListLink("contents", "content.content", campaign_id="pk"),
+        ListLink("generations", "ai.generation", campaign_id="pk"),
+        ListLink("ledger entries", "costs.ledgerentry", campaign_id="pk"),
     ]
     fieldsets = [
         (None, {"fields": [("id", Badge("status", "status"), "sending"), (TENANT, "outbox"), tuple(lists)]}),

@@ -23,8 +23,8 @@ def fans_filter(segment: Mapping[str, Any]) -> Q:
     if not isinstance(segment, Mapping):
         raise _invalid("segment", "a segment is an object with include and exclude")
     _only(segment, {"include", "exclude"}, where="segment")
-    filters = _conditions(segment.get("include") or {}, where="segment.include")
-    if excluded := segment.get("exclude"):
+    filters = _conditions(segment.get("include", {}), where="segment.include")
+    if (excluded := segment.get("exclude", {})) != {}:
         filters &= ~_conditions(excluded, where="segment.exclude")
     return filters
 

@@ -19,8 +19,9 @@ from apps.campaigns.models import (
 from apps.campaigns.progress import Work, progress
 from apps.campaigns.recipients import Preflight
 from apps.campaigns.services.create import CampaignDraft
-from apps.common.api.fields import Money, MoneyField, PriorityField
+from apps.common.api.fields import MoneyField, PriorityField
 from apps.common.api.serializers import StrictSerializer
+from apps.common.money import Money
 
 MAX_ACCOUNTS = 500
 

@@ -42,7 +42,7 @@ class CampaignView(TenantView):
         now, ids = timezone.now(), [each.pk for each in campaigns]
         return {
             "work": queries.work_by_campaign(campaigns),
-            "costs": cost_by_campaign(ids, currency=self.tenant.currency),
+            "costs": cost_by_campaign(ids),
             "ends": {each.pk: queries.end_of(each, now=now) for each in campaigns},
         }
 
@@ -109,7 +109,7 @@ class CampaignPreview(CampaignView):
         """The plan, sample texts on real fans, who gets it and who doesn't, the cost, the end."""
         campaign = self.campaign(campaign_id)
         shown = vars(preview(campaign, now=timezone.now()))
-        cost = cost_by_campaign([campaign.pk], currency=self.tenant.currency)[campaign.pk]
+        cost = cost_by_campaign([campaign.pk])[campaign.pk]
         return Response(serializers.PreviewSerializer({**shown, "cost": cost}).data)
 
 

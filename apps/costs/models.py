@@ -6,6 +6,7 @@ from django.db.models import Q
 
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import TenantOwned, is_one_of
+from apps.common.money import LEDGER_CURRENCY
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
@@ -39,6 +40,7 @@ class Price(models.Model):
                 & (Q(cached_input_per_million__isnull=True) | Q(cached_input_per_million__gte=0)),
                 name="price_not_negative",
             ),
+            models.CheckConstraint(condition=Q(currency=LEDGER_CURRENCY), name="price_in_ledger_currency"),
         ]
 
     def __str__(self) -> str:

@@ -1,21 +1,13 @@
 """Serializer fields that several apps share."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.common.money import Money
 from apps.common.priority import Priority
-
-
-@dataclass(frozen=True)
-class Money:
-    """An amount with its currency (ISO 4217)."""
-
-    amount: Decimal
-    currency: str
 
 
 @extend_schema_field(

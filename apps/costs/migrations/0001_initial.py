@@ -213,6 +213,9 @@ class Migration(migrations.Migration):
                         ),
                         name="price_not_negative",
                     ),
+                    models.CheckConstraint(
+                        condition=models.Q(("currency", "USD")), name="price_in_ledger_currency"
+                    ),
                 ],
             },
         ),

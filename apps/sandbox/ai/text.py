@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WORD = re.compile(r"[A-Za-z][a-z]{3,}")
+_RECIPIENT = re.compile(r"<fan>\s*name: *(\S[^\n<]{0,60})", re.IGNORECASE)
 _VARIABLE = re.compile(r"\{\{\s*[^{}]+?\s*\}\}")
 # Words that speak of the task rather than of its subject.
 _INSTRUCTION_WORDS = frozenset(
@@ -66,6 +67,8 @@ class Voice:
 
     words: tuple[str, ...]
     variables: tuple[str, ...]
+    # The name of the one fan whom the prompt describes, if it does.
+    recipient: str = ""
 
     def message(self, rng: random.Random) -> str:
         """A message to a fan, with the prompt's variables but those that tell facts about the fan."""
@@ -74,7 +77,7 @@ class Voice:
         others = [variable for variable in self.variables if "fan" not in variable and variable != fan]
         signature = next((variable for variable in others if variable in names), None)
         details = [variable for variable in others if variable != signature]
-        greeting = _choose(rng, _GREETINGS).format(name=fan or "there")
+        greeting = _choose(rng, _GREETINGS).format(name=fan or self.recipient or "there")
         opener = self._fill(rng, _OPENERS)
         parts = [
             greeting,
@@ -119,7 +122,12 @@ def listen(parts: Sequence[str]) -> Voice:
         if len(words) >= 3:
             break
         words[word] = None
-    return Voice(words=tuple(words)[:_MOST_WORDS], variables=tuple(variables.values())[:_MOST_VARIABLES])
+    named = next((found for part in parts if (found := _RECIPIENT.search(part))), None)
+    return Voice(
+        words=tuple(words)[:_MOST_WORDS],
+        variables=tuple(variables.values())[:_MOST_VARIABLES],
+        recipient=named[1].strip() if named else "",
+    )
 
 
 def capitalise(text: str) -> str:
