@@ -27,6 +27,7 @@ choose() {
 }
 
 # One at a time: `make test` and `make up` may both be started on a fresh clone.
+touch .venv.lock 2>/dev/null || fail "$(pwd) isn't writable"
 exec 9>.venv.lock
 if command -v flock >/dev/null; then flock 9; fi
 
@@ -51,5 +52,5 @@ if command -v uv >/dev/null; then
 fi
 # No cache: nothing is written outside the clone.
 .venv/bin/python -m pip --no-cache-dir --disable-pip-version-check --no-input install \
-    --quiet --retries 2 --require-hashes -r "$1" ||
+    -qq --retries 2 --require-hashes -r "$1" ||
     fail "cannot install $1: is a package registry reachable? (PIP_INDEX_URL names another one)"
