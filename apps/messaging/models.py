@@ -106,6 +106,7 @@ class Fan(TenantOwned):
             ),
             models.CheckConstraint(condition=Q(spend__gte=0), name="fan_spend_not_negative"),
         ]
+        indexes = [models.Index(fields=["account", "id"], name="fan_by_account")]
 
     def __str__(self) -> str:
         return self.name or self.external_id
@@ -184,6 +185,14 @@ class Message(TenantOwned):
     slots = ArrayField(
         models.DateTimeField(), default=list, help_text="The limiter's stamp of every granted attempt."
     )
+    # A message's stamps ascend, so its last one says whether any of them still counts in a window.
+    newest_slot = models.GeneratedField(
+        expression=models.Func(
+            models.F("slots"), template="(%(expressions)s)[array_upper(%(expressions)s, 1)]"
+        ),
+        output_field=models.DateTimeField(null=True),
+        db_persist=True,
+    )
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     send_by = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -230,7 +239,14 @@ class Message(TenantOwned):
                 name="message_queue",
             ),
             models.Index(fields=["tenant_id", "-id"], name="message_by_tenant"),
+            # Campaigns' messages are counted by their outboxes, single ones by this.
+            models.Index(fields=["state"], condition=Q(outbox__isnull=True), name="message_single"),
             models.Index(fields=["account", "-id"], name="message_by_account"),
+            models.Index(
+                fields=["account", "newest_slot"],
+                condition=Q(newest_slot__isnull=False),
+                name="message_slots",
+            ),
             models.Index(fields=["lease_expires_at"], condition=Q(state="sending"), name="message_leases"),
             models.Index(fields=["look_up_at"], condition=Q(state="unknown"), name="message_unknown"),
         ]

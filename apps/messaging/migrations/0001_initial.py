@@ -327,6 +327,16 @@ class Migration(migrations.Migration):
                         size=None,
                     ),
                 ),
+                (
+                    "newest_slot",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Func(
+                            models.F("slots"), template="(%(expressions)s)[array_upper(%(expressions)s, 1)]"
+                        ),
+                        output_field=models.DateTimeField(null=True),
+                    ),
+                ),
                 ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
                 ("send_by", models.DateTimeField(blank=True, null=True)),
                 ("started_at", models.DateTimeField(blank=True, null=True)),
@@ -422,7 +432,25 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="message",
+            index=models.Index(
+                condition=models.Q(("outbox__isnull", True)), fields=["state"], name="message_single"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="fan",
+            index=models.Index(fields=["account", "id"], name="fan_by_account"),
+        ),
+        migrations.AddIndex(
+            model_name="message",
             index=models.Index(fields=["account", "-id"], name="message_by_account"),
+        ),
+        migrations.AddIndex(
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("newest_slot__isnull", False)),
+                fields=["account", "newest_slot"],
+                name="message_slots",
+            ),
         ),
         migrations.AddIndex(
             model_name="message",

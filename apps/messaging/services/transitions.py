@@ -1,0 +1,121 @@
+"""How a message's row changes from state to state. The row is locked; the caller saves `FIELDS` and the tally."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from apps.messaging.models import Message, MessageState
+from apps.messaging.services.tally import Tally
+from apps.messaging.timing import LATEST_ARRIVAL, LEASE, LOOK_UP_AFTER, SEND_WITHIN
+
+FIELDS = (
+    "state", "text", "not_before", "attempt", "failures", "slots", "lease_expires_at", "send_by", "started_at",
+    "look_up_at", "sent_at", "finished_at", "platform_id", "reason", "error",
+)  # fmt: skip
+_LONGEST_ERROR = 1000
+_LONGEST_REASON = 64
+_LONGEST_ID = 128
+
+
+class Changes:
+    """The rows that a transaction changes, and what that does to the counters."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self._rows: dict[object, Message] = {}
+
+    def move(self, message: Message, state: MessageState) -> None:
+        self.tally.move(message.outbox_id, message.state, state)
+        message.state = state
+        self._rows[message.pk] = message
+
+    def touch(self, message: Message) -> None:
+        """Save a row that stays in its state."""
+        self._rows[message.pk] = message
+
+    @property
+    def rows(self) -> Iterable[Message]:
+        return self._rows.values()
+
+    def write(self) -> None:
+        """Messages first, then outboxes: the lock order."""
+        Message.objects.bulk_update(self._rows.values(), FIELDS, batch_size=200)
+        self.tally.write()
+
+
+def grant(message: Message, changes: Changes, *, text: str, now: datetime) -> None:
+    message.text = text
+    message.attempt += 1
+    message.slots = [*message.slots, now + LATEST_ARRIVAL]
+    message.send_by, message.lease_expires_at, message.started_at = now + SEND_WITHIN, now + LEASE, None
+    message.reason = message.error = ""
+    changes.move(message, MessageState.SENDING)
+
+
+def requeue(
+    message: Message, changes: Changes, *, not_before: datetime, reason: str = "", error: str = ""
+) -> None:
+    """Back to the queue, its slot kept."""
+    _end_attempt(message)
+    message.not_before = not_before
+    message.reason, message.error = _tidy(reason, _LONGEST_REASON), _tidy(error, _LONGEST_ERROR)
+    changes.move(message, MessageState.QUEUED)
+
+
+def give_back(
+    message: Message, changes: Changes, *, not_before: datetime, reason: str = "", error: str = ""
+) -> None:
+    """Back to the queue, and its slot with it: the attempt never reached the platform."""
+    message.slots = message.slots[:-1]
+    requeue(message, changes, not_before=not_before, reason=reason, error=error)
+
+
+def correct_slot(message: Message, *, ended_at: datetime) -> None:
+    """The request is over, so it has arrived by now or never will."""
+    if message.slots:
+        message.slots = [*message.slots[:-1], min(message.slots[-1], ended_at)]
+
+
+def doubt(message: Message, changes: Changes, *, reason: str, error: str) -> None:
+    """It may have arrived; a look-up will tell, once nothing of it can be under way any more."""
+    message.lease_expires_at = None
+    message.look_up_at = message.slots[-1] + LOOK_UP_AFTER
+    message.reason, message.error = _tidy(reason, _LONGEST_REASON), _tidy(error, _LONGEST_ERROR)
+    changes.move(message, MessageState.UNKNOWN)
+
+
+def confirm(message: Message, changes: Changes, *, platform_id: str, now: datetime) -> None:
+    _end_attempt(message)
+    message.sent_at = message.finished_at = now
+    message.platform_id = _tidy(platform_id, _LONGEST_ID)
+    message.reason = message.error = ""
+    changes.move(message, MessageState.SENT)
+
+
+def bury(message: Message, changes: Changes, *, reason: str, error: str, now: datetime) -> None:
+    _end_attempt(message)
+    message.finished_at = now
+    message.reason, message.error = _tidy(reason, _LONGEST_REASON), _tidy(error, _LONGEST_ERROR)
+    changes.move(message, MessageState.DEAD)
+
+
+def cancel(message: Message, changes: Changes, *, reason: str, now: datetime) -> None:
+    _end_attempt(message)
+    message.finished_at = now
+    message.reason = reason
+    changes.move(message, MessageState.CANCELLED)
+
+
+def revive(message: Message, changes: Changes, *, now: datetime) -> None:
+    """Start over with the same words under the same key; its slots stay."""
+    message.finished_at = None
+    message.failures = 0
+    requeue(message, changes, not_before=now)
+
+
+def _tidy(text: str, longest: int) -> str:
+    """A text from outside as PostgreSQL can hold it: no NUL, no lone surrogate, not endless."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:longest]
+
+
+def _end_attempt(message: Message) -> None:
+    message.lease_expires_at = message.send_by = message.started_at = message.look_up_at = None
