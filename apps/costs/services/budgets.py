@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db.models import F, Func, Q, Sum, Value
 
 from apps.common.errors import ConflictError, InvalidInputError
+from apps.common.money import LEDGER_CURRENCY
 from apps.costs.locks import lock_budgets
 from apps.costs.models import (
     Budget,
@@ -15,7 +16,6 @@ from apps.costs.models import (
     Hold,
     HoldState,
     LedgerEntry,
-    Price,
 )
 from apps.costs.periods import period_bounds, period_start
 from apps.tenants.doors import tenant_transaction
@@ -31,21 +31,21 @@ def create_budget(
     scope_id: UUID | None = None,
     provider: str = "",
     period: BudgetPeriod = BudgetPeriod.MONTH,
-    currency: str = "USD",
+    currency: str = LEDGER_CURRENCY,
     hard_stop: bool = True,
     thresholds: Sequence[int] = (50, 80, 100),
 ) -> Budget:
     """Set a ceiling; what its current period has already spent and holds counts from the start.
 
-    Raises InvalidInputError (no price is in that currency), ConflictError (there is one already).
+    Raises InvalidInputError (it isn't in the ledger's currency), ConflictError (there is one already).
     """
+    if currency != LEDGER_CURRENCY:
+        raise InvalidInputError(
+            f"Budgets are in {LEDGER_CURRENCY}, like the ledger, not in {currency}.",
+            fields={"currency": f"Use {LEDGER_CURRENCY}."},
+        )
     with tenant_transaction(tenant_id):
         lock_budgets(tenant_id=tenant_id, exclusive=True)
-        if not Price.objects.filter(currency=currency).exists():
-            raise InvalidInputError(
-                f"No model is priced in {currency}; use the currency of the prices.",
-                fields={"currency": "No model is priced in it."},
-            )
         budget, created = Budget.objects.get_or_create(
             tenant_id=tenant_id,
             scope=scope,
@@ -139,9 +139,7 @@ def _seed(budget: Budget, *, at: datetime) -> None:
     time_zone = Tenant.objects.values_list("time_zone", flat=True).get(pk=budget.tenant_id)
     start = period_start(budget.period, at=at, time_zone=time_zone)
     since, until = period_bounds(budget.period, start=start, time_zone=time_zone)
-    within = _weighs_on(budget) & Q(
-        tenant_id=budget.tenant_id, occurred_at__gte=since, occurred_at__lt=until, currency=budget.currency
-    )
+    within = _weighs_on(budget) & Q(tenant_id=budget.tenant_id, occurred_at__gte=since, occurred_at__lt=until)
     live = Hold.objects.filter(within, state=HoldState.HELD)
     held = live.aggregate(bound=Sum("bound"))["bound"]
     spent = LedgerEntry.objects.filter(within).aggregate(amount=Sum("amount"))["amount"]

@@ -28,12 +28,6 @@ class NoPriceError(ConflictError):
     code = "no_price"
 
 
-class CurrencyMismatchError(ConflictError):
-    """A budget is in another currency than the price, so they can't be compared."""
-
-    code = "currency_mismatch"
-
-
 @dataclass(frozen=True, slots=True)
 class Ceiling:
     """A budget that is in the way, at the moment at which it was."""
@@ -102,7 +96,7 @@ def take(
     """Set aside the most that one attempt can cost, on every budget that it weighs on.
 
     It is committed when this returns, so never call it in a transaction. Raises NoPriceError,
-    BudgetExhaustedError, BudgetBusyError, CurrencyMismatchError.
+    BudgetExhaustedError, BudgetBusyError.
     """
     while True:
         try:
@@ -125,7 +119,7 @@ def take(
                     currency=price.currency,
                     occurred_at=purpose.occurred_at,
                     expires_at=expires_at,
-                    counters=_weigh(purpose, provider=provider, price=price, bound=bound),
+                    counters=_weigh(purpose, provider=provider, bound=bound),
                 )
         except _NoCounterError:
             # The first call of a period. Seeding needs the lock that we hold shared, so it is a transaction
@@ -180,7 +174,7 @@ def _price(*, provider: str, model: str, now: datetime) -> Price:
     return price
 
 
-def _weigh(purpose: Purpose, *, provider: str, price: Price, bound: Decimal) -> list[UUID]:
+def _weigh(purpose: Purpose, *, provider: str, bound: Decimal) -> list[UUID]:
     """Add a bound to what every budget holds, each by one conditional UPDATE, always in the same order."""
     applicable = Budget.objects.filter(
         budgets.applies(
@@ -193,11 +187,6 @@ def _weigh(purpose: Purpose, *, provider: str, price: Price, bound: Decimal) -> 
     )
     counters = []
     for budget, counter in sorted(_counters(list(applicable), purpose), key=lambda pair: pair[1].pk):
-        if budget.currency != price.currency:
-            raise CurrencyMismatchError(
-                f"The budget of {budget} is in {budget.currency}, but {price.model} is priced in "
-                f"{price.currency}."
-            )
         room = BudgetCounter.objects.filter(pk=counter.pk)
         if budget.hard_stop:
             room = room.filter(spent__lte=budget.limit - bound - F("held"))

@@ -1,0 +1,146 @@
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from apps.common.errors import ConflictError, InvalidInputError
+from apps.common.ids import uuid7
+from apps.costs.models import BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.services import holds
+from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
+from apps.costs.services.holds import BudgetBusyError, BudgetExhaustedError
+from apps.tenants.doors import tenant_transaction
+from apps.tenants.models import Tenant
+from tests.costs.spending import counters, dollar_price, dollars, take, truth
+from tests.costs.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _price(db: None) -> None:
+    dollar_price()
+
+
+def test_a_new_budget_counts_what_its_period_has_spent_and_holds(agency: Tenant) -> None:
+    now = timezone.now()
+    holds.settle(hold=take(agency, 40), usage=dollars(30), now=now)
+    live = take(agency, 20)
+    released = take(agency, 7)
+    holds.release(hold=released, now=now)
+
+    create_budget(tenant_id=agency.pk, limit=Decimal(60), now=now)
+
+    assert counters(agency) == [(30, 20)]
+    with pytest.raises(BudgetBusyError):
+        take(agency, 11)
+    holds.settle(hold=live, usage=dollars(5), now=now)
+    assert counters(agency) == [(35, 0)]
+
+
+def test_a_new_budget_leaves_out_other_periods_and_purposes(agency: Tenant) -> None:
+    now = timezone.now()
+    campaign = uuid7()
+    take(agency, 1, occurred_at=now - timedelta(days=2), campaign_id=campaign)
+    take(agency, 2, campaign_id=uuid7())
+    take(agency, 4, campaign_id=campaign)
+
+    create_budget(
+        tenant_id=agency.pk,
+        scope=BudgetScope.CAMPAIGN,
+        scope_id=campaign,
+        period=BudgetPeriod.DAY,
+        limit=Decimal(60),
+        now=now,
+    )
+
+    assert counters(agency) == [(0, 4)]
+
+
+def test_a_second_budget_for_the_same_is_refused(agency: Tenant) -> None:
+    create_budget(tenant_id=agency.pk, limit=Decimal(60), now=timezone.now())
+
+    with pytest.raises(ConflictError):
+        create_budget(tenant_id=agency.pk, limit=Decimal(70), now=timezone.now())
+
+
+def test_a_budget_in_another_currency_than_the_ledgers_is_refused(agency: Tenant) -> None:
+    with pytest.raises(InvalidInputError, match="JPY"):
+        create_budget(tenant_id=agency.pk, limit=Decimal(60), currency="JPY", now=timezone.now())
+
+
+def test_a_lower_limit_refuses_from_then_on_and_a_higher_one_allows(agency: Tenant) -> None:
+    now = timezone.now()
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal(60), now=now)
+    holds.settle(hold=take(agency, 50), usage=dollars(50), now=now)
+
+    change_budget(budget=budget, limit=Decimal(40), now=now)
+    with pytest.raises(BudgetExhaustedError):
+        take(agency, 1)
+    change_budget(budget=budget, limit=Decimal(80), now=now)
+
+    assert take(agency, 30).bound == 30
+
+
+def test_a_budget_that_is_switched_on_again_counts_what_it_missed(agency: Tenant) -> None:
+    now = timezone.now()
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal(60), now=now)
+    before = take(agency, 5)
+    change_budget(budget=budget, is_active=False, now=now)
+    holds.settle(hold=take(agency, 100), usage=dollars(100), now=now)
+    during = take(agency, 20)
+
+    change_budget(budget=budget, is_active=True, now=now)
+
+    assert counters(agency) == [(100, 25)]
+    for hold in (before, during):
+        holds.settle(hold=hold, usage=dollars(1), now=now)
+    assert counters(agency) == [(102, 0)]
+
+
+def test_hard_stop_and_thresholds_can_be_changed(agency: Tenant) -> None:
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal(1), now=timezone.now())
+
+    budget = change_budget(budget=budget, hard_stop=False, thresholds=[90], now=timezone.now())
+
+    assert (budget.hard_stop, budget.thresholds) == (False, [90])
+    assert take(agency, 5).bound == 5
+
+
+def test_another_time_zone_moves_the_days_that_budgets_count(agency: Tenant) -> None:
+    late, early = datetime(2026, 11, 10, 22, tzinfo=UTC), datetime(2026, 11, 11, 1, tzinfo=UTC)
+    create_budget(tenant_id=agency.pk, period=BudgetPeriod.DAY, limit=Decimal(60), now=early)
+    take(agency, 1, now=late)
+    take(agency, 2, now=early)
+    assert sorted(counters(agency)) == [(0, 1), (0, 2)]
+
+    change_time_zone(tenant=agency, time_zone="Europe/Athens", now=early)
+
+    with tenant_transaction(agency):
+        counter = BudgetCounter.objects.get()
+    assert str(counter.period_start) == "2026-11-11"
+    assert counter.held == 3
+
+
+def test_an_unknown_time_zone_is_refused(agency: Tenant) -> None:
+    with pytest.raises(ValidationError):
+        change_time_zone(tenant=agency, time_zone="Mars/Olympus", now=timezone.now())
+
+
+def test_a_budget_made_while_calls_run_ends_up_right(agency: Tenant) -> None:
+    """Fifteen threads spend while the sixteenth sets the limit."""
+
+    def work(index: int) -> None:
+        if index == 0:
+            create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=timezone.now())
+            return
+        for turn in range(5):
+            hold = take(agency, 4)
+            if turn % 2:
+                holds.settle(hold=hold, usage=dollars(3), now=timezone.now())
+
+    at_once(16, work)
+
+    assert counters(agency) == [truth(agency)]

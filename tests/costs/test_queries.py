@@ -1,0 +1,59 @@
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from apps.common.ids import uuid7
+from apps.costs import queries
+from apps.costs.queries import Costs
+from apps.costs.services import holds
+from apps.tenants.doors import tenant_transaction
+from apps.tenants.models import Tenant
+from tests.costs.spending import MODEL, dollar_price, dollars, take
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_campaigns_cost_is_split_by_model_the_dearest_first(agency: Tenant, stranger: Tenant) -> None:
+    dollar_price()
+    dollar_price("azure")
+    campaign = uuid7()
+    for provider, cost in (("openai", 3), ("azure", 7), ("openai", 2)):
+        hold = take(agency, 10, provider=provider, campaign_id=campaign)
+        holds.settle(hold=hold, usage=dollars(cost), now=timezone.now())
+    take(agency, 10, campaign_id=campaign)
+    holds.settle(hold=take(agency, 10), usage=dollars(9), now=timezone.now())
+
+    with tenant_transaction(agency):
+        rows = queries.campaign_costs_by_model(campaign_id=campaign)
+        total = queries.campaign_cost(campaign_id=campaign)
+    with tenant_transaction(stranger):
+        hidden = queries.campaign_cost(campaign_id=campaign)
+
+    assert [(row.provider, row.model, row.currency) for row in rows] == [
+        ("azure", MODEL, "USD"),
+        ("openai", MODEL, "USD"),
+    ]
+    assert [row.costs for row in rows] == [
+        Costs(1, 0, 7, 0, 0, Decimal(7)),
+        Costs(2, 0, 5, 0, 0, Decimal(5)),
+    ]
+    assert total == Costs(3, 0, 12, 0, 0, Decimal(12))
+    assert hidden == Costs(0, 0, 0, 0, 0, Decimal(0))
+
+
+def test_an_estimate_counts_as_one_until_it_is_corrected(agency: Tenant) -> None:
+    dollar_price()
+    now = timezone.now()
+    generation = uuid7()
+    hold = take(agency, 10, generation_id=generation, now=now)
+    holds.settle(hold=hold, usage=None, now=now)
+    with tenant_transaction(agency):
+        before = queries.generation_cost(generation_id=generation, occurred_at=now)
+
+    holds.settle(hold=hold, usage=dollars(4), now=now)
+
+    with tenant_transaction(agency):
+        after = queries.generation_cost(generation_id=generation, occurred_at=now)
+    assert before == Costs(1, 1, 0, 0, 0, Decimal(10))
+    assert after == Costs(1, 0, 4, 0, 0, Decimal(4))
