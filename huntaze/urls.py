@@ -13,5 +13,7 @@ urlpatterns = [
     path("api/v2/", include("apps.ai.urls")),
     path("api/v2/", include("apps.campaigns.urls")),
 ]
+handler400 = "apps.common.api.fallback.bad_request"
+handler403 = "apps.common.api.fallback.permission_denied"
 handler404 = "apps.common.api.fallback.not_found"
 handler500 = "apps.common.api.fallback.server_error"

@@ -39,6 +39,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         CELERY_BROKER_URL=urls.broker,
     )
     _services.callback(drop_database, superuser, database)
+    (HOME / "static").mkdir(exist_ok=True)  # or WhiteNoise warns that it is missing
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

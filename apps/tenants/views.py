@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
@@ -20,25 +21,35 @@ from apps.tenants.permissions import MANAGERS
 class TenantView(GenericAPIView[Any]):
     """Runs its handler in one transaction of the caller's tenant, after authentication and permission.
 
-    Nothing in such a handler waits on the network. An error rolls the transaction back
-    (apps/common/api/errors.py).
+    Nothing in such a handler waits on the network. An error rolls the transaction back.
     """
 
     write_roles = MANAGERS
 
     @property
     def tenant(self) -> Tenant:
+        if getattr(self, "swagger_fake_view", False):
+            return Tenant()  # the schema is drawn without a caller
         principal = self.request.user
         assert isinstance(principal, Principal)  # by IsMember
         return principal.tenant
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.in_transaction = False
         with ExitStack() as self.transaction:
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        _ = request.body  # a slow sender must not hold a transaction open
         self.transaction.enter_context(tenant_transaction(self.tenant))
+        self.in_transaction = True
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = super().handle_exception(exc)
+        if self.in_transaction:
+            transaction.set_rollback(True)  # it ends without an exception: undo what was done in it
+        return response
 
     def once(self, create: Callable[[], Response]) -> Response:
         """Answer a POST that creates, honouring its Idempotency-Key."""

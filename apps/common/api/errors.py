@@ -1,16 +1,21 @@
 """One shape for every error of the API: {"error": {"code", "message", "fields"}}."""
 
 import math
+from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.http import Http404
+import structlog
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from apps.common.errors import ConflictError, DomainError, InvalidInputError, NotFoundError, UnavailableError
+
+log = structlog.get_logger(__name__)
 
 STATUSES: dict[type[DomainError], int] = {
     InvalidInputError: status.HTTP_422_UNPROCESSABLE_ENTITY,
@@ -26,17 +31,20 @@ def body(code: str, message: str, fields: dict[str, Any] | None = None) -> dict[
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer domain errors and the framework's own in our shape; anything else stays a 500."""
-    response = _response(error)
-    if response is not None and transaction.get_connection().in_atomic_block:
-        transaction.set_rollback(True)  # the view's transaction ends without an exception: undo it
-    return response
-
-
-def _response(error: Exception) -> Response | None:
     if isinstance(error, Http404):
         error = exceptions.NotFound("There is no such object.")
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, OperationalError | InterfaceError):
+        # Away, overloaded, or a lock that wasn't had in time: the caller may try again.
+        log.warning("database.unavailable", error=f"{type(error).__name__}: {error}")
+        text = "The database can't answer at the moment; try again."
+        error = UnavailableError(text, retry_after=timedelta(seconds=1))
+    if isinstance(error, RequestDataTooBig):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
+        return Response(body("too_large", f"The body is larger than {limit} MiB."), status=413)
+    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+        return Response(body("bad_request", "The request can't be understood."), status=400)
     if isinstance(error, DomainError):
         return _domain_response(error)
     if isinstance(error, exceptions.APIException):

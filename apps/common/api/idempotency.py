@@ -25,9 +25,10 @@ def once(request: Request, *, tenant_id: UUID, create: Callable[[], Response]) -
     key = request.headers.get(HEADER, "")
     if not key:
         return create()
-    if len(key) > MAX_LENGTH:
+    if len(key) > MAX_LENGTH or not key.isprintable():
         raise InvalidInputError(
-            f"{HEADER} is longer than {MAX_LENGTH} characters.", code="invalid_idempotency_key"
+            f"{HEADER} has to be a text of at most {MAX_LENGTH} printable characters.",
+            code="invalid_idempotency_key",
         )
     digest = _digest(request)
     _, created = IdempotencyRecord.objects.get_or_create(
