@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class AIConfig(AppConfig):
     name = "apps.ai"
     verbose_name = "AI"
+
+    def ready(self) -> None:
+        from apps.ai import metrics
+        from apps.operations import probes
+
+        probes.register_metrics("generations", metrics.generations_by_state)
+        probes.register_queue_probe(probes.QueueProbe("ai", metrics.oldest_due))

@@ -166,6 +166,7 @@ class Generation(TenantOwned):
         ]
         indexes = [
             models.Index(fields=["tenant_id", "-id"], name="generation_by_tenant"),
+            models.Index(fields=["state"], name="generation_by_state"),
             models.Index(
                 fields=["priority", "id"],
                 condition=Q(state__in=["pending", "running"]),

@@ -4,3 +4,9 @@ from django.apps import AppConfig
 class CostsConfig(AppConfig):
     name = "apps.costs"
     verbose_name = "Costs"
+
+    def ready(self) -> None:
+        from apps.costs import metrics
+        from apps.operations import probes
+
+        probes.register_metrics("costs", metrics.cost_of_this_month)

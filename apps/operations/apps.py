@@ -4,3 +4,13 @@ from django.apps import AppConfig
 class OperationsConfig(AppConfig):
     name = "apps.operations"
     verbose_name = "Operations"
+
+    def ready(self) -> None:
+        from apps.operations import health, metrics, probes
+
+        probes.register_health_check("database", health.check_database)
+        probes.register_health_check("migrations", health.check_migrations)
+        probes.register_health_check("redis", health.check_redis)
+        probes.register_health_check("broker", health.check_broker)
+        probes.register_metrics("dead_letters", metrics.dead_letters)
+        probes.register_metrics("oldest_due_work", metrics.oldest_due_work)

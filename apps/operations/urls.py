@@ -1,3 +1,8 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.operations import views
+
+urlpatterns = [
+    path("health", views.Health.as_view()),
+    path("metrics", views.Metrics.as_view()),
+]

@@ -279,6 +279,7 @@ class Migration(migrations.Migration):
                 "ordering": ["-id"],
                 "indexes": [
                     models.Index(fields=["tenant_id", "-id"], name="generation_by_tenant"),
+                    models.Index(fields=["state"], name="generation_by_state"),
                     models.Index(
                         condition=models.Q(("state__in", ["pending", "running"])),
                         fields=["priority", "id"],

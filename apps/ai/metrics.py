@@ -1,0 +1,25 @@
+"""Figures of generations, asked at every scrape."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.db.models import Count, Min
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from apps.ai.models import Generation, GenerationState
+
+
+def generations_by_state(now: datetime) -> Iterator[Metric]:
+    rows = Generation.objects.order_by().values_list("state").annotate(Count("*"))
+    counts = dict.fromkeys(GenerationState.values, 0) | dict(rows)
+    family = GaugeMetricFamily("huntaze_generations", "Generations by state.", labels=["state"])
+    for state, number in counts.items():
+        family.add_metric([state], number)
+    yield family
+
+
+def oldest_due(now: datetime) -> datetime | None:
+    """Since when the oldest question has been waiting for somebody to work on it."""
+    waiting = Generation.objects.waiting(now=now)
+    since: datetime | None = waiting.aggregate(since=Min("created_at"))["since"]
+    return since

@@ -1,0 +1,106 @@
+"""Prometheus figures: those that processes count, and those that only the database and the broker know."""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import kombu
+import structlog
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils import timezone
+from prometheus_client import REGISTRY, CollectorRegistry, multiprocess
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from apps.operations import health, probes
+from apps.operations.models import DeadLetter, DeadLetterState
+from apps.tenants.system import system_transaction
+from huntaze.celery import QUEUES
+
+log = structlog.get_logger(__name__)
+
+STATEMENT_TIMEOUT_MS = 2000
+
+
+def registry() -> CollectorRegistry:
+    """Everything to be scraped: of all processes where PROMETHEUS_MULTIPROC_DIR names their folder."""
+    found = CollectorRegistry()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.MultiProcessCollector(found)  # type: ignore[no-untyped-call]
+    else:
+        found.register(OwnCollector())
+    found.register(SourceCollector())
+    return found
+
+
+class OwnCollector(Collector):
+    """What this process has counted."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from REGISTRY.collect()
+
+
+class SourceCollector(Collector):
+    """Asks the database and the broker. What can't be had is left out, and `huntaze_source_up` says so."""
+
+    def collect(self) -> Iterator[Metric]:
+        now = timezone.now()
+        up = GaugeMetricFamily("huntaze_source_up", "1: the source of figures answered.", labels=["source"])
+        found = {name: _ask(name, source, now) for name, source in probes.metric_sources.items()}
+        found["broker"] = _queue_depths()
+        for name, families in found.items():
+            up.add_metric([name], 0 if families is None else 1)
+            yield from families or ()
+        yield up
+
+
+def _ask(name: str, source: probes.MetricSource, now: datetime) -> list[Metric] | None:
+    try:
+        with system_transaction():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
+            return list(source(now))
+    except DatabaseError as error:
+        log.warning("metrics.unavailable", source=name, error=f"{type(error).__name__}: {error}")
+        return None
+
+
+def _queue_depths() -> list[Metric] | None:
+    depth = GaugeMetricFamily("huntaze_queue_depth", "Tasks that wait in the broker.", labels=["queue"])
+    try:
+        with health.connect_broker() as broker:
+            for queue in QUEUES:
+                depth.add_metric([queue], _waiting(broker, queue))
+    except health.BROKER_ERRORS as error:
+        log.warning("metrics.unavailable", source="broker", error=f"{type(error).__name__}: {error}")
+        return None
+    return [depth]
+
+
+def _waiting(broker: kombu.Connection, queue: str) -> int:
+    """How many tasks wait in a queue. Redis knows no empty queue, RabbitMQ none before a worker was there."""
+    try:
+        with broker.channel() as channel:
+            declared: Any = kombu.Queue(queue, channel=channel).queue_declare(passive=True)
+            return int(declared.message_count)
+    except broker.channel_errors:
+        return 0
+
+
+def dead_letters(now: datetime) -> Iterator[Metric]:
+    letters = DeadLetter.objects.filter(state=DeadLetterState.OPEN).count()
+    yield GaugeMetricFamily("huntaze_dead_letters_open", "Failed tasks that wait for a person.", letters)
+
+
+def oldest_due_work(now: datetime) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "huntaze_queue_oldest_due_age_seconds",
+        "How long the oldest due work has been waiting in the rows.",
+        labels=["queue"],
+    )
+    for probe in probes.queue_probes.values():
+        since = probe.oldest_due(now)
+        age.add_metric([probe.queue], max(0.0, (now - since).total_seconds()) if since else 0.0)
+    yield age

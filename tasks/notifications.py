@@ -1,0 +1,1 @@
+"""The queue `notifications`: alerts on their way out. Nothing is sent yet."""
