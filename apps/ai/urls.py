@@ -1,3 +1,8 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.ai import views
+
+urlpatterns = [
+    path("generations", views.Generations.as_view()),
+    path("generations/<uuid:generation_id>", views.GenerationDetail.as_view()),
+]

@@ -1,0 +1,17 @@
+import django_filters
+
+from apps.ai.models import Generation, GenerationState, Source, TaskKind
+
+
+class GenerationFilter(django_filters.FilterSet):
+    state = django_filters.MultipleChoiceFilter(choices=GenerationState.choices)
+    task = django_filters.MultipleChoiceFilter("task_kind", choices=TaskKind.choices)
+    source = django_filters.MultipleChoiceFilter(choices=Source.choices)
+    account = django_filters.UUIDFilter("account_id")
+    campaign = django_filters.UUIDFilter("campaign_id")
+    created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
+    created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
+
+    class Meta:
+        model = Generation
+        fields: list[str] = []

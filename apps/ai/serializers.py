@@ -1,0 +1,67 @@
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.ai.models import Generation, GenerationState, Provider, Source, TaskKind
+from apps.common.api.fields import MoneyField, PriorityField
+from apps.common.money import Money
+
+
+class UsageSerializer(serializers.Serializer[Generation]):
+    input_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField(help_text="Of the input tokens, those the provider had cached.")
+    output_tokens = serializers.IntegerField()
+
+
+class GenerationErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class GenerationSerializer(serializers.Serializer[Generation]):
+    """A question to the AI. Once it has succeeded, the answer is in `text` or, if structured, in `data`."""
+
+    id = serializers.UUIDField()
+    task = serializers.ChoiceField(TaskKind.choices, source="task_kind")
+    state = serializers.ChoiceField(GenerationState.choices)
+    priority = PriorityField()
+    account = serializers.UUIDField(source="account_id", allow_null=True)
+    campaign = serializers.UUIDField(source="campaign_id", allow_null=True)
+    text = serializers.SerializerMethodField()
+    data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]  # our field, not the base's
+    source = serializers.SerializerMethodField()  # type: ignore[assignment]  # likewise
+    age_s = serializers.SerializerMethodField(help_text="How old the answer was when it was given.")
+    provider = serializers.SerializerMethodField()
+    model = serializers.CharField(help_text="Empty until a provider has answered.")
+    attempts = serializers.IntegerField(help_text="Calls made to providers.")
+    usage = UsageSerializer(source="*")
+    cost = serializers.SerializerMethodField(help_text="Of all attempts.")
+    error = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_text(self, generation: Generation) -> str | None:
+        return generation.text or None
+
+    @extend_schema_field(serializers.ChoiceField(Source.choices, allow_null=True))
+    def get_source(self, generation: Generation) -> str | None:
+        return generation.source or None
+
+    @extend_schema_field(serializers.ChoiceField(Provider.choices, allow_null=True))
+    def get_provider(self, generation: Generation) -> str | None:
+        return generation.deployment.provider if generation.deployment else None
+
+    def get_age_s(self, generation: Generation) -> int | None:
+        # Every answer is a provider's, given as soon as it was there.
+        return 0 if generation.state == GenerationState.SUCCEEDED else None
+
+    @extend_schema_field(MoneyField())
+    def get_cost(self, generation: Generation) -> dict[str, str]:
+        return MoneyField().to_representation(Money(generation.cost, generation.currency))
+
+    @extend_schema_field(GenerationErrorSerializer(allow_null=True))
+    def get_error(self, generation: Generation) -> dict[str, str] | None:
+        if generation.state != GenerationState.FAILED:
+            return None
+        return {"code": generation.error_code, "message": generation.error}
