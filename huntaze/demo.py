@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -71,8 +72,9 @@ def run() -> None:
             api = Api(client)
             accounts = [new_account(api, name, fans) for name, fans in FANS.items()]
             console.print(f"Set up in {time.monotonic() - started:.1f} s.")
+            since = time.time()
             campaign = run_campaign(api, accounts)
-            report(api, services, campaign)
+            report(api, services, campaign, sum(FANS.values()), since)
     console.print(
         "\nNext: [bold]make up[/] starts the same stack and prints its URLs and logins."
         f"\nThis campaign is in the admin under Campaigns ({campaign['id']}), messages and costs beside it."
@@ -166,49 +168,64 @@ def show_preview(api: Api, campaign_id: str, out: Console) -> None:
     out.print("Approved.")
 
 
-def report(api: Api, services: stack.Stack, campaign: Any) -> None:
-    """What was sent, the platform's own count, and what it cost. Raises DemoError if a promise was broken."""
-    audit = httpx2.get(f"{services.gateway_url}/audit", params={"seconds": 60, "limit": 10}).json()
-    messages = Table("Messages", *campaign["counts"], title="By state")
-    messages.add_row("", *(str(count) for count in campaign["counts"].values()))
-    console.print(messages)
-    console.print(audit_table(audit))
+def report(api: Api, services: stack.Stack, campaign: Any, fans: int, since: float) -> None:
+    """What was sent, what the platform saw, and what it cost. Raises DemoError if a promise was broken."""
+    console.print(counts_table(campaign["counts"]))
+    audit = httpx2.get(f"{services.gateway_url}/audit", params={"seconds": 60, "limit": 10, "since": since})
+    seen = audit.raise_for_status().json()
+    console.print(audit_table(seen))
     console.print(cost_table(api.every("/generations", campaign=campaign["id"])))
-    console.print(f"Cost of the campaign: {campaign['cost']['amount']} {campaign['cost']['currency']}")
-    expected = sum(FANS.values())
-    if campaign["counts"]["sent"] != expected:
-        raise DemoError(f"{campaign['counts']['sent']} messages were sent instead of {expected}")
+    broken = [
+        f"{campaign['counts']['sent']} of {fans} messages were sent" * (campaign["counts"]["sent"] != fans),
+        f"the platform accepted {seen['accepted']} messages, not {fans}" * (seen["accepted"] != fans),
+        "a limit was exceeded" * (not seen["within_limit"]),
+        "a message was sent twice" * bool(seen["duplicates_by_key"] or seen["duplicates_by_text"]),
+    ]
+    if any(broken):
+        raise DemoError("; ".join(filter(None, broken)))
 
 
-def audit_table(audit: Any) -> Table:
-    table = Table("Seen by the platform", "", title="The limiter's audit: at most 10 in any 60 s")
-    for name, value in audit.items():
-        if not isinstance(value, dict | list):
-            table.add_row(name.replace("_", " "), str(value))
+def counts_table(counts: dict[str, int]) -> Table:
+    table = Table(*counts, title="Messages by state")
+    table.add_row(*(str(count) for count in counts.values()))
+    return table
+
+
+def audit_table(seen: Any) -> Table:
+    """The platform's own count of what arrived, by its own clock."""
+    table = Table("Seen by the platform", "", title="Audit")
+    table.add_row("messages accepted", str(seen["accepted"]))
+    table.add_row("most in any 60 s from one account (limit 10)", str(seen["worst_account"]["count"]))
+    table.add_row("most in any 60 s to one fan (limit 10)", str(seen["worst_recipient"]["count"]))
+    table.add_row("sent twice, by key", str(seen["duplicates_by_key"]))
+    table.add_row("sent twice, by text to the same fan", str(seen["duplicates_by_text"]))
     return table
 
 
 def cost_table(generations: list[Any]) -> Table:
-    """Calls, tokens and cost by model."""
-    rows: dict[str, list[Any]] = {}
-    for each in generations:
-        rows.setdefault(f"{each['provider']} {each['model']}", []).append(each)
-    table = Table("Provider and model", "Calls", "Tokens in", "Tokens out", "Cost", title="What it cost")
-    for name, group in sorted(rows.items()):
-        table.add_row(
-            name,
-            str(len(group)),
-            str(sum(each["usage"]["input_tokens"] for each in group)),
-            str(sum(each["usage"]["output_tokens"] for each in group)),
-            f"{sum(float(each['cost']['amount']) for each in group):.6f} {group[0]['cost']['currency']}",
-        )
+    """Calls, tokens and cost by provider and model."""
+    table = Table("Provider", "Model", "Calls", "Tokens in", "Tokens out", "USD", title="Cost")
+    groups = sorted({(each["provider"], each["model"]) for each in generations})
+    for group in groups:
+        rows = [each for each in generations if (each["provider"], each["model"]) == group]
+        table.add_row(*group, *totals(rows))
+    table.add_row("all", "", *totals(generations))
     return table
+
+
+def totals(generations: list[Any]) -> list[str]:
+    return [
+        str(sum(each["attempts"] for each in generations)),
+        str(sum(each["usage"]["input_tokens"] for each in generations)),
+        str(sum(each["usage"]["output_tokens"] for each in generations)),
+        str(sum(Decimal(each["cost"]["amount"]) for each in generations)),
+    ]
 
 
 def main() -> None:
     try:
         run()
-    except (StartError, DemoError) as error:
+    except (StartError, DemoError, httpx2.HTTPError) as error:
         sys.exit(f"huntaze: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

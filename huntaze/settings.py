@@ -169,8 +169,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
+    # Requests and answers have serializers of their own.
+    "COMPONENT_SPLIT_REQUEST": False,
+    "COMPONENT_SPLIT_PATCH": False,
     "SCHEMA_PATH_PREFIX": "/api(/v2)?",
+    "ENUM_NAME_OVERRIDES": {
+        "CampaignStatus": "apps.campaigns.models.CampaignStatus",
+        "StepStatus": "apps.campaigns.models.StepStatus",
+        "GenerationState": "apps.ai.models.GenerationState",
+        "MessageState": "apps.messaging.models.MessageState",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "apps.common.api.schema.document_errors",
@@ -242,7 +250,16 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+    "loggers": {"django.request": {"level": "ERROR"}, "httpx2": {"level": "WARNING"}},
 }
 
-UNFOLD: dict[str, Any] = {"SITE_TITLE": "Huntaze", "SITE_HEADER": "Huntaze"}
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Huntaze",
+    "SITE_HEADER": "Huntaze",
+    "SITE_SUBHEADER": "Operations",
+    "SITE_SYMBOL": "bolt",
+    "SITE_URL": None,
+    "SHOW_BACK_BUTTON": True,
+    "DASHBOARD_CALLBACK": "apps.analytics.dashboard.dashboard",
+    "SIDEBAR": {"show_search": True, "navigation": "huntaze.sidebar.navigation"},
+}

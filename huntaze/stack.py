@@ -164,9 +164,7 @@ def _start(stack: Stack, plan: Plan, wanted: Sequence[Process], say: Callable[[s
     if plan.embeds_postgres:
         embedded_postgres.provision(plan.urls.superuser)
     say("preparing the database")
-    stack.manage("migrate", "--noinput", "-v", "0")
-    stack.manage("ensure_admin")
-    stack.manage("collectstatic", "--noinput", "-v", "0")
+    stack.manage("prepare")
     rest = [one.name for one in wanted if not one.service]
     if rest:
         say(f"starting {', '.join(rest)}")

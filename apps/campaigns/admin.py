@@ -1,9 +1,32 @@
+from collections.abc import Callable
+from functools import partial
+
 from django.contrib import admin
+from django.db import transaction
 from unfold.decorators import display
 
-from apps.campaigns.models import Campaign, CampaignAccount, WorkflowStep
+from apps.campaigns.models import Campaign, CampaignAccount, CampaignStatus, WorkflowStep
+from apps.campaigns.services import control
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import EMPTY, TENANT, Badge, ListLink, RowLink, badge
+from apps.common.admin.operations import Operation, Order
+from tasks.campaigns import advance_campaign
+
+
+def _act(service: Callable[..., object], *, hint: bool = False) -> Callable[[Campaign, Order], None]:
+    def act(campaign: Campaign, order: Order) -> None:
+        why = {"reason": order.reason} if order.reason else {}
+        service(tenant_id=campaign.tenant_id, campaign_id=campaign.pk, now=order.now, **why)
+        if hint:
+            # Without the broker, the sweep takes the step a little later.
+            start = partial(advance_campaign.delay, campaign_id=str(campaign.pk))
+            transaction.on_commit(start, robust=True)
+
+    return act
+
+
+def _awaits_approval(campaign: Campaign) -> bool:
+    return campaign.status == CampaignStatus.AWAITING_APPROVAL and not campaign.approved_at
 
 
 class StepInline(ReadOnlyInline):
@@ -47,6 +70,55 @@ class CampaignAdmin(LongTableAdmin):
     search_fields = ["name"]
     search_ids = ["pk", "tenant_id"]
     search_help_text = "Name, or the first digits of its id or a tenant's"
+    operations = [
+        Operation(
+            "approve",
+            "Approve",
+            "Its messages are queued and sent, under the accounts' limits.",
+            _act(control.approve_campaign, hint=True),
+            "Approved",
+            icon="thumb_up",
+            when=_awaits_approval,
+        ),
+        Operation(
+            "reject",
+            "Reject",
+            "Nothing of it is sent; it ends as cancelled, with your reason.",
+            _act(control.reject_campaign),
+            "Rejected",
+            icon="thumb_down",
+            danger=True,
+            when=_awaits_approval,
+            asks_why=True,
+        ),
+        Operation(
+            "pause",
+            "Pause",
+            "Nothing more of it is sent, but what is on its way already.",
+            _act(control.pause_campaign),
+            "Paused",
+            icon="pause",
+            when=lambda campaign: not (campaign.finished_at or campaign.outbox.paused_at),
+        ),
+        Operation(
+            "resume",
+            "Resume",
+            "It goes on where it was paused.",
+            _act(control.resume_campaign, hint=True),
+            "Resumed",
+            when=lambda campaign: bool(campaign.outbox.paused_at and not campaign.finished_at),
+        ),
+        Operation(
+            "cancel",
+            "Cancel",
+            "Nothing more of it is ever sent, but what is on its way already. It can't be undone.",
+            _act(control.cancel_campaign),
+            "Cancelled",
+            icon="cancel",
+            danger=True,
+            when=lambda campaign: not campaign.finished_at,
+        ),
+    ]
     inlines = [StepInline, AccountInline]
     lists = [
         ListLink("messages", "messaging.message", outbox__id__exact="outbox_id"),

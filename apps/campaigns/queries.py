@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q
@@ -23,7 +24,7 @@ def message_counts(campaign: Campaign) -> dict[str, int]:
 
 def work_by_campaign(campaigns: Iterable[Campaign]) -> dict[UUID, Work]:
     campaigns = list(campaigns)
-    texts = {
+    texts: dict[UUID, dict[str, Any]] = {
         row["campaign_id"]: row
         for row in Content.objects.filter(
             campaign_id__in=[each.pk for each in campaigns], kind=ContentKind.MESSAGE

@@ -26,7 +26,6 @@ class CampaignView(TenantView):
     """What the views of campaigns share: their rows, and a campaign's status as the answer."""
 
     serializer_class = serializers.CampaignSerializer
-    filterset_class = CampaignFilter
 
     def get_queryset(self) -> QuerySet[Campaign]:
         rows = Campaign.objects.filter(tenant_id=self.tenant.pk)
@@ -77,11 +76,13 @@ class HybridCampaigns(CampaignView):
 
 
 class Campaigns(CampaignView):
+    filterset_class = CampaignFilter
+
     @extend_schema(operation_id="list_campaigns", responses=serializers.CampaignSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Campaigns and how far each has come, newest first."""
-        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        data = serializers.CampaignSerializer(rows, many=True, context=self.context(list(rows or [])))
+        rows = list(self.paginate_queryset(self.filter_queryset(self.get_queryset())) or [])
+        data = serializers.CampaignSerializer(rows, many=True, context=self.context(rows))
         return self.get_paginated_response(data.data)
 
 
@@ -93,8 +94,6 @@ class CampaignStatuses(Campaigns):
 
 
 class CampaignStatusDetail(CampaignView):
-    filterset_class = None
-
     @extend_schema(operation_id="campaign_status", responses=serializers.CampaignSerializer)
     def get(self, request: Request, campaign_id: UUID) -> Response:
         """A campaign's steps, messages by state, progress, expected end and cost."""
@@ -102,8 +101,6 @@ class CampaignStatusDetail(CampaignView):
 
 
 class CampaignPreview(CampaignView):
-    filterset_class = None
-
     @extend_schema(operation_id="preview_campaign", responses=serializers.PreviewSerializer)
     def get(self, request: Request, campaign_id: UUID) -> Response:
         """The plan, sample texts on real fans, who gets it and who doesn't, the cost, the end."""

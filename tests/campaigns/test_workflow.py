@@ -62,6 +62,7 @@ def test_a_campaign_waits_for_approval_with_its_texts_written(create: Create, ac
     campaign = advance_all(create(account).pk)
 
     assert campaign.status == CampaignStatus.AWAITING_APPROVAL
+    assert campaign.plan
     assert campaign.plan["summary"]
     with system_transaction():
         text = Content.objects.get(campaign_id=campaign.pk)
@@ -207,7 +208,8 @@ def test_a_fan_whose_text_failed_is_passed_over_and_the_others_are_not(
     now = timezone.now()
     with system_transaction():
         unlucky = Content.objects.get(campaign_id=campaign.pk, fan=fans[0])
-        Generation.objects.filter(pk=unlucky.generation_id).update(
+        assert unlucky.generation
+        Generation.objects.filter(pk=unlucky.generation.pk).update(
             state=GenerationState.FAILED, finished_at=now, error="Filtered."
         )
         other = Content.objects.get(campaign_id=campaign.pk, fan=fans[1])
@@ -222,12 +224,12 @@ def test_a_fan_whose_text_failed_is_passed_over_and_the_others_are_not(
 def test_a_paused_campaign_stands_still_and_goes_on_when_resumed(create: Create, account: Account) -> None:
     factories.fan(account=account)
     campaign = create(account, approval=Approval.AUTOMATIC)
-    ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.pk, "now": timezone.now()}
-    with tenant_transaction(campaign.tenant_id):
-        control.pause_campaign(**ids)
+    tenant_id = campaign.tenant_id
+    with tenant_transaction(tenant_id):
+        control.pause_campaign(tenant_id=tenant_id, campaign_id=campaign.pk, now=timezone.now())
     assert advance_all(campaign.pk).status == CampaignStatus.PLANNING
-    with tenant_transaction(campaign.tenant_id):
-        control.resume_campaign(**ids)
+    with tenant_transaction(tenant_id):
+        control.resume_campaign(tenant_id=tenant_id, campaign_id=campaign.pk, now=timezone.now())
     assert advance_all(campaign.pk).status == CampaignStatus.DISPATCHING
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 _WORD = re.compile(r"[A-Za-z][a-z]{3,}")
 _RECIPIENT = re.compile(r"<fan>\s*name: *(\S[^\n<]{0,60})", re.IGNORECASE)
+_BRIEF = re.compile(r"<brief>(.*?)</brief>", re.DOTALL | re.IGNORECASE)
 _VARIABLE = re.compile(r"\{\{\s*[^{}]+?\s*\}\}")
 # Words that speak of the task rather than of its subject.
 _INSTRUCTION_WORDS = frozenset(
@@ -109,10 +110,11 @@ class Voice:
 
 
 def listen(parts: Sequence[str]) -> Voice:
-    """The voice of a prompt's texts; the last ones tell most about its subject."""
+    """The voice of a prompt's texts: its subject is in the brief, if it has one, else in the last ones."""
     words: dict[str, None] = {}
     variables: dict[str, str] = {}
-    for part in reversed(parts):
+    briefs = [found[1] for part in parts if (found := _BRIEF.search(part))]
+    for part in (*briefs, *reversed(parts)):
         if "{{" in part:
             variables.update({"".join(found.split()): found for found in _VARIABLE.findall(part)})
         if len(words) < _ENOUGH_WORDS:
