@@ -1,12 +1,12 @@
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from apps.ai.models import Deployment, Generation, PromptTemplate
 from apps.ai.services.prompts import activate_prompt
 from apps.common.admin.base import Admin, LongTableAdmin
 from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, ListLink, ShortId, preformatted
+from apps.common.admin.operations import Operation
 
 ACCOUNT = IdLink("account", "account_id", to="messaging.account")
 CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
@@ -36,7 +36,26 @@ class PromptTemplateAdmin(Admin):
     list_filter = ["is_active", "task_kind", "key"]
     search_fields = ["key"]
     search_help_text = "Key"
-    actions = ["activate"]
+    operations = [
+        Operation(
+            "activate",
+            "Activate",
+            "This version is used from now on, in place of the present one.",
+            lambda prompt, order: activate_prompt(prompt=prompt),
+            "Activated",
+            when=lambda prompt: not prompt.is_active,
+        )
+    ]
+    add_fieldsets = [
+        (
+            None,
+            {
+                "fields": [("key", "version"), ("task_kind", "max_tokens")],
+                "description": "A new version does nothing until it is activated.",
+            },
+        ),
+        ("Text", {"fields": ["system", "body", "output_schema"]}),
+    ]
     fieldsets = [
         (
             None,
@@ -50,11 +69,6 @@ class PromptTemplateAdmin(Admin):
 
     def has_change_permission(self, request: HttpRequest, obj: PromptTemplate | None = None) -> bool:
         return False
-
-    @action(description="Activate this version in place of the present one", permissions=["operate"])
-    def activate(self, request: HttpRequest, rows: QuerySet[PromptTemplate]) -> None:
-        for prompt in rows:
-            activate_prompt(prompt=prompt)
 
 
 @admin.register(Generation)
@@ -76,9 +90,9 @@ class GenerationAdmin(LongTableAdmin):
     search_ids = ["pk", "campaign_id", "tenant_id"]
     search_help_text = "First digits of its id, or of a campaign or tenant"
     lists = [
-        ListLink("ledger entries", "costs.ledgerentry", "generation_id"),
-        ListLink("holds", "costs.hold", "generation_id"),
-        ListLink("contents", "content.content", "generation__id__exact"),
+        ListLink("ledger entries", "costs.ledgerentry", generation_id="pk", occurred_at="created_at"),
+        ListLink("holds", "costs.hold", generation_id="pk"),
+        ListLink("contents", "content.content", generation__id__exact="pk"),
     ]
     fieldsets = [
         (None, {"fields": [("id", Badge("state", "state")), (TENANT, CAMPAIGN, ACCOUNT, USER)]}),

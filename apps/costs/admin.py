@@ -1,14 +1,34 @@
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
 
 from apps.common.admin.base import Admin, LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, RowLink
-from apps.costs.models import Budget, BudgetCounter, Hold, LedgerEntry, Price
+from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, Hold, LedgerEntry, Price
+from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
 from apps.tenants.admin.forms import TenantChoice
+from apps.tenants.admin.tenants import TenantAdmin
+from apps.tenants.models import Tenant
 
 GENERATION = IdLink("generation", "generation_id", to="ai.generation", name=None)
 ACCOUNT = IdLink("account", "account_id", to="messaging.account")
 CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
 USER = IdLink("user", "user_id", to="tenants.user", name="email")
+
+
+admin.site.unregister(Tenant)
+
+
+@admin.register(Tenant)
+class TenantWithCalendarAdmin(TenantAdmin):
+    """A tenant whose time zone may change, which moves the periods of its budgets."""
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        if change and "time_zone" in form.changed_data:
+            change_time_zone(tenant=obj, time_zone=obj.time_zone, now=timezone.now())
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(Price)
@@ -121,6 +141,8 @@ class CounterInline(ReadOnlyInline):
 
 
 class BudgetForm(TenantChoice):
+    """What it is for is settled when it is made; how much may change."""
+
     class Meta:
         model = Budget
         fields = [
@@ -158,7 +180,6 @@ class BudgetAdmin(Admin):
     search_ids = ["pk", "tenant_id", "scope_id"]
     search_help_text = "First digits of a tenant, or of an account, campaign or user"
     inlines = [CounterInline]
-    readonly_fields = [TENANT]
     add_fieldsets = [
         ("What for", {"fields": ["tenant", "scope", ("scope_id", "provider")]}),
         ("How much", {"fields": [("limit", "currency", "period"), "hard_stop", "thresholds", "is_active"]}),
@@ -167,6 +188,29 @@ class BudgetAdmin(Admin):
         ("What for", {"fields": [TENANT, "scope", ("scope_id", "provider")]}),
         ("How much", {"fields": [("limit", "currency", "period"), "hard_stop", "thresholds", "is_active"]}),
     ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[Any]:
+        fixed = ["scope", "scope_id", "provider", "currency", "period"] if obj else []
+        return [TENANT, *fixed]
+
+    def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
+        """Through the services, which seed the counter with what the period has already spent."""
+        how_much = {"limit": obj.limit, "hard_stop": obj.hard_stop, "thresholds": obj.thresholds}
+        if change:
+            change_budget(budget=obj, now=timezone.now(), is_active=obj.is_active, **how_much)
+            return
+        what_for = {"scope": obj.scope, "scope_id": obj.scope_id, "provider": obj.provider}
+        made = create_budget(
+            tenant_id=obj.tenant_id,
+            period=BudgetPeriod(obj.period),
+            currency=obj.currency,
+            now=timezone.now(),
+            **what_for,
+            **how_much,
+        )
+        if not obj.is_active:
+            change_budget(budget=made, is_active=False, now=timezone.now())
+        obj.pk = made.pk
 
 
 @admin.register(BudgetCounter)

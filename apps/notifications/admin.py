@@ -2,7 +2,9 @@ from django.contrib import admin
 
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import TENANT, Badge, RowLink
+from apps.common.admin.operations import Operation
 from apps.notifications.models import Alert, Delivery
+from apps.notifications.services.alerts import acknowledge_alert
 
 
 class DeliveryInline(ReadOnlyInline):
@@ -27,6 +29,17 @@ class AlertAdmin(LongTableAdmin):
     search_exact = ["rule", "subject"]
     search_ids = ["pk", "tenant_id"]
     search_help_text = "Rule, subject, or the first digits of an id"
+    operations = [
+        Operation(
+            "acknowledge",
+            "Acknowledge",
+            "Says that somebody looks after it.",
+            lambda alert, order: acknowledge_alert(alert=alert, now=order.now),
+            "Acknowledged",
+            icon="done",
+            when=lambda alert: not alert.acknowledged_at,
+        )
+    ]
     inlines = [DeliveryInline]
     fieldsets = [
         (None, {"fields": [TENANT, ("rule", Badge("level", "level")), "message", ("subject", "period")]}),

@@ -3,17 +3,34 @@ from functools import partial
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from kombu.exceptions import OperationalError
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import EMPTY, Badge, RowLink, preformatted
+from apps.common.admin.operations import Operation, Order
 from apps.operations.models import DeadLetter, DeadLetterState, JobRun
 from apps.operations.services import dead_letters
 from huntaze.celery import app
+
+
+def _replay(letter: DeadLetter, order: Order) -> None:
+    dead_letters.resolve(letter=letter, state=DeadLetterState.REPLAYED, by=order.by, now=order.now)
+    transaction.on_commit(partial(_send, order.request, letter))
+
+
+def _discard(letter: DeadLetter, order: Order) -> None:
+    dead_letters.resolve(letter=letter, state=DeadLetterState.DISCARDED, by=order.by, now=order.now)
+
+
+def _send(request: HttpRequest, letter: DeadLetter) -> None:
+    """Enqueue it; where the broker can't be reached, the letter is open again and says so."""
+    try:
+        app.send_task(letter.task, args=letter.args, kwargs=letter.kwargs)
+    except OperationalError as error:
+        dead_letters.reopen(letter=letter)
+        messages.error(request, f"{letter.task} could not be enqueued and stays open: {error}")
 
 
 @admin.register(DeadLetter)
@@ -31,7 +48,27 @@ class DeadLetterAdmin(LongTableAdmin):
     list_filter = ["state", "queue", "task"]
     search_exact = ["task", "task_id"]
     search_help_text = "Task's name or id, or the row's first digits"
-    actions = ["replay", "discard"]
+    operations = [
+        Operation(
+            "replay",
+            "Replay",
+            "The task is sent again. That is safe: what is done already is not done twice.",
+            _replay,
+            "Replayed",
+            icon="replay",
+            when=lambda letter: letter.state == DeadLetterState.OPEN,
+        ),
+        Operation(
+            "discard",
+            "Discard",
+            "The task stays undone.",
+            _discard,
+            "Discarded",
+            icon="delete",
+            danger=True,
+            when=lambda letter: letter.state == DeadLetterState.OPEN,
+        ),
+    ]
     fieldsets = [
         (None, {"fields": ["task", ("queue", "attempts"), ("task_id", "created_at"), "args", "kwargs"]}),
         ("What happened", {"fields": ["error", "trace"]}),
@@ -41,33 +78,6 @@ class DeadLetterAdmin(LongTableAdmin):
     @display(description="traceback")
     def trace(self, letter: DeadLetter) -> str:
         return preformatted(letter.traceback)
-
-    @action(description="Replay: send the task again", permissions=["operate"])
-    def replay(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> None:
-        def again(letter: DeadLetter) -> None:
-            self._resolve(request, letter, DeadLetterState.REPLAYED)
-            transaction.on_commit(partial(_send, request, letter))
-
-        self.for_each(request, rows, again, done="Replayed")
-
-    @action(description="Discard: leave the task undone", permissions=["operate"])
-    def discard(self, request: HttpRequest, rows: QuerySet[DeadLetter]) -> None:
-        def drop(letter: DeadLetter) -> None:
-            self._resolve(request, letter, DeadLetterState.DISCARDED)
-
-        self.for_each(request, rows, drop, done="Discarded")
-
-    def _resolve(self, request: HttpRequest, letter: DeadLetter, state: DeadLetterState) -> None:
-        dead_letters.resolve(letter=letter, state=state, by=str(request.user), now=timezone.now())
-
-
-def _send(request: HttpRequest, letter: DeadLetter) -> None:
-    """Enqueue it; where the broker can't be reached, the letter is open again and says so."""
-    try:
-        app.send_task(letter.task, args=letter.args, kwargs=letter.kwargs)
-    except OperationalError as error:
-        dead_letters.reopen(letter=letter)
-        messages.error(request, f"{letter.task} could not be enqueued and stays open: {error}")
 
 
 @admin.register(JobRun)

@@ -1,21 +1,24 @@
 """What the admin pages of all apps share."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import flatten_fieldsets
+from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from unfold.admin import ModelAdmin, TabularInline
 
 from apps.common.admin.columns import IdLink
+from apps.common.admin.operations import Operated
 from apps.common.admin.paginator import BoundedPaginator
 from apps.common.admin.search import by_id
 from apps.common.errors import DomainError
 
 
-class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
+class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
     """A table whose rows an operator may add and change.
 
     Nothing is deleted unless `deletable`: most rows are what others point at by plain ids, or the record of
@@ -41,10 +44,6 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.deletable and bool(super().has_delete_permission(request, obj))
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """For actions on tables that nobody edits: whoever could change the row may act on it."""
-        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         for column in self._links(request):
@@ -58,6 +57,21 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
             if isinstance(each, IdLink) and each.alias not in seen:
                 seen.add(each.alias)
                 yield each
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """A service that refuses to save says why, instead of a page that says “server error”."""
+        try:
+            with transaction.atomic():
+                return super().changeform_view(request, object_id, form_url, extra_context)
+        except DomainError as refusal:
+            messages.error(request, refusal.message)
+            return redirect(request.get_full_path())
 
     def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
         """Says that there is something to search, even where only ids are."""
@@ -75,21 +89,6 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
         for field in self.search_fields:
             found |= Q(**{f"{field}__icontains": term})
         return (queryset.filter(found) if found else queryset.none()), False
-
-    def for_each(
-        self, request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], object], *, done: str
-    ) -> None:
-        """Let a service act on every row picked, and say which ones it refused, and why."""
-        count = 0
-        for row in rows:
-            try:
-                act(row)
-            except DomainError as refusal:
-                messages.warning(request, f"{row}: {refusal.message}")
-            else:
-                count += 1
-        if count:
-            messages.success(request, f"{done}: {count}.")
 
 
 class ReadOnlyAdmin(Admin):

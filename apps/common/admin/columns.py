@@ -76,19 +76,20 @@ class RowLink(Column):
 
 
 class ListLink(Column):
-    """A link to another list, filtered to what belongs to this row: `lookup` there equals `field` here."""
+    """A link to another list, filtered to what belongs to this row.
 
-    def __init__(
-        self, title: str, to: str, lookup: str, *, field: str = "pk", also: Mapping[str, str] | None = None
-    ) -> None:
+    `lookups` names the columns there and what they equal: a field here, or a plain word in `also`.
+    """
+
+    def __init__(self, title: str, to: str, *, also: Mapping[str, str] | None = None, **lookups: str) -> None:
         super().__init__(title)
-        self.to, self.lookup, self.field, self.also = to, lookup, field, also or {}
+        self.to, self.lookups, self.also = to, lookups, also or {}
 
     def __call__(self, row: Model) -> SafeString | str:
-        value = getattr(row, self.field)
-        if value is None:
+        values = {lookup: getattr(row, field) for lookup, field in self.lookups.items()}
+        if None in values.values():
             return EMPTY
-        return link(list_url(self.to, **{self.lookup: value}, **self.also), f"Show {self.short_description}")
+        return link(list_url(self.to, **values, **self.also), f"Show {self.short_description}")
 
 
 class ShortId(Column):

@@ -23,5 +23,6 @@ def by_id(term: str, fields: Iterable[str]) -> Q:
     found = Q()
     if limits:
         for field in fields:
-            found |= Q(**{f"{field}__range": limits})
+            # Not `range`, which foreign keys don't know.
+            found |= Q(**{f"{field}__gte": limits[0], f"{field}__lte": limits[1]})
     return found

@@ -7,7 +7,9 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from apps.common.admin.base import Admin
 from apps.common.admin.columns import TENANT, Amount, ListLink, RowLink, badge
+from apps.common.admin.operations import Operation
 from apps.messaging.models import Account, Fan
+from apps.messaging.services.accounts import pause_account, resume_account
 from apps.tenants.admin.forms import TenantChoice
 
 
@@ -60,12 +62,33 @@ class AccountAdmin(Admin):
     search_ids = ["pk", "tenant_id"]
     search_help_text = "Name, platform's id, or the first digits of an id"
     ordering = ["name", "pk"]
+    operations = [
+        Operation(
+            "pause",
+            "Pause",
+            "Nothing is sent from this account until it is resumed.",
+            lambda account, order: pause_account(
+                account=account, reason=f"Paused by {order.by}.", now=order.now
+            ),
+            "Paused",
+            icon="pause",
+            when=lambda account: not account.paused_at,
+        ),
+        Operation(
+            "resume",
+            "Resume",
+            "What is queued is sent again, under the account's limit.",
+            lambda account, order: resume_account(account=account, now=order.now),
+            "Resumed",
+            when=lambda account: bool(account.paused_at),
+        ),
+    ]
     lists = [
-        ListLink("fans", "messaging.fan", "account__id__exact"),
-        ListLink("messages", "messaging.message", "account__id__exact"),
-        ListLink("campaigns", "campaigns.campaignaccount", "account__id__exact"),
-        ListLink("contents", "content.content", "account__id__exact"),
-        ListLink("ledger entries", "costs.ledgerentry", "account_id"),
+        ListLink("fans", "messaging.fan", account__id__exact="pk"),
+        ListLink("messages", "messaging.message", account__id__exact="pk"),
+        ListLink("campaigns", "campaigns.campaignaccount", account__id__exact="pk"),
+        ListLink("contents", "content.content", account__id__exact="pk"),
+        ListLink("ledger entries", "costs.ledgerentry", account_id="pk"),
     ]
     readonly_fields = [
         "id",
@@ -138,7 +161,7 @@ class FanAdmin(Admin):
     ordering = ["-pk"]
     sortable_by = ()
     autocomplete_fields = ["account"]
-    readonly_fields = ["id", TENANT, ListLink("messages", "messaging.message", "fan__id__exact")]
+    readonly_fields = ["id", TENANT, ListLink("messages", "messaging.message", fan__id__exact="pk")]
     add_fieldsets = [
         (None, {"fields": ["account", ("external_id", "name"), "consent"]}),
         ("What is known", {"fields": [("spend", "last_purchase_at"), "attributes"]}),

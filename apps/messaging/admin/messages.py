@@ -1,9 +1,24 @@
+from collections.abc import Callable
+
 from django.contrib import admin
 from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import TENANT, Badge, RowLink, ShortId, preformatted
-from apps.messaging.models import Message
+from apps.common.admin.operations import Operation, Order
+from apps.common.errors import ConflictError
+from apps.messaging.models import Message, MessageState
+from apps.messaging.services.messages import mark_sent, replay, send_again
+
+
+def _all_at_once(service: Callable[..., int], refusal: str) -> Callable[[list[Message], Order], None]:
+    """The services lock accounts before messages, so they get all ids together."""
+
+    def act(messages: list[Message], order: Order) -> None:
+        if not service(message_ids=[message.pk for message in messages], now=order.now):
+            raise ConflictError(refusal)
+
+    return act
 
 
 @admin.register(Message)
@@ -25,6 +40,39 @@ class MessageAdmin(LongTableAdmin):
     list_select_related = ["account", "fan", "outbox"]
     search_ids = ["pk", "account_id", "outbox_id", "fan_id"]
     search_help_text = "First digits of its id, or of an account, outbox or fan"
+    operations = [
+        Operation(
+            "replay",
+            "Replay",
+            "Queues a dead message again: the same words, under the same key.",
+            _all_at_once(replay, "None of them is dead; only dead messages are replayed."),
+            "Replayed",
+            icon="replay",
+            when=lambda message: message.state == MessageState.DEAD,
+            together=True,
+        ),
+        Operation(
+            "mark_sent",
+            "Mark sent",
+            "For an unknown one that did arrive, as you have seen at the platform.",
+            _all_at_once(mark_sent, "None of them is unknown."),
+            "Marked as sent",
+            icon="done",
+            when=lambda message: message.state == MessageState.UNKNOWN,
+            together=True,
+        ),
+        Operation(
+            "send_again",
+            "Send again",
+            "For an unknown one that did not arrive, as you have seen at the platform.",
+            _all_at_once(send_again, "None of them is unknown."),
+            "Queued again",
+            icon="forward",
+            danger=True,
+            when=lambda message: message.state == MessageState.UNKNOWN,
+            together=True,
+        ),
+    ]
     fieldsets = [
         (None, {"fields": [("id", Badge("state", "state"), "reason"), (TENANT, "account", "fan", "outbox")]}),
         ("Words", {"fields": ["words", "template", ("price", "media")]}),

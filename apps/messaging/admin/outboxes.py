@@ -3,7 +3,9 @@ from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import TENANT, IdLink, ListLink, RowLink, ShortId, badge, preformatted
+from apps.common.admin.operations import Operation
 from apps.messaging.models import MessageTemplate, Outbox
+from apps.messaging.services import outboxes
 
 CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
 COUNTS = ("queued", "sending", "sent", "unknown", "dead", "cancelled")
@@ -21,10 +23,39 @@ class OutboxAdmin(LongTableAdmin):
     ]
     search_ids = ["pk", "campaign_id", "tenant_id"]
     search_help_text = "First digits of its id, or of a campaign or tenant"
+    operations = [
+        Operation(
+            "pause",
+            "Pause",
+            "Nothing more of it is sent, but what is on its way already.",
+            lambda outbox, order: outboxes.pause(outbox=outbox, now=order.now),
+            "Paused",
+            icon="pause",
+            when=lambda outbox: not (outbox.paused_at or outbox.cancelled_at or outbox.closed_at),
+        ),
+        Operation(
+            "resume",
+            "Resume",
+            "Its messages are sent again.",
+            lambda outbox, order: outboxes.resume(outbox=outbox, now=order.now),
+            "Resumed",
+            when=lambda outbox: bool(outbox.paused_at and not outbox.cancelled_at),
+        ),
+        Operation(
+            "cancel",
+            "Cancel",
+            "Nothing more of it is ever sent, but what is on its way already. It can't be undone.",
+            lambda outbox, order: outboxes.cancel(outbox=outbox, now=order.now),
+            "Cancelled",
+            icon="cancel",
+            danger=True,
+            when=lambda outbox: not (outbox.cancelled_at or outbox.closed_at),
+        ),
+    ]
     lists = [
-        ListLink("messages", "messaging.message", "outbox__id__exact"),
-        ListLink("dead messages", "messaging.message", "outbox__id__exact", also={"state__exact": "dead"}),
-        ListLink("templates", "messaging.messagetemplate", "outbox__id__exact"),
+        ListLink("messages", "messaging.message", outbox__id__exact="pk"),
+        ListLink("dead messages", "messaging.message", outbox__id__exact="pk", also={"state__exact": "dead"}),
+        ListLink("templates", "messaging.messagetemplate", outbox__id__exact="pk"),
     ]
     fieldsets = [
         (None, {"fields": [("id", "state"), (TENANT, CAMPAIGN, "priority")]}),

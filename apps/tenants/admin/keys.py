@@ -1,14 +1,14 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from apps.common.admin.base import Admin
 from apps.common.admin.columns import RowLink, badge
+from apps.common.admin.operations import Operation
 from apps.tenants.keys import draw_key, revoke_api_key
 from apps.tenants.models import ApiKey
 
@@ -31,7 +31,18 @@ class ApiKeyAdmin(Admin):
     search_help_text = "Name, the key's beginning, or tenant"
     autocomplete_fields = ["tenant"]
     ordering = ["-pk"]
-    actions = ["revoke"]
+    operations = [
+        Operation(
+            "revoke",
+            "Revoke",
+            "Requests with this key are refused from now on. It can't be undone.",
+            lambda key, order: revoke_api_key(key=key, now=order.now),
+            "Revoked",
+            icon="block",
+            danger=True,
+            when=lambda key: not key.revoked_at,
+        )
+    ]
     add_fieldsets = [
         (
             None,
@@ -66,11 +77,3 @@ class ApiKeyAdmin(Admin):
         text = "The key, which is shown only now: <code style='user-select: all'>{}</code>"
         messages.success(request, format_html(text, key))
         return None
-
-    @action(description="Revoke: requests with it are refused at once", permissions=["change"])
-    def revoke(self, request: HttpRequest, rows: QuerySet[ApiKey]) -> None:
-        self.for_each(request, rows, _revoke, done="Revoked")
-
-
-def _revoke(key: ApiKey) -> None:
-    revoke_api_key(key=key, now=timezone.now())

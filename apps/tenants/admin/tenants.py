@@ -1,12 +1,10 @@
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
 from unfold.admin import TabularInline
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from apps.common.admin.base import Admin
 from apps.common.admin.columns import ListLink, RowLink, badge
+from apps.common.admin.operations import Operation
 from apps.tenants.models import Membership, Tenant
 from apps.tenants.services.tenants import pause_tenant, resume_tenant
 
@@ -27,15 +25,33 @@ class TenantAdmin(Admin):
     search_help_text = "Name, or the id's first digits"
     ordering = ["name"]
     inlines = [MembershipInline]
-    actions = ["pause", "resume"]
+    operations = [
+        Operation(
+            "pause",
+            "Pause",
+            "Nothing is sent for this tenant until it is resumed.",
+            lambda tenant, order: pause_tenant(tenant=tenant, now=order.now),
+            "Paused",
+            icon="pause",
+            when=lambda tenant: not tenant.paused_at,
+        ),
+        Operation(
+            "resume",
+            "Resume",
+            "What is queued for this tenant goes on.",
+            lambda tenant, order: resume_tenant(tenant=tenant),
+            "Resumed",
+            when=lambda tenant: bool(tenant.paused_at),
+        ),
+    ]
     lists = [
-        ListLink("accounts", "messaging.account", "tenant_id"),
-        ListLink("campaigns", "campaigns.campaign", "tenant_id"),
-        ListLink("generations", "ai.generation", "tenant_id"),
-        ListLink("ledger entries", "costs.ledgerentry", "tenant_id"),
-        ListLink("budgets", "costs.budget", "tenant_id"),
-        ListLink("alerts", "notifications.alert", "tenant_id"),
-        ListLink("API keys", "tenants.apikey", "tenant__id__exact"),
+        ListLink("accounts", "messaging.account", tenant_id="pk"),
+        ListLink("campaigns", "campaigns.campaign", tenant_id="pk"),
+        ListLink("generations", "ai.generation", tenant_id="pk"),
+        ListLink("ledger entries", "costs.ledgerentry", tenant_id="pk"),
+        ListLink("budgets", "costs.budget", tenant_id="pk"),
+        ListLink("alerts", "notifications.alert", tenant_id="pk"),
+        ListLink("API keys", "tenants.apikey", tenant__id__exact="pk"),
     ]
     readonly_fields = ["id", "state", "paused_at", "created_at", *lists]
     add_fieldsets = [(None, {"fields": ["name", ("time_zone", "currency")]})]
@@ -47,18 +63,6 @@ class TenantAdmin(Admin):
     @display(description="state", ordering="paused_at")
     def state(self, tenant: Tenant) -> str:
         return badge("paused", "paused") if tenant.paused_at else badge("active", "active")
-
-    @action(description="Pause: nothing is sent for them", permissions=["change"])
-    def pause(self, request: HttpRequest, rows: QuerySet[Tenant]) -> None:
-        self.for_each(request, rows, _pause, done="Paused")
-
-    @action(description="Resume sending", permissions=["change"])
-    def resume(self, request: HttpRequest, rows: QuerySet[Tenant]) -> None:
-        self.for_each(request, rows, lambda tenant: resume_tenant(tenant=tenant), done="Resumed")
-
-
-def _pause(tenant: Tenant) -> None:
-    pause_tenant(tenant=tenant, now=timezone.now())
 
 
 @admin.register(Membership)

@@ -1,0 +1,75 @@
+"""The admin's navigation, by what an operator is about, not by app."""
+
+from typing import Any
+
+from django.urls import reverse_lazy
+
+Item = dict[str, Any]
+
+
+def _list(title: str, icon: str, model: str) -> Item:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
+
+
+def _group(title: str, *items: Item) -> Item:
+    return {"title": title, "separator": True, "collapsible": False, "items": list(items)}
+
+
+NAVIGATION = [
+    {"items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
+    _group(
+        "Campaigns",
+        _list("Campaigns", "campaign", "campaigns_campaign"),
+        _list("Steps", "checklist", "campaigns_workflowstep"),
+        _list("Accounts of campaigns", "group_work", "campaigns_campaignaccount"),
+        _list("Contents", "article", "content_content"),
+    ),
+    _group(
+        "Messaging",
+        _list("Accounts", "account_circle", "messaging_account"),
+        _list("Fans", "favorite", "messaging_fan"),
+        _list("Outboxes", "outbox", "messaging_outbox"),
+        _list("Messages", "chat", "messaging_message"),
+        _list("Message templates", "edit_note", "messaging_messagetemplate"),
+    ),
+    _group(
+        "AI",
+        _list("Generations", "auto_awesome", "ai_generation"),
+        _list("Deployments", "hub", "ai_deployment"),
+        _list("Prompts", "description", "ai_prompttemplate"),
+    ),
+    _group(
+        "Costs",
+        _list("Ledger", "receipt_long", "costs_ledgerentry"),
+        _list("Holds", "lock_clock", "costs_hold"),
+        _list("Budgets", "savings", "costs_budget"),
+        _list("Budget counters", "speed", "costs_budgetcounter"),
+        _list("Prices", "sell", "costs_price"),
+    ),
+    _group(
+        "Notifications",
+        _list("Alerts", "notifications", "notifications_alert"),
+        _list("Deliveries", "send", "notifications_delivery"),
+    ),
+    _group(
+        "Operations",
+        _list("Failed tasks", "error", "operations_deadletter"),
+        _list("Scheduled runs", "schedule", "operations_jobrun"),
+        _list("Idempotency records", "repeat_one", "common_idempotencyrecord"),
+        _list("Changes in this admin", "history", "admin_logentry"),
+    ),
+    _group(
+        "Tenants & access",
+        _list("Tenants", "apartment", "tenants_tenant"),
+        _list("Users", "person", "tenants_user"),
+        _list("Memberships", "badge", "tenants_membership"),
+        _list("API keys", "key", "tenants_apikey"),
+        _list("Groups", "groups", "auth_group"),
+        _list("Flags", "flag", "flags_flag"),
+        _list("Flag overrides", "tune", "flags_flagoverride"),
+    ),
+]
+
+
+def navigation(request: object) -> list[Item]:
+    return NAVIGATION

@@ -1,0 +1,132 @@
+"""A few rows in every table of the admin."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
+from django.utils import timezone
+
+from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
+from apps.campaigns.models import WorkflowStep
+from apps.common.models import IdempotencyRecord
+from apps.content.models import Content
+from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry
+from apps.flags.models import Flag, FlagOverride
+from apps.messaging.models import MessageTemplate
+from apps.notifications.models import Alert, Delivery
+from apps.operations.models import DeadLetter, JobRun, JobState
+from apps.tenants.keys import create_api_key
+from apps.tenants.models import Role, Tenant, User
+from apps.tenants.system import system_transaction
+from tests import factories
+
+
+def add_rows(*, to: Tenant, by: User, number: int) -> None:
+    """`number` rows, each of which points at other ones than the rest do."""
+    for index in range(number):
+        _messaging(to, index)
+        _ai_and_costs(to, index)
+        _operations(to, by, index)
+
+
+def _messaging(tenant: Tenant, index: int) -> None:
+    account = factories.account(tenant=tenant)
+    fan = factories.fan(account=account)
+    campaign = factories.campaign(tenant=tenant, accounts=[account], name=f"Campaign {index}")
+    with system_transaction():
+        template = MessageTemplate.objects.create(
+            tenant_id=tenant.pk, outbox=campaign.outbox, account=account, body="Hello {{ fan.name }}"
+        )
+        WorkflowStep.objects.create(tenant_id=tenant.pk, campaign=campaign, name="plan", position=0)
+        Content.objects.create(
+            tenant_id=tenant.pk,
+            kind="message",
+            account=account,
+            fan=fan,
+            campaign_id=campaign.pk,
+            state="ready",
+            text="Hello",
+        )
+    factories.message(fan=fan, outbox=campaign.outbox, template=template)
+
+
+def _ai_and_costs(tenant: Tenant, index: int) -> None:
+    now = timezone.now()
+    price = factories.price(model=f"model-{tenant.pk}-{index}")
+    deployment: Deployment = factories.deployment()
+    with system_transaction():
+        prompt = PromptTemplate.objects.create(
+            key=f"key-{tenant.pk}-{index}", version=1, task_kind="idea", body="?"
+        )
+        generation = Generation.objects.create(
+            tenant_id=tenant.pk,
+            task_kind="idea",
+            prompt=prompt,
+            max_tokens=10,
+            state=GenerationState.SUCCEEDED,
+            deployment=deployment,
+            finished_at=now,
+            explain=[{"deployment": deployment.name, "chosen": True}],
+        )
+        spent = {
+            "tenant_id": tenant.pk,
+            "provider": "openai",
+            "model": price.model,
+            "task_kind": "idea",
+            "generation_id": generation.pk,
+            "attempt": 1,
+            "price": price,
+            "occurred_at": generation.created_at,
+        }
+        Hold.objects.create(
+            **spent,
+            bound=Decimal("0.01"),
+            expires_at=now + timedelta(minutes=1),
+            state=HoldState.SETTLED,
+            ended_at=now,
+        )
+        LedgerEntry.objects.create(**spent, input_tokens=10, output_tokens=2, amount=Decimal("0.0000123"))
+        budget = Budget.objects.create(
+            tenant_id=tenant.pk, scope="campaign", scope_id=generation.pk, limit=Decimal(50)
+        )
+        BudgetCounter.objects.create(tenant_id=tenant.pk, budget=budget, period_start=now.date())
+
+
+def _operations(tenant: Tenant, by: User, index: int) -> None:
+    now = timezone.now()
+    name = f"{tenant.pk}-{index}"
+    factories.user(tenant=tenant, role=Role.ANALYST)
+    with system_transaction():
+        create_api_key(tenant=tenant, role=Role.MANAGER, name=name)
+        alert = Alert.objects.create(
+            tenant_id=tenant.pk, rule="daily_cost", subject=name, message="More than $50."
+        )
+        Delivery.objects.create(
+            tenant_id=tenant.pk, alert=alert, channel="email", target=f"{name}@example.com"
+        )
+        JobRun.objects.create(
+            job=name, period_start=now, started_at=now, state=JobState.DONE, finished_at=now
+        )
+        DeadLetter.objects.create(
+            task="tasks.ai.run_generation",
+            task_id=name,
+            queue="ai",
+            kwargs={"generation_id": name},
+            error="ValueError: no",
+            traceback="Traceback\n  line 1",
+            attempts=6,
+        )
+        IdempotencyRecord.objects.create(tenant_id=tenant.pk, key=name, request_hash="0" * 64)
+        flag = Flag.objects.create(name=f"flag-{name}"[:64])
+        FlagOverride.objects.create(flag=flag, tenant_id=tenant.pk, enabled=True)
+        Group.objects.create(name=name)
+        LogEntry.objects.create(
+            user=by,
+            content_type=ContentType.objects.get_for_model(Tenant),
+            object_id=str(tenant.pk),
+            object_repr=str(tenant),
+            action_flag=CHANGE,
+            change_message="",
+        )
