@@ -10,7 +10,7 @@ from apps.ai.models import Generation, GenerationState
 
 
 def generations_by_state(now: datetime) -> Iterator[Metric]:
-    rows = Generation.objects.order_by().values_list("state").annotate(Count("*"))
+    rows = Generation.objects.order_by().values_list("state").annotate(number=Count("*"))
     counts = dict.fromkeys(GenerationState.values, 0) | dict(rows)
     family = GaugeMetricFamily("huntaze_generations", "Generations by state.", labels=["state"])
     for state, number in counts.items():
