@@ -20,7 +20,7 @@ TRANSIENT = (OperationalError, InterfaceError, BrokerError, ConnectionError, Tim
 class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
     """Retries what is transient, then leaves a DeadLetter that can be replayed from the admin."""
 
-    autoretry_for = TRANSIENT
+    autoretry_for: tuple[type[Exception], ...] = TRANSIENT
     max_retries = 5
     retry_backoff = True
     retry_backoff_max = int(timedelta(seconds=30).total_seconds())

@@ -24,14 +24,12 @@ def message_counts(campaign: Campaign) -> dict[str, int]:
 
 def work_by_campaign(campaigns: Iterable[Campaign]) -> dict[UUID, Work]:
     campaigns = list(campaigns)
-    texts: dict[UUID, dict[str, Any]] = {
-        row["campaign_id"]: row
-        for row in Content.objects.filter(
-            campaign_id__in=[each.pk for each in campaigns], kind=ContentKind.MESSAGE
-        )
+    rows: Any = (
+        Content.objects.filter(campaign_id__in=[each.pk for each in campaigns], kind=ContentKind.MESSAGE)
         .values("campaign_id")
         .annotate(all=Count("id"), ready=Count("id", filter=~Q(state=ContentState.PENDING)))
-    }
+    )
+    texts = {row["campaign_id"]: row for row in rows}
     found = {}
     for campaign in campaigns:
         counts, row = message_counts(campaign), texts.get(campaign.pk, {})
@@ -44,6 +42,8 @@ def work_by_campaign(campaigns: Iterable[Campaign]) -> dict[UUID, Work]:
     return found
 
 
-def end_of(campaign: Campaign, *, now: datetime) -> datetime | None:
-    """When the last message should be out; None while nothing is queued."""
-    return None if campaign.finished_at else eta.estimate(outbox=campaign.outbox, now=now)
+def ends_by_campaign(campaigns: Iterable[Campaign], *, now: datetime) -> dict[UUID, datetime]:
+    """When the last message should be out, for those campaigns that have any queued."""
+    by_outbox = {each.outbox_id: each for each in campaigns if not each.finished_at}
+    ends = eta.estimates(outboxes=[each.outbox for each in by_outbox.values()], now=now)
+    return {by_outbox[outbox].pk: end for outbox, end in ends.items()}

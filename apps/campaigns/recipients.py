@@ -38,7 +38,7 @@ def preflight(
     """
     accounts = list(accounts)
     chosen = fans_filter(segment)
-    counts = {
+    counts: dict[UUID, Any] = {
         row["account_id"]: row
         for row in Fan.objects.filter(account__in=accounts)
         .values("account_id")

@@ -84,7 +84,7 @@ class CountsSerializer(serializers.Serializer[Any]):
     unknown = serializers.IntegerField()
 
 
-class CampaignSerializer(serializers.Serializer[Campaign]):
+class CampaignSerializer(serializers.Serializer[Any]):
     """A campaign's status. The context brings `work`, `costs` (both by id) and `now`."""
 
     id = serializers.UUIDField()

@@ -42,7 +42,7 @@ class CampaignView(TenantView):
         return {
             "work": queries.work_by_campaign(campaigns),
             "costs": cost_by_campaign(ids),
-            "ends": {each.pk: queries.end_of(each, now=now) for each in campaigns},
+            "ends": queries.ends_by_campaign(campaigns, now=now),
         }
 
     def status_of(self, campaign_id: UUID, **context: Any) -> Response:
