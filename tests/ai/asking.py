@@ -33,13 +33,9 @@ VARIABLES: dict[str, dict[str, Any]] = {
 
 def ask(tenant: Tenant, prompt: str = "campaign_template", **fields: Any) -> Generation:
     """A pending generation, committed."""
+    variables = fields.pop("variables", VARIABLES.get(prompt))
     with tenant_transaction(tenant):
-        return request_generation(
-            tenant_id=tenant.pk,
-            prompt_key=prompt,
-            variables=fields.pop("variables", VARIABLES[prompt]),
-            **fields,
-        )
+        return request_generation(tenant_id=tenant.pk, prompt_key=prompt, variables=variables, **fields)
 
 
 def read(tenant: Tenant, generation_id: UUID) -> Generation:

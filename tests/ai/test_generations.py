@@ -1,16 +1,55 @@
-from decimal import Decimal
+"""The rows of generations: asking, claiming, finishing, and what is left when a process dies."""
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from threading import Event, Thread
+from time import monotonic, sleep
+from typing import Any
+
+import httpx2
 import pytest
+from django.db import connection
+from django.db.models import Sum
 from django.utils import timezone
 
-from apps.ai.models import GenerationState
-from apps.ai.services.generations import run_generation
+from apps.ai.models import Generation, GenerationState
+from apps.ai.providers import PROVIDERS
+from apps.ai.services.generations import request_generation, run_generation, waiting_generations
+from apps.ai.services.prompts import UnknownPromptError, render_request
+from apps.common.ids import uuid7
+from apps.common.liquid import TemplateError
+from apps.common.priority import Priority
 from apps.costs.models import Hold, HoldState, LedgerEntry
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
-from tests.ai.asking import ask
+from apps.tenants.system import system_transaction
+from huntaze.celery import app
+from tasks.ai import run_generation as run_task
+from tasks.ai import sweep_generations
+from tasks.costs import settle_abandoned_holds
+from tests.ai.asking import VARIABLES, ask, read
+from tests.conftest import Sandbox
+from tests.costs.threads import at_once
+from tests.services import ROOT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + 20
+    while not condition():
+        assert monotonic() < deadline, "it didn't happen in time"
+        sleep(0.02)
+
+
+def held(tenant: Tenant) -> int:
+    with tenant_transaction(tenant):
+        return Hold.objects.filter(state=HoldState.HELD).count()
 
 
 @pytest.mark.parametrize(
@@ -22,13 +61,13 @@ def test_a_generation_is_answered_by_the_preferred_provider_and_paid_for(
 ) -> None:
     asked = ask(agency, prompt)
 
-    done = run_generation(generation_id=asked.pk, clock=timezone.now)
+    run_generation(generation_id=asked.pk, clock=timezone.now)
 
-    assert done is not None
+    done = read(agency, asked.pk)
     assert (done.state, done.error) == (GenerationState.SUCCEEDED, "")
+    assert done.deployment is not None
+    assert done.deployment.name == deployment
     with tenant_transaction(agency):
-        assert done.deployment is not None
-        assert done.deployment.name == deployment
         entry = LedgerEntry.objects.get()
         hold = Hold.objects.get()
     assert hold.state == HoldState.SETTLED
@@ -37,3 +76,261 @@ def test_a_generation_is_answered_by_the_preferred_provider_and_paid_for(
     assert Decimal(0) < entry.amount < hold.bound
     assert done.input_tokens == entry.input_tokens > 0
     assert done.attempts == 1
+
+
+def test_what_a_generation_is_for_is_entered_in_the_ledger(agency: Tenant) -> None:
+    ids: dict[str, Any] = {"account_id": uuid7(), "campaign_id": uuid7(), "user_id": uuid7()}
+    asked = ask(agency, priority=Priority.HIGH, **ids)
+
+    run_generation(generation_id=asked.pk, clock=timezone.now)
+
+    with tenant_transaction(agency):
+        entry = LedgerEntry.objects.values(*ids, "generation_id", "task_kind").get()
+    assert entry == {**ids, "generation_id": asked.pk, "task_kind": "message"}
+
+
+def test_an_unknown_prompt_and_missing_variables_are_refused_at_once(agency: Tenant) -> None:
+    with pytest.raises(UnknownPromptError, match="no-such"), tenant_transaction(agency):
+        request_generation(tenant_id=agency.pk, prompt_key="no-such", variables={})
+    with pytest.raises(TemplateError, match="account"), tenant_transaction(agency):
+        request_generation(tenant_id=agency.pk, prompt_key="campaign_template", variables={})
+
+
+def test_a_brief_can_not_bring_in_liquid_of_its_own(agency: Tenant) -> None:
+    brief = "{% for i in (1..1000) %}{{ account.name }}{% endfor %}"
+    variables = {"campaign": {**VARIABLES["campaign_plan"]["campaign"], "brief": brief}}
+    asked = ask(agency, "campaign_plan", variables=variables)
+
+    request = render_request(prompt=asked.prompt, variables=variables, max_tokens=10)
+
+    assert brief in request.messages[-1].content
+
+
+def test_another_tenant_does_not_see_it(agency: Tenant, stranger: Tenant) -> None:
+    asked = ask(agency)
+
+    with tenant_transaction(stranger):
+        assert not Generation.objects.filter(pk=asked.pk).exists()
+
+
+def test_a_finished_generation_is_not_run_again(agency: Tenant) -> None:
+    asked = ask(agency)
+    run_generation(generation_id=asked.pk, clock=timezone.now)
+
+    assert run_generation(generation_id=asked.pk, clock=timezone.now) is None
+    assert run_generation(generation_id=uuid7(), clock=timezone.now) is None
+
+    with tenant_transaction(agency):
+        assert LedgerEntry.objects.count() == 1
+
+
+def test_a_task_that_is_delivered_many_times_at_once_is_run_once(agency: Tenant) -> None:
+    asked = ask(agency)
+
+    done = at_once(8, lambda _: run_generation(generation_id=asked.pk, clock=timezone.now))
+
+    assert sum(each is not None for each in done) == 1
+    with tenant_transaction(agency):
+        assert LedgerEntry.objects.count() == 1
+
+
+def test_the_sweep_finds_what_nobody_works_on_the_urgent_first(agency: Tenant) -> None:
+    now = timezone.now()
+    later = now + timedelta(hours=1)
+    low, high = ask(agency, priority=Priority.LOW), ask(agency, priority=Priority.HIGH)
+    done, taken, abandoned = ask(agency), ask(agency), ask(agency)
+    run_generation(generation_id=done.pk, clock=timezone.now)
+    with tenant_transaction(agency):
+        for row, lease in ((taken, later + timedelta(seconds=1)), (abandoned, later)):
+            Generation.objects.filter(pk=row.pk).update(state="running", lease_expires_at=lease)
+
+    assert waiting_generations(now=now) == []  # their own hints are under way
+    assert waiting_generations(now=later) == [high.pk, abandoned.pk, low.pk]
+
+
+def test_a_killed_call_is_settled_by_estimate_and_asked_again(agency: Tenant, ai_sandbox: Sandbox) -> None:
+    asked = ask(agency)
+    ai_sandbox.faults(rules=[{"hang": 1}])
+    seen = requests_of(ai_sandbox)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN_IN_A_PROCESS, str(asked.pk)], cwd=ROOT, env=environment(ai_sandbox)
+    )
+    try:
+        wait_until(lambda: requests_of(ai_sandbox) > seen)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    ai_sandbox.faults(rules=[])
+    left = read(agency, asked.pk)
+    assert left.state == GenerationState.RUNNING
+    assert left.lease_expires_at is not None
+    after = left.lease_expires_at + timedelta(seconds=1)
+    ahead = after - timezone.now()
+
+    assert run_generation(generation_id=asked.pk, clock=timezone.now) is None  # its lease still holds
+    assert waiting_generations(now=after) == [asked.pk]
+    run_generation(generation_id=asked.pk, clock=lambda: timezone.now() + ahead)
+
+    done = read(agency, asked.pk)
+    assert (done.state, done.attempts) == (GenerationState.SUCCEEDED, 2)
+    with tenant_transaction(agency):
+        entries = list(LedgerEntry.objects.order_by("attempt"))
+    assert [(entry.attempt, entry.estimated) for entry in entries] == [(1, True), (2, False)]
+    assert done.cost == sum(entry.amount for entry in entries)
+    assert held(agency) == 0
+
+
+RUN_IN_A_PROCESS = """
+import sys, uuid
+import django
+django.setup()
+from django.utils import timezone
+from apps.ai.services.generations import run_generation
+run_generation(generation_id=uuid.UUID(sys.argv[1]), clock=timezone.now)
+"""
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "huntaze.settings",
+        "OPENAI_BASE_URL": f"{sandbox.url}/openai/v1",
+        "OPENAI_API_KEY": "sandbox",
+    }
+
+
+def requests_of(sandbox: Sandbox) -> int:
+    """How many requests the provider has seen, answered or not."""
+    usage = httpx2.get(f"{sandbox.url}/usage").json()
+    return sum(model["requests"] for models in usage.values() for model in models.values())
+
+
+class Stuck:
+    """A provider whose first call answers only when it is let go."""
+
+    def __init__(self) -> None:
+        self.complete = PROVIDERS["openai"].complete
+        self.called, self.let_go = Event(), Event()
+
+    def __call__(self, body: Any, *, timeout: timedelta) -> Any:
+        if not self.called.is_set():
+            self.called.set()
+            assert self.let_go.wait(20)
+        return self.complete(body, timeout=timeout)
+
+
+def test_a_claim_that_was_lost_neither_overwrites_the_answer_nor_loses_money(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ask(agency)
+    stuck = Stuck()
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", stuck)
+    late: list[Generation | None] = []
+
+    def run_late() -> None:
+        late.append(run_generation(generation_id=asked.pk, clock=timezone.now))
+        connection.close()
+
+    thread = Thread(target=run_late)
+    thread.start()
+    assert stuck.called.wait(20)
+    ahead = timedelta(minutes=10)
+    run_generation(generation_id=asked.pk, clock=lambda: timezone.now() + ahead)
+    first = read(agency, asked.pk)
+    stuck.let_go.set()
+    thread.join()
+
+    assert late == [None]
+    after = read(agency, asked.pk)
+    assert first.state == GenerationState.SUCCEEDED
+    assert (after.finished_at, after.attempts, after.text) == (first.finished_at, 2, first.text)
+    with tenant_transaction(agency):
+        entries = [(e.attempt, e.sequence, e.estimated) for e in LedgerEntry.objects.order_by("id")]
+        total = sum(entry.amount for entry in LedgerEntry.objects.filter(attempt=1))
+        assert total == LedgerEntry.objects.get(attempt=2).amount  # the same question, twice
+    # Settled by estimate when it was taken over, and corrected when its usage was known after all.
+    assert entries == [(1, 0, True), (2, 0, False), (1, 1, False)]
+
+
+def test_many_wait_at_once_on_few_connections_and_the_ledger_agrees_with_the_providers_bill(
+    agency: Tenant, ai_sandbox: Sandbox
+) -> None:
+    httpx2.post(f"{ai_sandbox.url}/reset").raise_for_status()
+    ai_sandbox.faults(
+        rules=[{"latency": {"distribution": "constant", "ms": 400}, "error_rates": {"500": 0.2}}], seed=7
+    )
+    asked = [ask(agency, variables=numbered(number)) for number in range(40)]
+
+    at_once(40, lambda index: run_generation(generation_id=asked[index].pk, clock=timezone.now))
+
+    with tenant_transaction(agency):
+        assert Generation.objects.filter(state=GenerationState.SUCCEEDED).count() == 40
+        ours = {
+            (row["provider"], row["model"]): (row["input"], row["cached"], row["output"])
+            for row in LedgerEntry.objects.values("provider", "model").annotate(
+                input=Sum("input_tokens"), cached=Sum("cached_tokens"), output=Sum("output_tokens")
+            )
+        }
+    usage = httpx2.get(f"{ai_sandbox.url}/usage").json()
+    theirs = {
+        (provider, model): (
+            figures["prompt_tokens"],
+            figures["cached_tokens"],
+            figures["completion_tokens"],
+        )
+        for provider, models in usage.items()
+        for model, figures in models.items()
+        if figures["answered"]
+    }
+    assert ours == theirs
+
+
+def numbered(number: int) -> dict[str, Any]:
+    return {**VARIABLES["campaign_template"], "account": {"name": f"Mia {number}"}}
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """What tasks would put on the broker."""
+    messages: list[tuple[str, dict[str, Any]]] = []
+
+    def send(name: str, args: Any = None, kwargs: Any = None, **_: Any) -> None:
+        messages.append((name, kwargs))
+
+    monkeypatch.setattr(app, "send_task", send)
+    monkeypatch.setattr(run_task, "apply_async", lambda args, kwargs, **_: send(run_task.name, args, kwargs))
+    return messages
+
+
+def test_the_campaign_that_waits_for_it_is_told(
+    agency: Tenant, sent: list[tuple[str, dict[str, Any]]]
+) -> None:
+    campaign = uuid7()
+    alone, of_campaign = ask(agency), ask(agency, campaign_id=campaign)
+
+    for each in (alone, of_campaign, of_campaign):
+        run_task(generation_id=str(each.pk))
+
+    assert sent == [("tasks.campaigns.advance_campaign", {"campaign_id": str(campaign)})]
+
+
+def test_the_sweep_hints_at_what_waits(agency: Tenant, sent: list[tuple[str, dict[str, Any]]]) -> None:
+    old = ask(agency)
+    ask(agency)
+    with tenant_transaction(agency):
+        Generation.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(minutes=1))
+
+    sweep_generations()
+
+    assert sent == [("tasks.ai.run_generation", {"generation_id": str(old.pk)})]
+
+
+def test_the_ticks_of_costs_settle_what_was_abandoned(agency: Tenant) -> None:
+    asked = ask(agency)
+    run_generation(generation_id=asked.pk, clock=timezone.now)
+    with system_transaction():
+        Hold.objects.update(state="held", ended_at=None, expires_at=timezone.now(), attempt=2)
+
+    settle_abandoned_holds()
+
+    assert held(agency) == 0

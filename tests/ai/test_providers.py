@@ -1,0 +1,115 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from apps.ai.providers import PROVIDERS
+from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
+from apps.ai.providers.requests import ChatRequest, Message
+from tests.conftest import Sandbox
+
+BOTH = pytest.mark.parametrize("provider", ["openai", "azure"])
+HELLO = ChatRequest(messages=(Message("user", "Say hello to a fan of lakes."),), max_tokens=200)
+
+
+def call(
+    provider: str, *, timeout: float = 5, request: ChatRequest = HELLO, model: str = "gpt-4o"
+) -> Outcome:
+    body = request.body(model=model, named=model)
+    return PROVIDERS[provider].complete(body, timeout=timedelta(seconds=timeout))
+
+
+def failure(outcome: Outcome) -> Failure:
+    assert isinstance(outcome, Failure), outcome
+    return outcome
+
+
+@BOTH
+def test_an_answer_comes_with_its_usage(ai_sandbox: Sandbox, provider: str) -> None:
+    outcome = call(provider)
+
+    assert isinstance(outcome, Completion)
+    assert outcome.text
+    assert (outcome.model, outcome.finish_reason) == ("gpt-4o", "stop")
+    assert outcome.usage is not None
+    assert outcome.usage.input_tokens > 0
+    assert outcome.usage.output_tokens > 0
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("fault", "kind", "maybe_billed"),
+    [
+        ({"error_rates": {"429": 1}, "retry_after": 7}, FailureKind.RATE_LIMITED, False),
+        ({"error_rates": {"500": 1}}, FailureKind.SERVER_ERROR, False),
+        ({"error_rates": {"503": 1}}, FailureKind.SERVER_ERROR, False),
+        ({"error_rates": {"504": 1}}, FailureKind.SERVER_ERROR, True),
+        ({"error_rates": {"401": 1}}, FailureKind.AUTH, False),
+        ({"error_rates": {"403": 1}}, FailureKind.AUTH, False),
+        ({"error_rates": {"404": 1}}, FailureKind.BAD_REQUEST, False),
+        ({"hang": 1}, FailureKind.TIMEOUT, True),
+        ({"cut_before": 1}, FailureKind.CONNECTION, True),
+        ({"cut_after": 1}, FailureKind.CONNECTION, True),
+        ({"malformed": 1}, FailureKind.MALFORMED, True),
+        ({"content_filter": 1}, FailureKind.CONTENT_FILTERED, False),
+    ],
+)
+def test_each_fault_is_told_apart(
+    ai_sandbox: Sandbox, provider: str, fault: dict[str, Any], kind: FailureKind, maybe_billed: bool
+) -> None:
+    ai_sandbox.faults(rules=[fault])
+
+    outcome = failure(call(provider, timeout=0.5 if "hang" in fault else 5))
+
+    assert (outcome.kind, outcome.maybe_billed) == (kind, maybe_billed)
+    assert outcome.message
+    assert outcome.retry_after == (timedelta(seconds=7) if kind is FailureKind.RATE_LIMITED else None)
+
+
+def test_a_filtered_answer_that_was_billed_says_its_usage(ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"content_filter": 1}])
+
+    assert failure(call("openai")).usage is not None
+    assert failure(call("azure")).usage is None  # refused before the model saw it
+
+
+@BOTH
+def test_a_provider_that_does_not_listen_was_sent_nothing(settings: Any, provider: str) -> None:
+    settings.OPENAI_API_KEY = settings.AZURE_OPENAI_API_KEY = "key"
+    settings.OPENAI_BASE_URL = settings.AZURE_OPENAI_ENDPOINT = "http://127.0.0.1:9"
+
+    outcome = failure(call(provider))
+
+    assert (outcome.kind, outcome.maybe_billed) == (FailureKind.CONNECTION, False)
+
+
+@BOTH
+def test_a_prompt_that_is_too_long_is_told_apart(ai_sandbox: Sandbox, provider: str) -> None:
+    request = ChatRequest(messages=(Message("user", "word " * 9000),), max_tokens=10)
+
+    assert failure(call(provider, request=request, model="gpt-4")).kind is FailureKind.CONTEXT_TOO_LONG
+
+
+@BOTH
+def test_a_model_that_does_not_exist_is_a_bad_request(ai_sandbox: Sandbox, provider: str) -> None:
+    assert failure(call(provider, model="no-such-model")).kind is FailureKind.BAD_REQUEST
+
+
+def test_a_refused_schema_is_told_apart(ai_sandbox: Sandbox) -> None:
+    request = ChatRequest(
+        HELLO.messages, 100, schema={"type": "object", "properties": {"a": {"type": "string"}}}
+    )
+
+    assert failure(call("openai", request=request)).kind is FailureKind.UNSUPPORTED_FORMAT
+
+
+def test_reasoning_models_get_the_limit_under_the_name_they_know(ai_sandbox: Sandbox) -> None:
+    assert isinstance(call("openai", model="gpt-5-mini"), Completion)
+    assert "max_tokens" in HELLO.body(model="gpt-4o", named="gpt-4o")
+
+
+@BOTH
+def test_a_provider_without_a_key_says_so(settings: Any, provider: str) -> None:
+    settings.OPENAI_API_KEY = settings.AZURE_OPENAI_API_KEY = ""
+
+    assert "API_KEY" in (PROVIDERS[provider].missing() or "")
