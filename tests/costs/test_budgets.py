@@ -8,9 +8,9 @@ from django.utils import timezone
 from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.ids import uuid7
 from apps.costs.models import BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError
 from apps.costs.services import holds
 from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
-from apps.costs.services.holds import BudgetBusyError, BudgetExhaustedError
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests.costs.spending import counters, dollar_price, dollars, take, truth

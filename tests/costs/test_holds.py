@@ -10,13 +10,9 @@ from django.utils import timezone
 from apps.common.ids import uuid7
 from apps.costs.models import Budget, BudgetScope, Hold, HoldState
 from apps.costs.pricing import Usage
+from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, NoPriceError
 from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
-from apps.costs.services.holds import (
-    BudgetBusyError,
-    BudgetExhaustedError,
-    NoPriceError,
-)
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests import factories

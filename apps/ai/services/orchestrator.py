@@ -23,8 +23,9 @@ from apps.ai.routing import Candidate
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
 from apps.costs.models import Hold
+from apps.costs.refusals import BudgetBusyError
 from apps.costs.services import holds
-from apps.costs.services.holds import BudgetBusyError, Purpose
+from apps.costs.services.holds import Purpose
 
 log = structlog.get_logger(__name__)
 

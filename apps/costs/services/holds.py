@@ -1,68 +1,25 @@
 """Money set aside before a call to a provider, and what becomes of it."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 import structlog
 from django.db.models import F
 
-from apps.common.errors import ConflictError, UnavailableError
 from apps.costs import pricing
 from apps.costs.locks import lock_budgets
 from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry, Price
 from apps.costs.periods import period_start
 from apps.costs.pricing import Usage
+from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
 from apps.costs.services import budgets
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
-
-
-class NoPriceError(ConflictError):
-    """The model has no price: it isn't called, since it would count as free."""
-
-    code = "no_price"
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """A budget that is in the way, at the moment at which it was."""
-
-    budget: Budget
-    spent: Decimal
-    held: Decimal
-    needed: Decimal
-
-    def __str__(self) -> str:
-        currency = self.budget.currency
-        return (
-            f"the budget of {self.budget} has spent {self.spent:f} {currency} and holds {self.held:f} "
-            f"for calls in flight; this call needs up to {self.needed:f}"
-        )
-
-
-class BudgetExhaustedError(ConflictError):
-    """What is already spent leaves too little: waiting won't help."""
-
-    code = "budget_exhausted"
-
-    def __init__(self, ceiling: Ceiling) -> None:
-        super().__init__(f"Refused: {ceiling}. Raise the limit, or wait for the next period.")
-        self.ceiling = ceiling
-
-
-class BudgetBusyError(UnavailableError):
-    """Only other calls' holds are in the way: when they settle, there may be room."""
-
-    code = "budget_busy"
-
-    def __init__(self, ceiling: Ceiling) -> None:
-        super().__init__(f"Not now: {ceiling}. Try again shortly.", retry_after=timedelta(seconds=1))
-        self.ceiling = ceiling
 
 
 class _NoCounterError(Exception):
