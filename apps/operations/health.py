@@ -23,8 +23,9 @@ from apps.tenants.roles import refuse_powerful_role
 
 log = structlog.get_logger(__name__)
 
-# For one connection; psycopg knows none shorter.
-TIMEOUT = timedelta(seconds=2)
+# For one connection. The broker's client tries several times, and libpq knows no shorter time than 2 s.
+TIMEOUT = timedelta(seconds=1)
+_LIBPQ_SECONDS = 2
 # For everything: a name server that doesn't answer knows no time-out of ours.
 DEADLINE = timedelta(seconds=4)
 # Checks that hang keep their threads until their own time-outs; then further ones are reported as down.
@@ -116,7 +117,7 @@ def _database() -> psycopg.Connection:
         parameters.pop(name, None)
     milliseconds = int(TIMEOUT.total_seconds() * 1000)
     parameters["options"] = f"{parameters.get('options', '')} -c statement_timeout={milliseconds}"
-    parameters["connect_timeout"] = int(TIMEOUT.total_seconds())
+    parameters["connect_timeout"] = _LIBPQ_SECONDS
     return psycopg.connect(**parameters)
 
 

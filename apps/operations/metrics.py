@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import kombu
+import psycopg
 import structlog
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, multiprocess
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -48,19 +49,30 @@ class SourceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         now = timezone.now()
         up = GaugeMetricFamily("huntaze_source_up", "1: the source of figures answered.", labels=["source"])
-        found = {name: _ask(name, source, now) for name, source in probes.metric_sources.items()}
-        found["broker"] = _queue_depths()
+        found = {**_ask_database(now), "broker": _queue_depths()}
         for name, families in found.items():
             up.add_metric([name], 0 if families is None else 1)
             yield from families or ()
         yield up
 
 
+def _ask_database(now: datetime) -> dict[str, list[Metric] | None]:
+    found: dict[str, list[Metric] | None] = dict.fromkeys(probes.metric_sources)
+    try:
+        # The pool would wait for longer than a scraper does.
+        health.check_database()
+        with system_transaction(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
+            for name, source in probes.metric_sources.items():
+                found[name] = _ask(name, source, now)
+    except (DatabaseError, psycopg.Error, health.NotReadyError) as error:
+        log.warning("metrics.unavailable", source="database", error=f"{type(error).__name__}: {error}")
+    return found
+
+
 def _ask(name: str, source: probes.MetricSource, now: datetime) -> list[Metric] | None:
     try:
-        with system_transaction():
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        with transaction.atomic():
             return list(source(now))
     except DatabaseError as error:
         log.warning("metrics.unavailable", source=name, error=f"{type(error).__name__}: {error}")
