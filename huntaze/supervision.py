@@ -117,24 +117,25 @@ def supervising(
     """
     (home.run / "supervisord.conf").write_text(_configuration(processes))
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", "run/supervisord.conf"]
-    process = subprocess.Popen(
-        [*guarded("TERM", str(os.getpid())), *command],
-        cwd=home.path,
-        env={
-            **environment,
-            **{f"HUNTAZE_RUN_{_variable(one)}": shlex.join(one.command) for one in processes},
-            "HUNTAZE_SUPERVISOR_SOCKET": str(home.sockets / "supervisor.sock"),
-            "HUNTAZE_CLONE": str(CLONE),
-            "HUNTAZE_PYTHON": shlex.quote(sys.executable),
-            "HUNTAZE_GUARD": shlex.quote(str(CLONE / "huntaze" / "guard.py")),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(home.log / "supervisord.err").open("wb"),
-        pass_fds=[lock],
-        # Ctrl-C reaches us alone, and we stop it.
-        start_new_session=True,
-    )
+    with (home.log / "supervisord.err").open("wb") as errors:
+        process = subprocess.Popen(
+            [*guarded("TERM", str(os.getpid())), *command],
+            cwd=home.path,
+            env={
+                **environment,
+                **{f"HUNTAZE_RUN_{_variable(one)}": shlex.join(one.command) for one in processes},
+                "HUNTAZE_SUPERVISOR_SOCKET": str(home.sockets / "supervisor.sock"),
+                "HUNTAZE_CLONE": str(CLONE),
+                "HUNTAZE_PYTHON": shlex.quote(sys.executable),
+                "HUNTAZE_GUARD": shlex.quote(str(CLONE / "huntaze" / "guard.py")),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            pass_fds=[lock],
+            # Ctrl-C reaches us alone, and we stop it.
+            start_new_session=True,
+        )
     groups = {one.name: _group(one) for one in processes}
     supervisor = Supervisor(home, process, groups)
     try:
