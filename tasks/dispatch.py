@@ -1,9 +1,7 @@
 """The queue `dispatch`: claims, batches, sweeps."""
 
-from functools import partial
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
 from apps.messaging.services import claim, send, sweep

@@ -1,12 +1,14 @@
-"""What tests of the dispatch engine share: rows that are due, steps of the engine, a look at what came of them."""
+"""What tests of the dispatch engine share: rows that are due, the engine's steps, what came of them."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import httpx2
 from django.utils import timezone
 
 from apps.common.priority import Priority
@@ -15,6 +17,7 @@ from apps.messaging.services import claim, outboxes, send
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
+from tests.conftest import Sandbox
 
 
 def outbox_of(tenant: Tenant, *, priority: Priority = Priority.MEDIUM) -> Outbox:
@@ -93,5 +96,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def soon(now: datetime, **duration: float) -> datetime:
-    return now + timedelta(**duration)
+def arrivals(gateway: Sandbox) -> list[dict[str, Any]]:
+    """The gateway's ledger."""
+    answer = httpx2.get(f"{gateway.url}/arrivals").raise_for_status()
+    return [json.loads(line) for line in answer.text.splitlines()]

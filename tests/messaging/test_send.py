@@ -1,8 +1,26 @@
-"""Claim, send, outcome: the way of a message that meets no trouble, against the gateway's own ledger."""
+"""Claim and send against the gateway's own ledger: the limit, the guards, what is held while waiting."""
+
+import socket
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import time as wall_time
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from django.utils import timezone
 
+from apps.common.ids import uuid7
+from apps.messaging.gateways import client
+from apps.messaging.gateways.base import HandedBack, NotConnected, Outcome, Request, Sent, Unknown
+from apps.messaging.gateways.onlyfans import OnlyFansGateway
 from apps.messaging.models import Account
+from apps.messaging.services import send
+from apps.tenants.models import Tenant
+from tests import factories
 from tests.conftest import Sandbox
 from tests.messaging import dispatching as d
 
@@ -20,3 +38,236 @@ def test_a_due_message_is_sent(gateway: Sandbox, account: Account) -> None:
     assert message.sent_at
     assert message.platform_id
     assert message.attempt == 1
+
+
+def test_a_second_delivery_of_the_task_sends_nothing(gateway: Sandbox, account: Account) -> None:
+    d.enqueue(account, 3)
+    granted = d.dispatch()
+
+    d.send_now(granted)
+
+    assert gateway.audit()["arrivals"] == 3
+
+
+def test_deliveries_of_one_task_side_by_side_send_once(gateway: Sandbox, account: Account) -> None:
+    outbox = d.enqueue(account, 10)
+    granted = d.grant()
+
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(d.send_now, granted) for _ in range(4)]:
+            each.result()
+
+    assert gateway.audit()["arrivals"] == 10
+    assert d.counts(outbox) == {"sent": 10}
+
+
+def test_what_comes_too_late_is_not_started(gateway: Sandbox, account: Account) -> None:
+    now = timezone.now()
+    outbox = d.enqueue(account, now=now)
+    granted = d.grant(now)
+
+    send.send_batch(message_ids=granted, now=now + timedelta(seconds=5))
+
+    assert gateway.audit()["arrivals"] == 0
+    assert d.counts(outbox) == {"sending": 1}
+
+
+@pytest.mark.parametrize("what", ["account", "tenant", "outbox", "cancelled", "consent", "quiet"])
+def test_what_is_stopped_after_its_grant_is_handed_back(
+    gateway: Sandbox, agency: Tenant, account: Account, what: str
+) -> None:
+    now = timezone.now()
+    fan = factories.fan(account=account)
+    outbox = d.enqueue(account, fans=[fan], now=now)
+    granted = d.grant(now)
+    match what:
+        case "account":
+            d.change(account, paused_at=now)
+        case "tenant":
+            d.change(agency, paused_at=now)
+        case "outbox":
+            d.change(outbox, paused_at=now)
+        case "cancelled":
+            d.change(outbox, cancelled_at=now)
+        case "consent":
+            d.change(fan, consent=False)
+        case "quiet":
+            d.change(account, quiet_start=wall_time(0), quiet_end=wall_time(0))
+
+    d.send_now(granted)
+
+    assert gateway.audit()["arrivals"] == 0
+    assert d.counts(outbox) == {"queued": 1}
+    assert d.row(outbox=outbox).slots == []
+
+
+def test_the_limit_holds_in_every_window_of_the_gateways_clock(gateway: Sandbox, agency: Tenant) -> None:
+    gateway.faults(
+        rules=[
+            {"operation": "send", "latency": {"distribution": "uniform", "min_ms": 0, "max_ms": 150}},
+        ]
+    )
+    accounts = [factories.account(tenant=agency, limit_count=5, limit_seconds=1) for _ in range(3)]
+    outbox = d.outbox_of(agency)
+    for account in accounts:
+        d.enqueue(account, 16, outbox=outbox)
+    batches: list[Future[None]] = []
+    with ThreadPoolExecutor(6) as pool:
+
+        def step() -> bool:
+            if granted := d.grant():
+                batches.append(pool.submit(d.send_now, granted))
+            return bool(d.fresh(outbox).sent == 48)
+
+        d.wait_until(step, seconds=30)
+    for batch in batches:
+        batch.result()
+
+    audit = gateway.audit(seconds=1, limit=5)
+    assert audit["within_limit"], audit
+    assert (audit["accepted"], audit["duplicates_by_key"]) == (48, 0)
+    # Not by going slower than need be, either: some window is full.
+    assert audit["worst_account"]["count"] == 5
+    assert d.counts(outbox) == {"sent": 48}
+
+
+def test_no_connection_is_held_while_the_gateway_is_waited_for(gateway: Sandbox, account: Account) -> None:
+    gateway.faults(rules=[{"operation": "send", "latency": {"distribution": "constant", "ms": 1000}}])
+    d.enqueue(account, 3)
+    granted = d.grant()
+    connection.close()
+    with ThreadPoolExecutor(1) as pool:
+        batch = pool.submit(d.send_now, granted)
+        d.wait_until(lambda: gateway.audit()["arrivals"] == 3)
+        stats = connection.pool.get_stats()  # type: ignore[attr-defined]  # Django's, of psycopg
+        assert not batch.done()
+        assert stats["pool_size"] == stats["pool_available"]
+        batch.result()
+
+
+def test_a_batch_is_not_sent_inside_a_transaction(gateway: Sandbox, account: Account) -> None:
+    d.enqueue(account)
+    granted = d.grant()
+    with pytest.raises(RuntimeError), transaction.atomic():
+        d.send_now(granted)
+    assert gateway.audit()["arrivals"] == 0
+
+
+def request(base: str, **fields: Any) -> Outcome:
+    """One request through the client, past the engine."""
+    values = {
+        "message_id": uuid7(),
+        "attempt": 1,
+        "account_id": uuid7(),
+        "platform": "onlyfans",
+        "account": "creator",
+        "credential": "a token",
+        "recipient": "fan",
+        "text": "Hello",
+        "price": None,
+        "media": [],
+        "write_by": time.monotonic() + 5,
+    }
+    gateway = OnlyFansGateway(base=base, user_agent="Huntaze/test")
+    calls = [gateway.send(Request(**{**values, **fields}))]
+    (outcomes,) = client.stream(calls)
+    return outcomes[0]
+
+
+def test_a_request_past_its_time_is_handed_back_unwritten(gateway: Sandbox) -> None:
+    base = f"{gateway.url}/gateway"
+    assert isinstance(request(base), Sent)
+    for _ in range(2):  # over the kept-alive connection, and none is spoilt by it
+        assert request(base, write_by=time.monotonic() - 0.001) == HandedBack()
+    assert isinstance(request(base), Sent)
+    assert gateway.audit()["arrivals"] == 2
+
+
+def test_ids_of_the_platform_may_hold_anything(gateway: Sandbox) -> None:
+    strange = "a/b?c#d%20 é💋"
+    assert isinstance(request(f"{gateway.url}/gateway", account=strange, recipient=strange), Sent)
+    (arrival,) = d.arrivals(gateway)
+    assert (arrival["account"], arrival["recipient"]) == (strange, strange)
+
+
+def test_a_timed_out_connection_is_reset_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SEND_TIMEOUT", timedelta(seconds=0.3))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ends: list[str] = []
+
+        def listen() -> None:
+            peer, _ = server.accept()
+            try:
+                while peer.recv(65536):
+                    pass
+                ends.append("closed")
+            except ConnectionResetError:
+                ends.append("reset")
+            peer.close()
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        outcome = request(f"http://127.0.0.1:{server.getsockname()[1]}")
+        listener.join(timeout=5)
+
+    assert isinstance(outcome, Unknown)
+    assert (outcome.reason, outcome.over) == ("timed_out", False)
+    assert ends == ["reset"]
+
+
+def test_a_server_that_never_takes_the_connection_was_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT", timedelta(seconds=0.3))
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        address = server.getsockname()
+        # The queue of connections that nobody accepts is full: the next one's handshake isn't answered.
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(address)
+            fillers.append(filler)
+        outcome = request(f"http://127.0.0.1:{address[1]}")
+        for filler in fillers:
+            filler.close()
+    assert isinstance(outcome, NotConnected)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
+            peer.close()
+
+        threading.Thread(target=answer).start()
+        outcome = request(f"http://127.0.0.1:{server.getsockname()[1]}")
+    assert isinstance(outcome, Unknown)
+    assert outcome.reason == "malformed"
+
+
+def test_the_protocol_is_spoken_to_the_letter() -> None:
+    said: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            said.append(peer.recv(65536))
+            peer.sendall(b'HTTP/1.1 201 Created\r\nContent-Length: 11\r\n\r\n{"id":"p1"}')
+            peer.close()
+
+        threading.Thread(target=answer).start()
+        key = uuid7()
+        outcome = request(
+            f"http://127.0.0.1:{server.getsockname()[1]}/base/", message_id=key, price=Decimal("12")
+        )
+
+    assert outcome == Sent(platform_id="p1")
+    head, _, body = said[0].decode().partition("\r\n\r\n")
+    assert head.startswith("POST /base/accounts/creator/chats/fan/messages HTTP/1.1\r\n")
+    for header in (f"Idempotency-Key: {key}", "Authorization: Bearer a token", "User-Agent: Huntaze/test"):
+        assert header in head.splitlines()
+    assert body == '{"text": "Hello", "price": "12.00", "media": []}'

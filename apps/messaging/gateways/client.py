@@ -91,13 +91,17 @@ class _Client:
 async def _open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=PunctualConnector(limit=CONNECTIONS, keepalive_timeout=30),
-        timeout=aiohttp.ClientTimeout(
-            total=SEND_TIMEOUT.total_seconds(),
-            connect=CONNECT_TIMEOUT.total_seconds(),
-            # Without it aiohttp rounds deadlines up to whole seconds.
-            ceil_threshold=SEND_TIMEOUT.total_seconds() * 2,
-        ),
         cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def patience() -> aiohttp.ClientTimeout:
+    """How long a request may take, in its parts and in all."""
+    return aiohttp.ClientTimeout(
+        total=SEND_TIMEOUT.total_seconds(),
+        connect=CONNECT_TIMEOUT.total_seconds(),
+        # aiohttp rounds longer time-outs than this up to whole seconds; the stamps allow none more.
+        ceil_threshold=2 * SEND_TIMEOUT.total_seconds(),
     )
 
 

@@ -72,7 +72,10 @@ class OnlyFansGateway:
         }
         try:
             async with client.session().get(
-                url, headers=self._headers(look_up.credential), allow_redirects=False
+                url,
+                headers=self._headers(look_up.credential),
+                allow_redirects=False,
+                timeout=client.patience(),
             ) as response:
                 if response.status in _NO_LOOK_UP:
                     return NoLookUp()
@@ -95,6 +98,7 @@ class OnlyFansGateway:
                 "Idempotency-Key": str(request.message_id),
             },
             allow_redirects=False,
+            timeout=client.patience(),
         ) as response:
             return await _outcome(response)
 

@@ -82,7 +82,7 @@ def _lock(message_ids: Sequence[UUID]) -> dict[UUID, Message]:
 
 
 def _counts(result: Result, message: Message) -> bool:
-    """An outcome counts for the attempt that it is of, while that is open; “sent” also after it was given up."""
+    """An outcome counts for its own attempt, while that is open; “sent” also when it was given up."""
     if result.request.attempt != message.attempt:
         return False
     return message.state in _OPEN or (

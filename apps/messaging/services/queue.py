@@ -28,7 +28,7 @@ _LANES = """
     WHERE outbox.paused_at IS NULL AND outbox.cancelled_at IS NULL
 """
 
-# Per account: the first messages of each lane that may go now, merged. A message ages by one level per ten minutes.
+# Per account: the first messages of each lane that may go now, merged. They age a level per ten minutes.
 _HEADS = f"""
 SELECT head.id, head.account_id
 FROM unnest(%(accounts)s::uuid[]) AS asked (id)

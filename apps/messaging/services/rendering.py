@@ -1,14 +1,14 @@
 """Templates in Liquid that turn into one fan's text.
 
-They are written by AI and by tenants, so they get a small language: variables, conditions and filters whose output
-grows with their input at most, no loops. A body of bounded length then takes bounded time and memory.
+They are written by AI and by tenants, so they get a small language: variables, conditions, filters whose
+output grows with their input at most, no loops. A body of bounded length takes bounded time and memory.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from liquid import Environment, Mode, FalsyStrictUndefined
+from liquid import Environment, FalsyStrictUndefined, Mode
 from liquid.exceptions import LiquidError
 from liquid.template import BoundTemplate
 
@@ -19,9 +19,9 @@ LONGEST_TEXT = 10_000
 TAGS = frozenset({"#", "assign", "case", "comment", "echo", "if", "unless"})
 FILTERS = frozenset(
     {
-        "abs", "append", "at_least", "at_most", "capitalize", "ceil", "date", "default", "divided_by", "downcase",
-        "first", "floor", "join", "last", "lstrip", "minus", "modulo", "plus", "prepend", "remove", "round", "rstrip",
-        "size", "slice", "strip", "times", "truncate", "truncatewords", "upcase",
+        "abs", "append", "at_least", "at_most", "capitalize", "ceil", "date", "default", "divided_by",
+        "downcase", "first", "floor", "join", "last", "lstrip", "minus", "modulo", "plus", "prepend",
+        "remove", "round", "rstrip", "size", "slice", "strip", "times", "truncate", "truncatewords", "upcase",
     }
 )  # fmt: skip
 # What a template may name: the fan's free attributes below one name, else these alone.
@@ -29,6 +29,7 @@ VARIABLES: Mapping[str, frozenset[str]] = {
     "fan": frozenset({"name", "external_id", "attributes"}),
     "account": frozenset({"name"}),
 }
+_KNOWN = "fan.name, fan.external_id, fan.attributes.… and account.name"
 # What Python raises inside the library's filters comes out as it is, not as a LiquidError.
 _FAILURES = (LiquidError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -40,7 +41,7 @@ class RenderError(InvalidInputError):
 
 
 class _Missing(FalsyStrictUndefined):
-    """A variable without a value: it may be asked for in a condition and given a default, but not written out."""
+    """A variable without a value: it may stand in a condition or get a default, but not be written."""
 
     force_liquid_default = True
 
@@ -64,7 +65,7 @@ _ENVIRONMENT = _environment()
 
 
 def render(body: str, *, fan: Fan, account: Account) -> str:
-    """The text for a fan. Raises RenderError, also where a variable that it uses has no value and no default."""
+    """The text for a fan. Raises RenderError, also where a variable has neither value nor default."""
     variables = {
         "fan": {"name": fan.name, "external_id": fan.external_id, "attributes": fan.attributes},
         "account": {"name": account.name},
@@ -92,7 +93,7 @@ def check(body: str) -> list[str]:
     except _FAILURES as error:
         return [_explain(error)]
     problems = [
-        f"{{{{ {variable} }}}} is unknown; known are fan.name, fan.external_id, fan.attributes.… and account.name."
+        f"{{{{ {variable} }}}} is unknown; known are {_KNOWN}."
         for uses in analysis.globals.values()
         for variable in uses
         if not _is_known(variable.segments)

@@ -42,7 +42,7 @@ class Clock:
 
 
 def send_batch(*, message_ids: Sequence[UUID], now: datetime) -> None:
-    """Send those of the granted messages that nobody has started. A second delivery of the task sends nothing."""
+    """Send the granted messages that nobody has started: a second delivery of the task sends nothing."""
     clock = Clock.at(now)
     gateways = connected_platforms()
     requests = start(message_ids=message_ids, clock=clock, platforms=gateways)
@@ -54,7 +54,7 @@ def send_batch(*, message_ids: Sequence[UUID], now: datetime) -> None:
 
 
 def start(*, message_ids: Sequence[UUID], clock: Clock, platforms: Iterable[str]) -> list[Request]:
-    """Mark as started what may still be sent, and say how; what was paused or barred meanwhile is handed back."""
+    """Mark as started what may still be sent, and say how; hand back what was stopped meanwhile."""
     platforms, now = set(platforms), clock.now
     with system_transaction():
         ids = _lock_unstarted(message_ids, now=now)

@@ -9,7 +9,7 @@ from apps.messaging.models import MessageState, Outbox
 
 
 class Tally:
-    """Moves of messages between states. To be written after all messages are locked, before the transaction ends."""
+    """Moves of messages between states; written when all messages are locked, in the same transaction."""
 
     def __init__(self) -> None:
         self._changes: dict[UUID, Counter[str]] = {}

@@ -1,4 +1,4 @@
-"""How a message's row changes from state to state. The row is locked; the caller saves `FIELDS` and the tally."""
+"""How a message's row changes from state to state. The row is locked; `Changes` saves it and the counters."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,8 +8,8 @@ from apps.messaging.services.tally import Tally
 from apps.messaging.timing import LATEST_ARRIVAL, LEASE, LOOK_UP_AFTER, SEND_WITHIN
 
 FIELDS = (
-    "state", "text", "not_before", "attempt", "failures", "slots", "lease_expires_at", "send_by", "started_at",
-    "look_up_at", "sent_at", "finished_at", "platform_id", "reason", "error",
+    "state", "text", "not_before", "attempt", "failures", "slots", "lease_expires_at", "send_by",
+    "started_at", "look_up_at", "sent_at", "finished_at", "platform_id", "reason", "error",
 )  # fmt: skip
 _LONGEST_ERROR = 1000
 _LONGEST_REASON = 64
