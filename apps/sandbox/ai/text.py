@@ -14,12 +14,12 @@ _INSTRUCTION_WORDS = frozenset(
     """
     about above account after again also answer array assistant been before below between brief
     campaign caption captions character characters content could creator descriptions does draft
-    each english every exactly example false fans field first follow following format friendly from
-    generate give given have helpful here idea ideas include includes instructions into json just
+    each english every everybody everyone exactly example false fans field first follow following format friendly from
+    follow follows generate give given have helpful here idea ideas include includes instructions into json just
     keep language liquid list long make marketing message messages more most must name need never
-    null number object only other output over plan platform please prompt property reply request
+    null number object offer only other output over plan platform please prompt property reply request
     respond return rules same schema segment send sentence sentences several shall short should some
-    string style such system task template text than that their them then there these they this
+    string style such system take taken task template text than that their them then there these they this
     those through title tone true type under unless until user using values variable variables
     verbatim very want warm well were what when where which while will with within without word
     words would write writer writing your yours
