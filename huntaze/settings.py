@@ -37,6 +37,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS else 0
 X_FRAME_OPTIONS = "DENY"
 AUTH_USER_MODEL = "tenants.User"
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -108,6 +109,7 @@ STATIC_ROOT = HOME / "static"
 LANGUAGE_CODE = "en"
 USE_I18N = False
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "huntaze.formats"
 USE_TZ = True
 
 # --- Data ---------------------------------------------------------------------------------------------
@@ -259,6 +261,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Operations",
     "SITE_SYMBOL": "bolt",
     "SITE_URL": None,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}huntaze/icon.svg"}],
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "apps.analytics.dashboard.dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "huntaze.sidebar.navigation"},

@@ -88,7 +88,7 @@ class GenerationAdmin(LongTableAdmin):
     ]
     list_filter = ["state", "task_kind", "source", "deployment"]
     search_ids = ["pk", "campaign_id", "tenant_id"]
-    search_help_text = "First digits of its id, or of a campaign or tenant"
+    search_help_text = "8+ digits of its id, or of a campaign or tenant"
     lists = [
         ListLink("ledger entries", "costs.ledgerentry", generation_id="pk", occurred_at="created_at"),
         ListLink("holds", "costs.hold", generation_id="pk"),

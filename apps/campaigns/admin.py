@@ -69,7 +69,7 @@ class CampaignAdmin(LongTableAdmin):
     list_select_related = ["outbox"]
     search_fields = ["name"]
     search_ids = ["pk", "tenant_id"]
-    search_help_text = "Name, or the first digits of its id or a tenant's"
+    search_help_text = "Name, or 8+ digits of its id or a tenant's"
     operations = [
         Operation(
             "approve",
@@ -160,7 +160,7 @@ class WorkflowStepAdmin(LongTableAdmin):
     list_filter = ["status", "name"]
     list_select_related = ["campaign"]
     search_ids = ["pk", "campaign_id", "tenant_id"]
-    search_help_text = "First digits of its id, or of a campaign or tenant"
+    search_help_text = "8+ digits of its id, or of a campaign or tenant"
     fieldsets = [
         (None, {"fields": [(TENANT, "campaign"), ("name", Badge("status", "status"), "position")]}),
         ("Course", {"fields": [("started_at", "finished_at"), "error", "cursor"]}),
@@ -179,5 +179,5 @@ class CampaignAccountAdmin(LongTableAdmin):
     ]
     list_select_related = ["campaign", "account"]
     search_ids = ["pk", "campaign_id", "account_id"]
-    search_help_text = "First digits of a campaign's or an account's id"
+    search_help_text = "8+ digits of a campaign's or an account's id"
     fieldsets = [(None, {"fields": ["campaign", "account", TENANT, "created_at"]})]

@@ -24,7 +24,7 @@ class ContentAdmin(LongTableAdmin):
     list_filter = ["kind", "state"]
     list_select_related = ["account", "fan"]
     search_ids = ["pk", "campaign_id", "account_id"]
-    search_help_text = "First digits of its id, or of a campaign or account"
+    search_help_text = "8+ digits of its id, or of a campaign or account"
     fieldsets = [
         (
             None,

@@ -3,9 +3,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.common.admin.base import Admin, LongTableAdmin, ReadOnlyInline
-from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, RowLink
+from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, Mark, RowLink
 from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, Hold, LedgerEntry, Price
 from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
 from apps.tenants.admin.forms import TenantChoice
@@ -37,19 +38,19 @@ class PriceAdmin(Admin):
 
     deletable = True
     empty_hint = "A model without a price is refused. Add one, or run: manage.py ensure_deployments"
-    list_display = [
-        "provider",
-        "model",
+    rates = [
         Amount("input per million", "input_per_million"),
         Amount("cached input per million", "cached_input_per_million"),
         Amount("output per million", "output_per_million"),
-        "starts_at",
     ]
+    list_display = ["provider", "model", *rates, "starts_at"]
     list_filter = ["provider", "currency"]
     search_fields = ["provider", "model"]
     search_ids = []
     search_help_text = "Provider or model"
-    fieldsets = [
+    readonly_fields = rates
+    fieldsets = [(None, {"fields": [("provider", "model"), tuple(rates), "starts_at"]})]
+    add_fieldsets = [
         (
             None,
             {
@@ -84,7 +85,7 @@ class HoldAdmin(LongTableAdmin):
     list_display_links = ["attempt"]
     list_filter = ["state", "provider", "model"]
     search_ids = ["pk", "generation_id"]
-    search_help_text = "First digits of the generation's id or the row's own"
+    search_help_text = "8+ digits of the generation's id or the row's own"
     fieldsets = [
         (
             None,
@@ -114,16 +115,19 @@ class LedgerEntryAdmin(LongTableAdmin):
         "task_kind",
         "input_tokens",
         "output_tokens",
-        "estimated",
+        Mark("estimated", "estimated"),
         GENERATION,
         CAMPAIGN,
         TENANT,
     ]
     list_filter = ["provider", "model", "task_kind", "estimated"]
-    search_ids = ["generation_id", "campaign_id", "account_id", "tenant_id"]
-    search_help_text = "First digits of a generation, campaign, account or tenant"
+    search_ids = ["generation_id", "campaign_id", "tenant_id"]
+    search_help_text = "8+ digits of a generation, campaign or tenant"
     fieldsets = [
-        (None, {"fields": [TENANT, ("occurred_at", Amount("amount", "amount"), "estimated")]}),
+        (
+            None,
+            {"fields": [TENANT, ("occurred_at", Amount("amount", "amount"), Mark("estimated", "estimated"))]},
+        ),
         (
             "Attempt",
             {"fields": [(GENERATION, "attempt", "sequence"), ("provider", "model", "task_kind"), "price"]},
@@ -157,6 +161,7 @@ class BudgetForm(TenantChoice):
             "thresholds",
             "is_active",
         ]
+        widgets = {"thresholds": UnfoldAdminTextInputWidget()}
 
 
 @admin.register(Budget)
@@ -178,7 +183,7 @@ class BudgetAdmin(Admin):
     list_display_links = ["scope"]
     list_filter = ["scope", "period", "hard_stop", "is_active"]
     search_ids = ["pk", "tenant_id", "scope_id"]
-    search_help_text = "First digits of a tenant, or of an account, campaign or user"
+    search_help_text = "8+ digits of a tenant, or of an account, campaign or user"
     inlines = [CounterInline]
     add_fieldsets = [
         ("What for", {"fields": ["tenant", "scope", ("scope_id", "provider")]}),
@@ -226,7 +231,7 @@ class BudgetCounterAdmin(LongTableAdmin):
     list_display_links = ["period_start"]
     list_select_related = ["budget"]
     search_ids = ["pk", "budget_id", "tenant_id"]
-    search_help_text = "First digits of the budget's or the tenant's id"
+    search_help_text = "8+ digits of the budget's or the tenant's id"
     fieldsets = [
         (
             None,

@@ -45,7 +45,7 @@ class FlagOverrideAdmin(Admin):
     list_select_related = ["flag"]
     search_fields = ["flag__name"]
     search_ids = ["pk", "tenant_id"]
-    search_help_text = "Flag, or the first digits of a tenant's id"
+    search_help_text = "Flag, or 8+ digits of a tenant's id"
     ordering = ["flag__name", "-pk"]
     add_fieldsets = [(None, {"fields": ["flag", "tenant", "enabled"]})]
     fieldsets = [(None, {"fields": ["flag", TENANT, "enabled"]})]

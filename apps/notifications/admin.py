@@ -28,7 +28,7 @@ class AlertAdmin(LongTableAdmin):
     list_filter = ["level", "rule", ("acknowledged_at", admin.EmptyFieldListFilter)]
     search_exact = ["rule", "subject"]
     search_ids = ["pk", "tenant_id"]
-    search_help_text = "Rule, subject, or the first digits of an id"
+    search_help_text = "Rule, subject, or 8+ digits of an id"
     operations = [
         Operation(
             "acknowledge",
@@ -64,7 +64,7 @@ class DeliveryAdmin(LongTableAdmin):
     list_select_related = ["alert"]
     search_exact = ["target"]
     search_ids = ["pk", "alert_id"]
-    search_help_text = "Target, or the first digits of an id"
+    search_help_text = "Target, or 8+ digits of an id"
     fieldsets = [
         (None, {"fields": [TENANT, "alert", ("channel", "target")]}),
         (

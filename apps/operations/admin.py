@@ -47,7 +47,7 @@ class DeadLetterAdmin(LongTableAdmin):
     ]
     list_filter = ["state", "queue", "task"]
     search_exact = ["task", "task_id"]
-    search_help_text = "Task's name or id, or the row's first digits"
+    search_help_text = "Task's name or id, or 8+ digits of the row"
     operations = [
         Operation(
             "replay",

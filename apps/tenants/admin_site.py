@@ -34,6 +34,7 @@ class OperatorSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold is untyped
     Signing in and out work outside of it: they touch users and sessions alone.
     """
 
+    index_title = "Overview"
     index_template = "admin/dashboard.html"
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:

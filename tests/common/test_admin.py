@@ -195,7 +195,7 @@ def test_a_long_list_is_not_counted_to_its_end(
 def test_a_link_leads_to_the_rows_behind_it(browser: Client, operator: User, agency: Tenant) -> None:
     add_rows(to=agency, by=operator, number=1)
     with system_transaction():
-        message = Message.objects.get()
+        message = Message.objects.select_related("outbox").get()
     assert message.outbox is not None
     assert message.outbox.campaign_id is not None
     detail = browser.get(reverse("admin:campaigns_campaign_change", args=[message.outbox.campaign_id]))

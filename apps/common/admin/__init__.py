@@ -11,5 +11,5 @@ class IdempotencyRecordAdmin(LongTableAdmin):
     list_display = [ShortId(), TENANT, "key", "status_code", "created_at"]
     list_filter = ["status_code"]
     search_exact = ["key"]
-    search_help_text = "Key, or the id's first digits"
+    search_help_text = "Key, or 8+ digits of the id"
     fieldsets = [(None, {"fields": [TENANT, "key", "status_code", "created_at", "response"]})]

@@ -1,21 +1,42 @@
 """What the admin pages of all apps share."""
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
+from django import forms
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.views import ChangeList
 
-from apps.common.admin.columns import IdLink
+from apps.common.admin.columns import IdLink, amount
 from apps.common.admin.operations import Operated
 from apps.common.admin.paginator import BoundedPaginator
 from apps.common.admin.search import by_id
 from apps.common.errors import DomainError
+from apps.common.fields import MoneyField
+
+
+class List(ChangeList):  # type: ignore[misc]  # Unfold is untyped
+    """Says how many rows were found only where something was searched for."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not (self.query or self.has_active_filters):
+            self.full_result_count = self.result_count
+
+
+class TrimmedDecimalField(forms.DecimalField):
+    """An amount without the zeros of its ten decimals."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return amount(value, group="") if isinstance(value, Decimal) else value
 
 
 class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
@@ -36,10 +57,15 @@ class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
     list_per_page = 50
     list_max_show_all = 0
     list_fullwidth = True
+    show_facets = ShowFacets.NEVER
     show_full_result_count = False
     paginator = BoundedPaginator
-    compressed_fields = True
+    compressed_fields = False
     warn_unsaved_form = True
+    formfield_overrides = {MoneyField: {"form_class": TrimmedDecimalField}}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return List
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.deletable and bool(super().has_delete_permission(request, obj))

@@ -99,7 +99,11 @@ class ShortId(Column):
         super().__init__(title)
 
     def __call__(self, row: Model) -> SafeString:
-        return format_html('<span style="font-family: monospace" title="{}">{}</span>', row.pk, short(row.pk))
+        return format_html(
+            '<span style="font-family: monospace; white-space: nowrap" title="{}">{}</span>',
+            row.pk,
+            short(row.pk),
+        )
 
 
 class Badge(Column):
@@ -131,16 +135,28 @@ class Amount(Column):
         super().__init__(title, order_by=field)
         self.field, self.currency = field, currency
 
-    def __call__(self, row: Model) -> str:
+    def __call__(self, row: Model) -> SafeString | str:
         value = getattr(row, self.field)
         if value is None:
             return EMPTY
-        return f"{amount(value)} {getattr(row, self.currency, '')}".rstrip()
+        text = f"{amount(value)} {getattr(row, self.currency, '')}".rstrip()
+        return format_html('<span class="whitespace-nowrap">{}</span>', text)
 
 
-def amount(value: Decimal) -> str:
-    """At least two decimals, and all that aren't zero: 12.50, 0.00015."""
-    whole, _, decimals = f"{Decimal(value):,f}".partition(".")
+class Mark(Column):
+    """A label on the rows of which something out of the ordinary is true."""
+
+    def __init__(self, title: str, field: str) -> None:
+        super().__init__(title, order_by=field)
+        self.field = field
+
+    def __call__(self, row: Model) -> SafeString | str:
+        return badge("warning", self.short_description) if getattr(row, self.field) else EMPTY
+
+
+def amount(value: Decimal, *, group: str = ",") -> str:
+    """At least two decimals, and all that aren't zero: 1,200.50, 0.00015."""
+    whole, _, decimals = f"{value:{group}f}".partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
@@ -156,7 +172,7 @@ def preformatted(text: str) -> SafeString | str:
 
 
 def link(url: str, text: str, *, title: str = "") -> SafeString:
-    return format_html('<a href="{}" title="{}" class="text-link">{}</a>', url, title, text)
+    return format_html('<a href="{}" title="{}" class="text-link whitespace-nowrap">{}</a>', url, title, text)
 
 
 def short(pk: object) -> str:

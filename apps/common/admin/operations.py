@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MethodType
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -36,6 +38,11 @@ class Order:
     @property
     def by(self) -> str:
         return str(self.request.user)
+
+    @property
+    def user_id(self) -> UUID:
+        assert self.request.user.pk  # by the admin's sign-in
+        return UUID(str(self.request.user.pk))
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,11 @@ class Operated:
         return [each for each in offered if each.method.original_function_name in fitting]
 
     def perform(self, operation: Operation, rows: Sequence[Model], order: Order) -> None:
-        """Let the service act, and tell the operator what was done and what was refused, and why."""
-        done = 0
+        """Let the service act, and tell the operator what was done and what was refused, and why.
+
+        What was done also goes into the rows' history.
+        """
+        done: list[Model] = []
         batches = [list(rows)] if operation.together else [[row] for row in rows]
         for batch in batches:
             try:
@@ -107,9 +117,12 @@ class Operated:
                 subject = f"{batch[0]}: " if len(batch) == 1 else ""
                 messages.warning(order.request, f"{subject}{refusal.message}")
             else:
-                done += len(batch)
+                done += batch
         if done:
-            messages.success(order.request, f"{operation.done}: {done}.")
+            number = f": {len(done)}" if len(done) > 1 else ""
+            messages.success(order.request, f"{operation.done}{number}.")
+            said = f"{operation.done}. {order.reason}".strip()
+            LogEntry.objects.log_actions(order.user_id, done, CHANGE, said, single_object=len(done) == 1)
 
 
 def _above_the_list(operation: Operation) -> Callable[..., None]:

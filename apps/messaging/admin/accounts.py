@@ -18,8 +18,6 @@ class AccountForm(TenantChoice):
 
     credential = forms.CharField(
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        required=False,
-        strip=True,
         help_text="The platform's token for this account; stored encrypted, never shown.",
     )
 
@@ -42,14 +40,13 @@ class AccountForm(TenantChoice):
         super().__init__(*args, **kwargs)
         # Neither in the page nor in the comparison that says what has changed.
         self.initial.pop("credential", None)
-        if not self.instance._state.adding:
-            self.fields["credential"].help_text += " Leave empty to keep the present one."
+        credential = self.fields["credential"]
+        credential.required = self.instance._state.adding
+        if not credential.required:
+            credential.help_text += " Leave empty to keep the present one."
 
     def clean_credential(self) -> str:
-        given = str(self.cleaned_data["credential"])
-        if not given and self.instance._state.adding:
-            raise forms.ValidationError("Enter the platform's token for this account.")
-        return given or self.instance.credential
+        return str(self.cleaned_data["credential"]) or self.instance.credential
 
 
 @admin.register(Account)
@@ -60,7 +57,7 @@ class AccountAdmin(Admin):
     list_filter = ["platform", ("paused_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "external_id"]
     search_ids = ["pk", "tenant_id"]
-    search_help_text = "Name, platform's id, or the first digits of an id"
+    search_help_text = "Name, platform's id, or 8+ digits of an id"
     ordering = ["name", "pk"]
     operations = [
         Operation(
@@ -157,7 +154,7 @@ class FanAdmin(Admin):
     list_select_related = ["account"]
     search_exact = ["external_id", "name"]
     search_ids = ["pk", "account_id"]
-    search_help_text = "Whole name or platform's id, or the first digits of an id"
+    search_help_text = "Whole name or platform's id, or 8+ digits of an id"
     ordering = ["-pk"]
     sortable_by = ()
     autocomplete_fields = ["account"]

@@ -39,7 +39,7 @@ class MessageAdmin(LongTableAdmin):
     list_filter = ["state", "priority"]
     list_select_related = ["account", "fan", "outbox"]
     search_ids = ["pk", "account_id", "outbox_id", "fan_id"]
-    search_help_text = "First digits of its id, or of an account, outbox or fan"
+    search_help_text = "Its id, account's, outbox's or fan's (8+ digits)"
     operations = [
         Operation(
             "replay",

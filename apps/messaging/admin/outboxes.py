@@ -22,7 +22,7 @@ class OutboxAdmin(LongTableAdmin):
         "priority",
     ]
     search_ids = ["pk", "campaign_id", "tenant_id"]
-    search_help_text = "First digits of its id, or of a campaign or tenant"
+    search_help_text = "8+ digits of its id, or of a campaign or tenant"
     operations = [
         Operation(
             "pause",
@@ -84,7 +84,7 @@ class MessageTemplateAdmin(LongTableAdmin):
     ]
     list_select_related = ["account", "outbox"]
     search_ids = ["pk", "outbox_id", "account_id"]
-    search_help_text = "First digits of its id, or of an outbox or account"
+    search_help_text = "8+ digits of its id, or of an outbox or account"
     fieldsets = [(None, {"fields": [(TENANT, "account", "outbox"), "text", "created_at"]})]
 
     @display(description="body")

@@ -22,7 +22,7 @@ class TenantAdmin(Admin):
     list_display = ["name", "state", "time_zone", "currency", "created_at"]
     list_filter = [("paused_at", admin.EmptyFieldListFilter), "currency"]
     search_fields = ["name"]
-    search_help_text = "Name, or the id's first digits"
+    search_help_text = "Name, or 8+ digits of its id"
     ordering = ["name"]
     inlines = [MembershipInline]
     operations = [

@@ -1,0 +1,104 @@
+"""The operator's admin in a real browser: it signs in, opens every list, and the console stays silent."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+from playwright.sync_api import Page, sync_playwright
+
+from apps.messaging.models import Account
+from apps.tenants.system import system_transaction
+from tests import factories
+from tests.common.admin_rows import add_rows
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PASSWORD = "a long password"
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+
+
+@dataclass
+class Visit:
+    """A browser's tab and all that went wrong in it."""
+
+    page: Page
+    base: str
+    troubles: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", self._note_console)
+        self.page.on("pageerror", lambda error: self.troubles.append(f"{self.page.url}: {error}"))
+        self.page.on("request", self._note_request)
+        self.page.on("response", self._note_response)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.base + path)
+        self.page.wait_for_load_state("networkidle")
+
+    def _note_console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(f"{self.page.url}: {message.text}")
+
+    def _note_request(self, request: Any) -> None:
+        if not request.url.startswith((self.base, "data:")):
+            self.troubles.append(f"{self.page.url}: asked elsewhere for {request.url}")
+
+    def _note_response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.troubles.append(f"{self.page.url}: {response.status} for {response.url}")
+
+
+@pytest.fixture
+def rows() -> Account:
+    """Something in every table, made before the browser's event loop runs in this thread."""
+    operator = factories.user(email="ada@example.com", password=PASSWORD, is_staff=True, is_superuser=True)
+    agency = factories.tenant(name="Ada's agency")
+    add_rows(to=agency, by=operator, number=2)
+    with system_transaction():
+        return Account.objects.order_by("pk")[0]
+
+
+@pytest.fixture
+def visit(rows: Account, live_server: Any) -> Iterator[Visit]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        seen = Visit(browser.new_page(), live_server.url)
+        seen.watch()
+        seen.open(reverse("admin:index"))
+        seen.page.fill("#id_username", "ada@example.com")
+        seen.page.fill("#id_password", PASSWORD)
+        seen.page.click("button[type=submit]")
+        seen.page.wait_for_selector("text=Campaigns under way")
+        yield seen
+        browser.close()
+
+
+def test_every_list_opens_without_a_word_in_the_console(visit: Visit) -> None:
+    for model in admin.site._registry:
+        visit.open(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
+        assert visit.page.locator("#result_list tbody").count() > 0, model
+    assert visit.troubles == []
+
+
+def test_an_account_is_paused_by_its_button(visit: Visit, rows: Account) -> None:
+    visit.open(reverse("admin:messaging_account_change", args=[rows.pk]))
+    visit.page.click("a:has-text('Pause')")
+    visit.page.click("#dialog button[type=submit]")
+    visit.page.wait_for_selector("text=Paused by ada@example.com")
+    assert visit.troubles == []
+
+
+def test_a_tenant_is_added_by_its_form(visit: Visit) -> None:
+    visit.open(reverse("admin:tenants_tenant_add"))
+    visit.page.fill("#id_name", "Bea's agency")
+    visit.page.click("button[name=_save]")
+    visit.page.wait_for_selector("#result_list")
+    assert visit.page.locator("text=Bea's agency").count() > 0
+    assert visit.troubles == []
