@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from concurrent.futures import Future
+from datetime import datetime, timedelta
 from decimal import Decimal
 from threading import Event, Thread
 from time import monotonic, sleep
@@ -206,41 +207,54 @@ def requests_of(sandbox: Sandbox) -> int:
 
 
 class Stuck:
-    """A provider whose first call answers only when it is let go."""
+    """A provider whose calls answer only when each is let go, by its number."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: int) -> None:
         self.complete = PROVIDERS["openai"].complete
-        self.called, self.let_go = Event(), Event()
+        self.waiting = list(range(calls))
+        self.called = [Event() for _ in range(calls)]
+        self.let_go = [Event() for _ in range(calls)]
 
     def __call__(self, body: Any, *, timeout: timedelta) -> Any:
-        if not self.called.is_set():
-            self.called.set()
-            assert self.let_go.wait(20)
+        if self.waiting:
+            number = self.waiting.pop(0)
+            self.called[number].set()
+            assert self.let_go[number].wait(20)
         return self.complete(body, timeout=timeout)
 
 
-def test_a_claim_that_was_lost_neither_overwrites_the_answer_nor_loses_money(
+def start(generation: Generation, clock: Callable[[], datetime]) -> "Future[Generation | None]":
+    """Run it on a thread of its own."""
+    result: Future[Generation | None] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(run_generation(generation_id=generation.pk, clock=clock))
+        finally:
+            connection.close()
+
+    Thread(target=run).start()
+    return result
+
+
+def in_ten_minutes() -> datetime:
+    return timezone.now() + timedelta(minutes=10)
+
+
+def test_an_answer_that_comes_after_another_is_not_taken_but_paid_for(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ask(agency)
-    stuck = Stuck()
+    stuck = Stuck(1)
     monkeypatch.setattr(PROVIDERS["openai"], "complete", stuck)
-    late: list[Generation | None] = []
+    late = start(asked, timezone.now)
+    assert stuck.called[0].wait(20)
 
-    def run_late() -> None:
-        late.append(run_generation(generation_id=asked.pk, clock=timezone.now))
-        connection.close()
-
-    thread = Thread(target=run_late)
-    thread.start()
-    assert stuck.called.wait(20)
-    ahead = timedelta(minutes=10)
-    run_generation(generation_id=asked.pk, clock=lambda: timezone.now() + ahead)
+    run_generation(generation_id=asked.pk, clock=in_ten_minutes)
     first = read(agency, asked.pk)
-    stuck.let_go.set()
-    thread.join()
+    stuck.let_go[0].set()
 
-    assert late == [None]
+    assert late.result(20) is None
     after = read(agency, asked.pk)
     assert first.state == GenerationState.SUCCEEDED
     assert (after.finished_at, after.attempts, after.text) == (first.finished_at, 2, first.text)
@@ -250,6 +264,28 @@ def test_a_claim_that_was_lost_neither_overwrites_the_answer_nor_loses_money(
         assert total == LedgerEntry.objects.get(attempt=2).amount  # the same question, twice
     # Settled by estimate when it was taken over, and corrected when its usage was known after all.
     assert entries == [(1, 0, True), (2, 0, False), (1, 1, False)]
+
+
+def test_an_answer_that_comes_too_late_does_not_end_the_claim_of_another(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ask(agency)
+    stuck = Stuck(2)
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", stuck)
+    late = start(asked, timezone.now)
+    assert stuck.called[0].wait(20)
+    second = start(asked, in_ten_minutes)
+    assert stuck.called[1].wait(20)
+
+    stuck.let_go[0].set()
+    assert late.result(20) is None
+    between = read(agency, asked.pk)
+    stuck.let_go[1].set()
+
+    assert between.state == GenerationState.RUNNING
+    done = second.result(20)
+    assert done is not None
+    assert done.state == GenerationState.SUCCEEDED
 
 
 def test_many_wait_at_once_on_few_connections_and_the_ledger_agrees_with_the_providers_bill(

@@ -230,7 +230,6 @@ def test_an_exhausted_budget_ends_the_generation_before_any_call(agency: Tenant)
 
 def test_a_busy_budget_is_waited_for(agency: Tenant) -> None:
     create_budget(tenant_id=agency.pk, limit=Decimal("0.01"), now=timezone.now())
-    purpose = Purpose(agency.pk, uuid7(), "message", timezone.now())
     other = holds.take(
         purpose=Purpose(agency.pk, uuid7(), "message", timezone.now()),
         attempt=1,
@@ -248,16 +247,7 @@ def test_a_busy_budget_is_waited_for(agency: Tenant) -> None:
         if len(waits) == 3:
             holds.release(hold=other, now=timezone.now())
 
-    with tenant_transaction(agency):
-        candidates, exclusions = deployments_service.candidates()
-    answer = orchestrator.generate(
-        request=ChatRequest((Message("user", "Greet a fan of lakes."),), max_tokens=200),
-        purpose=purpose,
-        deployments=candidates,
-        exclusions=exclusions,
-        deadlines=BACKGROUND,
-        timing=orchestrator.Timing(clock=timezone.now, renew=lambda attempts, until: None, sleep=sleep),
-    )
+    answer = generate(agency, clock=timezone.now, sleep=sleep)
 
     assert answer.candidate.name == "openai"
     assert len(waits) == 3
@@ -304,31 +294,65 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def test_attempts_leave_time_for_the_other_provider_and_end_with_the_deadline(
-    agency: Tenant, ai_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: Any
+def test_waits_leave_the_other_provider_the_time_of_an_attempt(
+    agency: Tenant, ai_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.AI_ATTEMPT_TIMEOUT = timedelta(seconds=60)
-    ai_sandbox.faults(rules=[{"error_rates": {"500": 1}}])
+    ai_sandbox.faults(rules=[{"provider": "openai", "error_rates": {"429": 1}, "retry_after": 100}])
     clock = Clock()
     timeouts: list[tuple[str, timedelta]] = []
+    for name in ("openai", "azure"):
+        monkeypatch.setattr(PROVIDERS[name], "complete", noting(PROVIDERS[name].complete, timeouts))
+
+    answer = generate(agency, clock=clock, sleep=clock.advance)
+
+    # A third attempt at OpenAI, after 200 seconds, would leave Azure less than its minute of the four.
+    minute = timedelta(seconds=60)
+    assert timeouts == [("gpt-3.5-turbo", minute), ("gpt-3.5-turbo", minute), ("gpt-4o", minute)]
+    assert answer.candidate.name == "azure"
+
+
+def test_all_attempts_together_end_with_the_deadline(
+    agency: Tenant, ai_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"500": 1}}])
+    clock = Clock()
     begun = clock.now
     for name in ("openai", "azure"):
-        monkeypatch.setattr(PROVIDERS[name], "complete", slow(PROVIDERS[name].complete, clock, timeouts))
-    asked = ask(agency)
+        complete = taking_all_its_time(PROVIDERS[name].complete, clock)
+        monkeypatch.setattr(PROVIDERS[name], "complete", complete)
 
-    run_generation(generation_id=asked.pk, clock=clock)
+    with pytest.raises(orchestrator.GenerationError):
+        generate(agency, clock=clock, sleep=clock.advance)
 
-    # Each attempt takes all of its time.
-    assert [name for name, _timeout in timeouts][-1] == "gpt-4o"
-    assert timeouts[-1][1] == timedelta(seconds=60)
     assert clock.now - begun <= timedelta(seconds=240)
 
 
-def slow(
-    complete: Callable[..., Any], clock: Clock, timeouts: list[tuple[str, timedelta]]
-) -> Callable[..., Any]:
+def generate(
+    tenant: Tenant, *, clock: Callable[[], datetime], sleep: Callable[[float], None]
+) -> orchestrator.Answer:
+    """Ask for a message without a row for it."""
+    with tenant_transaction(tenant):
+        candidates, exclusions = deployments_service.candidates()
+    return orchestrator.generate(
+        request=ChatRequest((Message("user", "Greet a fan of lakes."),), max_tokens=200),
+        purpose=Purpose(tenant.pk, uuid7(), "message", timezone.now()),
+        deployments=candidates,
+        exclusions=exclusions,
+        deadlines=BACKGROUND,
+        timing=orchestrator.Timing(clock=clock, renew=lambda attempts, until: None, sleep=sleep),
+    )
+
+
+def noting(complete: Callable[..., Any], timeouts: list[tuple[str, timedelta]]) -> Callable[..., Any]:
     def call(body: Any, *, timeout: timedelta) -> Any:
         timeouts.append((body["model"], timeout))
+        return complete(body, timeout=timeout)
+
+    return call
+
+
+def taking_all_its_time(complete: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
+    def call(body: Any, *, timeout: timedelta) -> Any:
         clock.advance(timeout.total_seconds())
         return complete(body, timeout=timeout)
 
