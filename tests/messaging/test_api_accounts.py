@@ -1,10 +1,10 @@
 """Accounts through the API."""
 
-import threading
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.messaging.models import Account
@@ -12,6 +12,7 @@ from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.conftest import as_json, client_of
+from tests.costs.threads import at_once
 
 ACCOUNTS = "/api/v2/accounts"
 LUNA: dict[str, Any] = {
@@ -133,7 +134,10 @@ def test_a_stranger_finds_no_account(account: Account, stranger_api: APIClient) 
 def test_the_list_is_filtered(agency: Tenant, api: APIClient) -> None:
     factories.account(tenant=agency, platform="tiktok", external_id="tik")
     factories.account(tenant=agency, external_id="only")
-    found = lambda query: [row["external_id"] for row in as_json(api.get(f"{ACCOUNTS}?{query}"))["results"]]  # noqa: E731
+
+    def found(query: str) -> list[str]:
+        return [row["external_id"] for row in as_json(api.get(f"{ACCOUNTS}?{query}"))["results"]]
+
     assert found("platform=tiktok") == ["tik"]
     assert found("platform=tiktok&platform=onlyfans") == ["only", "tik"]
     assert found("external_id=only") == ["only"]
@@ -160,17 +164,28 @@ SAVEPOINTS_AND_SCOPES = 8
 @pytest.mark.django_db(transaction=True)
 def test_of_two_that_connect_the_same_account_at_once_one_is_told_so() -> None:
     clients = [client_of(factories.tenant()) for _ in range(2)]
-    statuses: list[int] = []
-    together = threading.Barrier(len(clients))
-
-    def connect(client: APIClient) -> None:
-        together.wait()
-        statuses.append(client.post(ACCOUNTS, LUNA).status_code)
-        connection.close()
-
-    threads = [threading.Thread(target=connect, args=[client]) for client in clients]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    statuses = at_once(2, lambda index: clients[index].post(ACCOUNTS, LUNA).status_code)
     assert sorted(statuses) == [201, 409]
+
+
+def test_a_new_limit_lets_a_waiting_account_look_at_its_queue_at_once(agency: Tenant, api: APIClient) -> None:
+    later = timezone.now() + timedelta(hours=1)
+    account = factories.account(tenant=agency, next_due=later)
+    api.patch(f"{ACCOUNTS}/{account.pk}", {"name": "Stella"})
+    assert next_due(account) == later
+    api.patch(f"{ACCOUNTS}/{account.pk}", {"limit": {"count": 100, "seconds": 60}})
+    assert next_due(account) <= timezone.now()
+
+
+def test_a_new_limit_does_not_end_the_platforms_own_block(agency: Tenant, api: APIClient) -> None:
+    blocked, later = timezone.now() + timedelta(minutes=30), timezone.now() + timedelta(hours=1)
+    account = factories.account(tenant=agency, next_due=later, blocked_until=blocked)
+    api.patch(f"{ACCOUNTS}/{account.pk}", {"limit": {"count": 100, "seconds": 60}})
+    assert next_due(account) == blocked
+
+
+def next_due(account: Account) -> datetime:
+    with system_transaction():
+        due = Account.objects.get(pk=account.pk).next_due
+    assert due is not None
+    return due

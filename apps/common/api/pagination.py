@@ -25,6 +25,8 @@ class CursorPagination(pagination.CursorPagination):
             cursor = super().decode_cursor(request)
             if cursor and cursor.position is not None:
                 UUID(str(cursor.position))
+            if cursor and not any(cursor):
+                raise ValueError("nothing was left of it after decoding")
         except (NotFound, ValueError):
             message = "This is no cursor of this list: follow the links `next` and `previous`."
             raise ValidationError({"cursor": [message]}) from None

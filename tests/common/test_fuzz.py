@@ -1,0 +1,159 @@
+"""Whatever is sent, the answer is never a 5xx, and every refusal has the one shape."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+
+from apps.common.ids import uuid7
+from apps.messaging.models import Account, Fan
+from tests import factories
+
+# Any text, lone surrogates and NUL included, as JSON can spell it.
+TEXT = st.text(st.characters(), max_size=20)
+NUMBER = st.integers() | st.floats() | st.sampled_from([1e400, -1, 0, 2**31, 2**63, 10**400])
+SCALAR = st.none() | st.booleans() | NUMBER | TEXT
+JSON = st.recursive(
+    SCALAR, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4)
+)
+TIME = st.sampled_from(
+    ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", "2026-02-30", "24:00", "23:59:60", "12:00+25:00"]
+)
+AMOUNT = st.sampled_from(["1e400", "-0", "NaN", "0.000000000000001", "12.00", "٣", "1_000", " 1 ", "9" * 50])
+
+ACCOUNT = {
+    "platform": st.sampled_from(["onlyfans", "tiktok"]),
+    "external_id": TEXT,
+    "name": TEXT,
+    "credential": TEXT,
+    "limit": st.fixed_dictionaries({"count": NUMBER, "seconds": NUMBER}),
+    "time_zone": TEXT | st.sampled_from(["../etc/passwd", "Europe/Paris", "utc"]),
+    "quiet_hours": st.fixed_dictionaries({"start": TIME, "end": TIME}),
+}
+FAN = {
+    "external_id": TEXT,
+    "name": TEXT,
+    "attributes": st.dictionaries(TEXT, JSON, max_size=5),
+    "spend": AMOUNT | NUMBER,
+    "last_purchase_at": TIME,
+    "consent": st.booleans(),
+}
+MESSAGE = {
+    "text": TEXT,
+    "price": AMOUNT | NUMBER,
+    "media": st.lists(TEXT, max_size=3),
+    "not_before": TIME,
+    "priority": st.sampled_from(["high", "HIGH", "", "medium"]),
+}
+PARAMETERS = [
+    *("state", "account", "fan", "campaign", "created_after", "created_before", "limit", "cursor"),
+    *("platform", "paused", "external_id", "consent", "task", "source", "status", "type", "ordering"),
+]
+SETTINGS = settings(
+    max_examples=150,
+    deadline=None,
+    # The rows of one example don't disturb the next.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def bodies(fields: dict[str, st.SearchStrategy[Any]], **fixed: Any) -> st.SearchStrategy[Any]:
+    """Bodies that are right but for a field or two, and whatever else JSON can be."""
+    valid = st.fixed_dictionaries(
+        {name: st.just(value) for name, value in fixed.items()},
+        optional={name: usual | JSON for name, usual in fields.items() if name not in fixed},
+    )
+    name, value = (
+        st.sampled_from([*fields, *fixed]) | TEXT,
+        JSON.flatmap(lambda other: st.one_of(st.just(other), *fields.values())),
+    )
+    return valid | JSON | st.builds(lambda body, name, value: body | {name: value}, valid, name, value)
+
+
+def check(response: Any, sent: object) -> None:
+    assert response.status_code < 500, (sent, response.content)
+    if response.status_code >= 400:
+        assert set(json.loads(response.content)["error"]) == {"code", "message", "fields"}
+
+
+def send(api: APIClient, method: str, path: str, body: object) -> None:
+    check(api.generic(method, path, json.dumps(body), content_type="application/json"), body)
+
+
+@pytest.fixture
+def fan(account: Account) -> Fan:
+    return factories.fan(account=account)
+
+
+@SETTINGS
+@given(body=bodies(ACCOUNT, platform="onlyfans", external_id="luna", name="Luna", credential="token"))
+def test_accounts(body: Any, api: APIClient) -> None:
+    send(api, "POST", "/api/v2/accounts", body)
+
+
+@SETTINGS
+@given(body=bodies({name: ACCOUNT[name] for name in ("name", "limit", "time_zone", "quiet_hours")}))
+def test_changes_of_an_account(body: Any, account: Account, api: APIClient) -> None:
+    send(api, "PATCH", f"/api/v2/accounts/{account.pk}", body)
+
+
+@SETTINGS
+@given(body=bodies(FAN, external_id="sam"))
+def test_fans(body: Any, account: Account, api: APIClient) -> None:
+    send(api, "POST", f"/api/v2/accounts/{account.pk}/fans", body)
+
+
+@SETTINGS
+@given(data=st.data())
+def test_messages(data: st.DataObject, fan: Fan, api: APIClient) -> None:
+    body = data.draw(bodies(MESSAGE, account=str(fan.account_id), fan=str(fan.pk), text="Hello"))
+    send(api, "POST", "/api/v2/onlyfans/messages", body)
+
+
+@SETTINGS
+@given(data=st.data())
+def test_campaigns(data: st.DataObject, fan: Fan, api: APIClient) -> None:
+    fields = {
+        "segment": st.fixed_dictionaries(
+            {},
+            optional={
+                "include": st.dictionaries(
+                    st.sampled_from(["spend", "last_purchase_at", "attributes"]) | TEXT,
+                    JSON | st.dictionaries(st.sampled_from(["gte", "lt", "eq", "in"]), AMOUNT | TIME | JSON),
+                )
+            },
+        ),
+        "price": AMOUNT,
+        "tone": TEXT,
+        "not_before": TIME,
+        "priority": TEXT,
+    }
+    fixed = {"name": "Summer", "type": "mass_message", "brief": "New.", "accounts": [str(fan.account_id)]}
+    send(api, "POST", "/api/v2/campaigns/hybrid", data.draw(bodies(fields, **fixed)))
+
+
+@SETTINGS
+@given(
+    path=st.sampled_from(["accounts", "messages", "generations", "campaigns", "campaigns/status", "fans"]),
+    query=st.dictionaries(
+        st.sampled_from(PARAMETERS),
+        TIME | AMOUNT | st.text(max_size=10) | st.just(str(uuid7())),
+        max_size=3,
+    ),
+)
+def test_lists(path: str, query: dict[str, str], account: Account, api: APIClient) -> None:
+    where = f"accounts/{account.pk}/fans" if path == "fans" else path
+    check(api.get(f"/api/v2/{where}", {name: _spelt(value) for name, value in query.items()}), query)
+
+
+@SETTINGS
+@given(body=st.binary(max_size=60), content_type=st.sampled_from(["application/json", "text/plain", ""]))
+def test_bytes(body: bytes, content_type: str, api: APIClient) -> None:
+    check(api.generic("POST", "/api/v2/onlyfans/messages", body, content_type=content_type), body)
+
+
+def _spelt(value: str) -> str:
+    return value.encode("utf-8", "replace").decode()
