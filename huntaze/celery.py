@@ -6,6 +6,7 @@ an ETA or exactly-once delivery, and losing the whole broker costs no more than 
 
 import logging.config
 import os
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery
@@ -57,26 +58,47 @@ def _route(name: str, *_: object, **__: object) -> dict[str, str] | None:
     return {"queue": queue, "routing_key": queue}
 
 
-def _every(seconds: float, task: str) -> dict[str, Any]:
+def _every(interval: timedelta, task: str) -> dict[str, Any]:
     """A tick: it expires when the next one is due, so that a stopped worker finds no heap of them."""
-    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+    return {"task": task, "schedule": interval, "options": {"expires": interval.total_seconds()}}
 
 
-class _Broker:
+def _schedule(sweep: timedelta) -> dict[str, Any]:
+    return {
+        "dispatch.claim": _every(timedelta(seconds=1), "tasks.dispatch.claim_due_messages"),
+        "dispatch.sweep": _every(sweep, "tasks.dispatch.sweep_messages"),
+        "ai.sweep": _every(sweep, "tasks.ai.sweep_generations"),
+        "campaigns.sweep": _every(min(sweep, timedelta(seconds=5)), "tasks.campaigns.sweep_campaigns"),
+        "costs.sweep": _every(sweep, "tasks.costs.settle_abandoned_holds"),
+        "costs.partitions": {
+            "task": "tasks.costs.ensure_ledger_partitions",
+            "schedule": crontab(hour="*/6", minute="5"),
+        },
+        "operations.sweep": _every(timedelta(minutes=1), "tasks.operations.retry_abandoned_jobs"),
+        "operations.purge": {
+            "task": "tasks.operations.purge_idempotency_records",
+            "schedule": crontab(minute="30"),
+        },
+    }
+
+
+class _FromSettings:
     """What depends on Django's settings, read at first use: importing this package must not load them."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "beat_schedule":
+            return _schedule(settings.SWEEP_INTERVAL)
         try:
             return _broker_settings(settings.CELERY_BROKER_URL)[name]
         except KeyError:
             raise AttributeError(name) from None
 
     def __dir__(self) -> list[str]:
-        return ["broker_url", "broker_transport_options", "task_queues"]
+        return ["beat_schedule", "broker_url", "broker_transport_options", "task_queues"]
 
 
-broker = _Broker()
-app.config_from_object("huntaze.celery:broker")
+from_settings = _FromSettings()
+app.config_from_object("huntaze.celery:from_settings")
 app.conf.update(
     task_default_queue="analytics",
     task_create_missing_queues=False,
@@ -109,22 +131,6 @@ app.conf.update(
     enable_utc=True,
     timezone="UTC",
     beat_max_loop_interval=1,
-    beat_schedule={
-        "dispatch.claim": _every(1, "tasks.dispatch.claim_due_messages"),
-        "dispatch.sweep": _every(15, "tasks.dispatch.sweep_messages"),
-        "ai.sweep": _every(15, "tasks.ai.sweep_generations"),
-        "campaigns.sweep": _every(5, "tasks.campaigns.sweep_campaigns"),
-        "costs.sweep": _every(15, "tasks.costs.settle_abandoned_holds"),
-        "costs.partitions": {
-            "task": "tasks.costs.ensure_ledger_partitions",
-            "schedule": crontab(hour="*/6", minute="5"),
-        },
-        "operations.sweep": _every(60, "tasks.operations.retry_abandoned_jobs"),
-        "operations.purge": {
-            "task": "tasks.operations.purge_idempotency_records",
-            "schedule": crontab(minute="30"),
-        },
-    },
 )
 app.conf.imports = [f"tasks.{name}" for name in (*QUEUES, "operations")]
 

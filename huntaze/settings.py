@@ -190,6 +190,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 
 # --- Celery (read by huntaze/celery.py) -----------------------------------------------------------------
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=embedded.broker_url(REDIS_URL))
+# How often to look for what a lost hint or a dead process has left behind.
+SWEEP_INTERVAL = env.timedelta("HUNTAZE_SWEEP_SECONDS", default=timedelta(seconds=15))
 
 # --- AI providers ---------------------------------------------------------------------------------------
 AZURE_OPENAI_API_KEY = env.str("AZURE_OPENAI_API_KEY", default="")
