@@ -119,7 +119,8 @@ def _wait_for(
     process: "subprocess.Popen[bytes]", place: Home, name: str, answers: Callable[[], bool]
 ) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while not answers():
+    # An answer alone could come from a server that was there before.
+    while place.holder(name) != process.pid or not answers():
         if process.poll() is not None:
             raise StartError(last_words(place, name))
         if time.monotonic() > deadline:

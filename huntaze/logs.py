@@ -28,13 +28,16 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        for file in self._files:
+            file.close()
 
     def _follow(self) -> None:
         while not self._stop.wait(_POLL_SECONDS):
-            self._pass_on()
-        self._pass_on()
+            self.pass_on()
+        self.pass_on()
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """Write what has come since the last time; the thread does so five times a second."""
         text = "".join(file.new_lines() for file in self._files)
         if text:
             self._write(text)
@@ -63,6 +66,10 @@ class _File:
             self._file = self._open()
         *whole, self._rest = self._rest.split(b"\n")
         return "".join(f"{self._label}{line.decode(errors='replace')}\n" for line in whole)
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
 
     def _open(self) -> BufferedReader | None:
         try:

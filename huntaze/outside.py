@@ -47,20 +47,23 @@ def check_postgres(name: str, url: str) -> None:
     try:
         with psycopg.connect(url, connect_timeout=_SECONDS) as connection:
             version = connection.info.server_version
-            found = connection.execute("SELECT FROM pg_roles WHERE rolname = 'huntaze_system'").fetchone()
+            if version < 150000:
+                raise StartError(f"{name}: PostgreSQL {version // 10000} is too old, 15 or later is needed")
+            roles = connection.execute("SELECT FROM pg_roles WHERE rolname = 'huntaze_system'").fetchone()
     except psycopg.ProgrammingError as error:
         raise StartError(f"{name} is not a postgresql:// URL: {_first_line(error)}") from error
     except psycopg.Error as error:
         raise StartError(f"{name}: cannot reach PostgreSQL: {_first_line(error)}") from error
-    if version < 150000:
-        raise StartError(f"{name}: PostgreSQL {version // 10000} is too old, 15 or later is needed")
-    if found is None:
+    if roles is None:
         raise StartError(f"{name}: the role huntaze_system is missing there: run deploy/roles.sql first")
 
 
 def check_redis(name: str, url: str) -> None:
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS) as client:
+        # Protocol 2, since a server that is too old doesn't know how to agree on another.
+        with redis.Redis.from_url(
+            url, protocol=2, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS
+        ) as client:
             version = str(client.info("server")["redis_version"])
     except ValueError as error:
         raise StartError(f"{name} is not a redis:// URL: {_first_line(error)}") from error

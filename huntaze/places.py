@@ -82,6 +82,13 @@ class Home:
                 write_once(self.path / "instance-id", secrets.token_hex(8))
         private_folder(self.sockets, owner=os.geteuid())
 
+    def holder(self, name: str) -> int:
+        """The process id of who holds the lock NAME, or held it last; 0 if nobody ever did."""
+        try:
+            return int((self.run / f"{name}.lock").read_text() or 0)
+        except FileNotFoundError:
+            return 0
+
     @contextlib.contextmanager
     def lock(self, name: str, *, wait: float = 0) -> Iterator[int]:
         """Hold the lock NAME; yields its descriptor, which a process may hand on across exec.

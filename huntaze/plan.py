@@ -38,10 +38,10 @@ def planned(home: Home, given: Mapping[str, str]) -> Iterator[Plan]:
     environment = {name: value for name, value in given.items() if value or name not in _OURS}
     if "DATABASE_URL" not in environment:
         environment |= {"DATABASE_URL": urls.database, "DATABASE_OWNER_URL": urls.owner}
-        services.append(processes.postgres(urls))
+        services.append(processes.postgres(home, urls))
     if "REDIS_URL" not in environment:
         environment["REDIS_URL"] = urls.redis
-        services.append(processes.redis(urls))
+        services.append(processes.redis(home, urls))
     environment.setdefault("CELERY_BROKER_URL", embedded.broker_url(environment["REDIS_URL"]))
     with contextlib.ExitStack() as stack:
         taken: dict[str, int] = {}

@@ -36,20 +36,25 @@ def _celery(*arguments: str) -> tuple[str, ...]:
     return _python("-m", "celery", "-q", "-A", "huntaze", *arguments)  # -q leaves out the banner
 
 
-def postgres(urls: ServiceUrls) -> Process:
+def postgres(home: Home, urls: ServiceUrls) -> Process:
     return Process(
         "postgres",
         _python("-m", "huntaze.embedded", "postgres"),
-        lambda _pid: embedded_postgres.answers(urls.superuser),
+        lambda pid: home.holder("postgres") == pid and embedded_postgres.answers(urls.superuser),
         death="INT",  # a fast shutdown; TERM would wait for every connection to close
         stop="INT",
         service=True,
     )
 
 
-def redis(urls: ServiceUrls) -> Process:
+def redis(home: Home, urls: ServiceUrls) -> Process:
     command = _python("-m", "huntaze.embedded", "redis")
-    return Process("redis", command, lambda _pid: embedded_redis.answers(urls.redis), service=True)
+    return Process(
+        "redis",
+        command,
+        lambda pid: home.holder("redis") == pid and embedded_redis.answers(urls.redis),
+        service=True,
+    )
 
 
 def sandbox(server: str, port: int, data: Path) -> Process:
