@@ -7,7 +7,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.common.admin.base import Admin, LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, Mark, RowLink
-from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, Hold, LedgerEntry, Price
+from apps.common.admin.filters import MadeInFilter
+from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope, Hold, LedgerEntry, Price
 from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
 from apps.tenants.admin.forms import TenantChoice
 from apps.tenants.admin.tenants import TenantAdmin
@@ -83,7 +84,7 @@ class HoldAdmin(LongTableAdmin):
         "ended_at",
     ]
     list_display_links = ["attempt"]
-    list_filter = ["state", "provider", "model"]
+    list_filter = [MadeInFilter, "state", "provider", "model"]
     search_ids = ["pk", "generation_id"]
     search_help_text = "8+ digits of the generation's id or the row's own"
     fieldsets = [
@@ -200,22 +201,31 @@ class BudgetAdmin(Admin):
 
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
         """Through the services, which seed the counter with what the period has already spent."""
-        how_much = {"limit": obj.limit, "hard_stop": obj.hard_stop, "thresholds": obj.thresholds}
         if change:
-            change_budget(budget=obj, now=timezone.now(), is_active=obj.is_active, **how_much)
+            change_budget(
+                budget=obj,
+                now=timezone.now(),
+                limit=obj.limit,
+                hard_stop=obj.hard_stop,
+                thresholds=obj.thresholds,
+                is_active=obj.is_active,
+            )
             return
-        what_for = {"scope": obj.scope, "scope_id": obj.scope_id, "provider": obj.provider}
         made = create_budget(
             tenant_id=obj.tenant_id,
-            period=BudgetPeriod(obj.period),
-            currency=obj.currency,
             now=timezone.now(),
-            **what_for,
-            **how_much,
+            scope=BudgetScope(obj.scope),
+            scope_id=obj.scope_id,
+            provider=obj.provider,
+            period=BudgetPeriod(obj.period),
+            limit=obj.limit,
+            currency=obj.currency,
+            hard_stop=obj.hard_stop,
+            thresholds=obj.thresholds,
         )
+        obj.pk = made.pk
         if not obj.is_active:
             change_budget(budget=made, is_active=False, now=timezone.now())
-        obj.pk = made.pk
 
 
 @admin.register(BudgetCounter)

@@ -193,6 +193,7 @@ class Budget(TenantOwned):
             is_one_of("scope", BudgetScope, table="budget"),
             is_one_of("period", BudgetPeriod, table="budget"),
             models.CheckConstraint(condition=Q(limit__gte=0), name="budget_not_negative"),
+            models.CheckConstraint(condition=Q(currency=LEDGER_CURRENCY), name="budget_in_ledger_currency"),
             models.CheckConstraint(
                 condition=(Q(scope="tenant") & Q(scope_id__isnull=True, provider=""))
                 | (Q(scope="provider", scope_id__isnull=True) & ~Q(provider=""))

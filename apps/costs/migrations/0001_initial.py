@@ -150,6 +150,9 @@ class Migration(migrations.Migration):
                         condition=models.Q(("period__in", ["day", "week", "month"])),
                         name="budget_period_known",
                     ),
+                    models.CheckConstraint(
+                        condition=models.Q(("currency", "USD")), name="budget_in_ledger_currency"
+                    ),
                     models.CheckConstraint(condition=models.Q(("limit__gte", 0)), name="budget_not_negative"),
                     models.CheckConstraint(
                         condition=models.Q(
