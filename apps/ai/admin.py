@@ -6,6 +6,7 @@ from apps.ai.models import Deployment, Generation, PromptTemplate
 from apps.ai.services.prompts import activate_prompt
 from apps.common.admin.base import Admin, LongTableAdmin
 from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, ListLink, ShortId, preformatted
+from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation
 
 ACCOUNT = IdLink("account", "account_id", to="messaging.account")
@@ -86,7 +87,7 @@ class GenerationAdmin(LongTableAdmin):
         TENANT,
         "created_at",
     ]
-    list_filter = ["state", "task_kind", "source", "deployment"]
+    list_filter = [MadeInFilter, "state", "task_kind", "source", "deployment"]
     search_ids = ["pk", "campaign_id", "tenant_id"]
     search_help_text = "8+ digits of its id, or of a campaign or tenant"
     lists = [

@@ -9,6 +9,7 @@ from apps.campaigns.models import Campaign, CampaignAccount, CampaignStatus, Wor
 from apps.campaigns.services import control
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import EMPTY, TENANT, Badge, ListLink, RowLink, badge
+from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
 from tasks.campaigns import advance_campaign
 
@@ -60,6 +61,7 @@ class CampaignAdmin(LongTableAdmin):
         "created_at",
     ]
     list_filter = [
+        MadeInFilter,
         "status",
         "type",
         "approval",
@@ -67,6 +69,7 @@ class CampaignAdmin(LongTableAdmin):
         ("outbox__paused_at", admin.EmptyFieldListFilter),
     ]
     list_select_related = ["outbox"]
+    date_hierarchy = "created_at"
     search_fields = ["name"]
     search_ids = ["pk", "tenant_id"]
     search_help_text = "Name, or 8+ digits of its id or a tenant's"

@@ -3,6 +3,7 @@ from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import TENANT, Badge, IdLink, RowLink, preformatted
+from apps.common.admin.filters import MadeInFilter
 from apps.content.models import Content
 
 CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
@@ -21,7 +22,7 @@ class ContentAdmin(LongTableAdmin):
         TENANT,
         "created_at",
     ]
-    list_filter = ["kind", "state"]
+    list_filter = [MadeInFilter, "kind", "state"]
     list_select_related = ["account", "fan"]
     search_ids = ["pk", "campaign_id", "account_id"]
     search_help_text = "8+ digits of its id, or of a campaign or account"

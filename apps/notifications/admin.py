@@ -2,6 +2,7 @@ from django.contrib import admin
 
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import TENANT, Badge, RowLink
+from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation
 from apps.notifications.models import Alert, Delivery
 from apps.notifications.services.alerts import acknowledge_alert
@@ -25,7 +26,7 @@ class AlertAdmin(LongTableAdmin):
         "acknowledged_at",
         "created_at",
     ]
-    list_filter = ["level", "rule", ("acknowledged_at", admin.EmptyFieldListFilter)]
+    list_filter = [MadeInFilter, "level", "rule", ("acknowledged_at", admin.EmptyFieldListFilter)]
     search_exact = ["rule", "subject"]
     search_ids = ["pk", "tenant_id"]
     search_help_text = "Rule, subject, or 8+ digits of an id"
@@ -60,7 +61,7 @@ class DeliveryAdmin(LongTableAdmin):
         "sent_at",
         "created_at",
     ]
-    list_filter = ["state", "channel"]
+    list_filter = [MadeInFilter, "state", "channel"]
     list_select_related = ["alert"]
     search_exact = ["target"]
     search_ids = ["pk", "alert_id"]

@@ -9,6 +9,7 @@ from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import EMPTY, Badge, RowLink, preformatted
+from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
 from apps.operations.models import DeadLetter, DeadLetterState, JobRun
 from apps.operations.services import dead_letters
@@ -45,7 +46,7 @@ class DeadLetterAdmin(LongTableAdmin):
         "created_at",
         "resolved_at",
     ]
-    list_filter = ["state", "queue", "task"]
+    list_filter = [MadeInFilter, "state", "queue", "task"]
     search_exact = ["task", "task_id"]
     search_help_text = "Task's name or id, or 8+ digits of the row"
     operations = [
@@ -84,7 +85,7 @@ class DeadLetterAdmin(LongTableAdmin):
 class JobRunAdmin(LongTableAdmin):
     empty_hint = "Each period of a scheduled job leaves one row, once beat runs."
     list_display = ["job", "period_start", Badge("state", "state"), "attempts", "took", "error", "started_at"]
-    list_filter = ["state", "job"]
+    list_filter = [MadeInFilter, "state", "job"]
     search_exact = ["job"]
     search_help_text = "Job"
     fieldsets = [

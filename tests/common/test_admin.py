@@ -57,7 +57,7 @@ def page(model: type[models.Model], name: str, *args: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
 
 
-def each_model(models: list[Any]) -> Any:
+def each_model(models: list[Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("model", models, ids=lambda model: model._meta.label)
 
 

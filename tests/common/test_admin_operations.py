@@ -57,7 +57,7 @@ def letter(db: None) -> DeadLetter:
 def next_task(queue: str) -> Any:
     """The arguments of the task that waits at the real broker."""
     with app.connection_for_read() as connection:
-        waiting = connection.SimpleQueue(app.amqp.queues[queue])
+        waiting = connection.SimpleQueue(app.amqp.queues[queue])  # type: ignore[arg-type]  # it takes queues too
         message = waiting.get(timeout=5)
         message.ack()
         return message.payload[:2]

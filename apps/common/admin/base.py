@@ -99,6 +99,16 @@ class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
             messages.error(request, refusal.message)
             return redirect(request.get_full_path())
 
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Write only what the form changed: other columns may have moved on since the row was read."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        columns = {field.name for field in self.opts.concrete_fields}
+        changed = columns.intersection(form.changed_data)
+        if changed:
+            obj.save(update_fields=changed)
+
     def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
         """Says that there is something to search, even where only ids are."""
         return [*self.search_fields, *self.search_exact, *self.search_ids]
@@ -133,7 +143,7 @@ class ReadOnlyAdmin(Admin):
 class LongTableAdmin(ReadOnlyAdmin):
     """A table that may have millions of rows: newest first by its key, and sorted by nothing else."""
 
-    ordering = ("-pk",)
+    ordering: Sequence[str] = ("-pk",)
     sortable_by = ()
 
 

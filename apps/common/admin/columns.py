@@ -12,7 +12,7 @@ from uuid import UUID
 from django.apps import apps
 from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.contrib.admin.utils import quote
-from django.db.models import CharField, Expression, Model, OuterRef, Subquery
+from django.db.models import CharField, Model, OuterRef, Subquery
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -47,7 +47,7 @@ class IdLink(Column):
         self.field, self.to, self.name = field, to, name
         self.alias = f"_{field}_name"
 
-    def annotation(self) -> dict[str, Expression]:
+    def annotation(self) -> dict[str, Subquery[Any]]:
         if self.name is None:
             return {}
         rows = apps.get_model(self.to)._default_manager.filter(pk=OuterRef(self.field))

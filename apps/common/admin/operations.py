@@ -122,7 +122,7 @@ class Operated:
             number = f": {len(done)}" if len(done) > 1 else ""
             messages.success(order.request, f"{operation.done}{number}.")
             said = f"{operation.done}. {order.reason}".strip()
-            LogEntry.objects.log_actions(order.user_id, done, CHANGE, said, single_object=len(done) == 1)
+            LogEntry.objects.log_actions(order.user_id, done, CHANGE, said)
 
 
 def _above_the_list(operation: Operation) -> Callable[..., None]:
@@ -146,7 +146,11 @@ def _on_the_page(operation: Operation) -> Callable[..., HttpResponse]:
         return HttpResponse(headers={"HX-Redirect": page})
 
     run.__name__ = operation.name
-    dialog = {"title": operation.title, "description": operation.says, "form_submit_text": operation.title}
+    dialog: dict[str, Any] = {
+        "title": operation.title,
+        "description": operation.says,
+        "form_submit_text": operation.title,
+    }
     if operation.asks_why:
         dialog["form_class"] = ReasonForm
     decorate = action(

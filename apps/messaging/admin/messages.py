@@ -5,6 +5,7 @@ from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import TENANT, Badge, RowLink, ShortId, preformatted
+from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
 from apps.common.errors import ConflictError
 from apps.messaging.models import Message, MessageState
@@ -36,7 +37,7 @@ class MessageAdmin(LongTableAdmin):
         "not_before",
         "sent_at",
     ]
-    list_filter = ["state", "priority"]
+    list_filter = [MadeInFilter, "state", "priority"]
     list_select_related = ["account", "fan", "outbox"]
     search_ids = ["pk", "account_id", "outbox_id", "fan_id"]
     search_help_text = "Its id, account's, outbox's or fan's (8+ digits)"

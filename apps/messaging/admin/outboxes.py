@@ -3,6 +3,7 @@ from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import TENANT, IdLink, ListLink, RowLink, ShortId, badge, preformatted
+from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation
 from apps.messaging.models import MessageTemplate, Outbox
 from apps.messaging.services import outboxes
@@ -16,6 +17,7 @@ class OutboxAdmin(LongTableAdmin):
     empty_hint = "Every campaign has an outbox, which holds its messages."
     list_display = [ShortId(), CAMPAIGN, "state", TENANT, "priority", *COUNTS, "created_at"]
     list_filter = [
+        MadeInFilter,
         ("paused_at", admin.EmptyFieldListFilter),
         ("cancelled_at", admin.EmptyFieldListFilter),
         ("closed_at", admin.EmptyFieldListFilter),

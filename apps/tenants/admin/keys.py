@@ -70,10 +70,9 @@ class ApiKeyAdmin(Admin):
         return badge("active", "active")
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        if change:
-            return super().save_model(request, obj, form, change)
-        key = draw_key(obj)
+        key = "" if change else draw_key(obj)
         super().save_model(request, obj, form, change)
+        if change:
+            return
         text = "The key, which is shown only now: <code style='user-select: all'>{}</code>"
         messages.success(request, format_html(text, key))
-        return None

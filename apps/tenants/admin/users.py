@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -59,7 +58,7 @@ class UserAdmin(BaseUserAdmin, Admin):  # type: ignore[type-arg,misc]  # Unfold 
         allowed = bool(super().has_change_permission(request, obj))
         return allowed and not (obj and obj.is_superuser and not request.user.is_superuser)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         rights = (
             () if request.user.is_superuser else ("is_staff", "is_superuser", "groups", "user_permissions")
         )
