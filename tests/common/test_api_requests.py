@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -123,8 +124,6 @@ def test_without_a_known_key_nothing_is_told(header: str, db: None) -> None:
 
 
 def test_a_database_that_is_away_asks_to_try_again(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import OperationalError
-
     def away(*_: Any, **__: Any) -> None:
         raise OperationalError("connection refused")
 

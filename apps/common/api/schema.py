@@ -67,7 +67,7 @@ def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = []
     if operation.get("parameters") or "requestBody" in operation:
         found += ["400"]
-    if operation.get("security"):
+    if any(operation.get("security", [])):
         found += ["401", "403", "503"]
     if "{" in path:
         found += ["404"]
