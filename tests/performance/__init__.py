@@ -1,0 +1,1 @@
+"""`make bench [ONLY=prefix]`: Huntaze against its peers, both measured in the same run."""

@@ -1,0 +1,1 @@
+"""What Huntaze is compared with."""
