@@ -13,8 +13,8 @@ from apps.messaging.limiter import Admission, Candidate, Log, admit
 from apps.messaging.models import Account, Message, MessageState
 from apps.messaging.quiet import quiet_until
 from apps.messaging.services import queue, slots, transitions
+from apps.messaging.services.changes import Changes
 from apps.messaging.services.rendering import RenderError, render
-from apps.messaging.services.transitions import Changes
 from apps.messaging.timing import LATEST_ARRIVAL
 from apps.tenants.system import system_transaction
 

@@ -12,8 +12,8 @@ from apps.messaging.gateways.base import AskAgain, Found, Gateway, LookUp, NoLoo
 from apps.messaging.gateways.registry import connected_platforms
 from apps.messaging.models import Message, MessageState
 from apps.messaging.services import due, transitions
+from apps.messaging.services.changes import Changes
 from apps.messaging.services.send import Clock, give_connection_back
-from apps.messaging.services.transitions import Changes
 from apps.messaging.timing import (
     LOOK_UP_ABSENT_EVERY,
     LOOK_UP_AFTER,

@@ -11,6 +11,7 @@ from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.priority import Priority
 from apps.messaging.models import Account, Fan, Message, MessageState
 from apps.messaging.services import due, transitions
+from apps.messaging.services.changes import Changes
 from apps.messaging.services.rendering import check_text
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,7 @@ def send_again(*, message_ids: Sequence[UUID], now: datetime) -> int:
 
 def mark_sent(*, message_ids: Sequence[UUID], now: datetime) -> int:
     """Take unknown messages for sent: an operator found that they arrived. Returns how many were unknown."""
-    changes = transitions.Changes()
+    changes = Changes()
     messages = _lock(message_ids, MessageState.UNKNOWN)
     for message in messages:
         transitions.confirm(message, changes, platform_id="", now=now)
@@ -77,7 +78,7 @@ def _again(message_ids: Sequence[UUID], state: MessageState, *, now: datetime) -
     # Accounts before messages, as everywhere.
     found = Message.objects.filter(pk__in=message_ids, state=state).values_list("account_id", flat=True)
     due.bring_forward(set(found), at=now)
-    changes = transitions.Changes()
+    changes = Changes()
     messages = _lock(message_ids, state)
     for message in messages:
         box = message.outbox

@@ -19,7 +19,7 @@ from apps.messaging.gateways.base import (
 )
 from apps.messaging.models import Message, MessageState
 from apps.messaging.services import accounts, due, transitions
-from apps.messaging.services.transitions import Changes
+from apps.messaging.services.changes import Changes
 from apps.messaging.timing import THROTTLE_AT_LEAST, THROTTLE_AT_MOST
 from apps.tenants.system import system_transaction
 

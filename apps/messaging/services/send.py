@@ -15,6 +15,7 @@ from apps.messaging.gateways.registry import connected_platforms
 from apps.messaging.models import Message, MessageState
 from apps.messaging.quiet import quiet_until
 from apps.messaging.services import due, outcomes, transitions
+from apps.messaging.services.changes import Changes
 from apps.messaging.timing import CONTROL_AGE
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -59,27 +60,27 @@ def start(*, message_ids: Sequence[UUID], clock: Clock, platforms: Iterable[str]
     with system_transaction():
         ids = _lock_unstarted(message_ids, now=now)
         # Read after the locks: pauses, consent and quiet hours as they are now.
+        control_expires_at = clock.time() + CONTROL_AGE
         rows = list(
             Message.objects.filter(pk__in=ids).select_related("account", "fan", "outbox").order_by("pk")
         )
         paused = set(Tenant.objects.exclude(paused_at=None).values_list("pk", flat=True))
-        sendable = [
-            row
-            for row in rows
-            if row.tenant_id not in paused and row.account.platform in platforms and _may_go(row, now=now)
-        ]
+        sendable: list[Message] = []
+        barred: list[Message] = []
+        for row in rows:
+            goes = row.tenant_id not in paused and row.account.platform in platforms and _may_go(row, now=now)
+            (sendable if goes else barred).append(row)
         Message.objects.filter(pk__in=[row.pk for row in sendable]).update(started_at=now)
-        barred = [row for row in rows if row not in sendable]
         hand_back(barred, now=now)
     if barred:
         with system_transaction():
             due.reconsider({row.account_id for row in barred}, now=now)
-    return [_request(row, clock) for row in sendable]
+    return [_request(row, clock, control_expires_at=control_expires_at) for row in sendable]
 
 
 def hand_back(messages: Iterable[Message], *, now: datetime) -> None:
     """Return locked messages to the queue, and their slots with them."""
-    changes = transitions.Changes()
+    changes = Changes()
     for message in messages:
         transitions.give_back(message, changes, not_before=message.not_before)
     changes.write()
@@ -106,7 +107,7 @@ def _may_go(message: Message, *, now: datetime) -> bool:
     return not quiet_until(now, start=account.quiet_start, end=account.quiet_end, zone=account.time_zone)
 
 
-def _request(message: Message, clock: Clock) -> Request:
+def _request(message: Message, clock: Clock, *, control_expires_at: datetime) -> Request:
     assert message.send_by is not None  # a constraint, for text as well
     assert message.text is not None
     return Request(
@@ -120,7 +121,7 @@ def _request(message: Message, clock: Clock) -> Request:
         text=message.text,
         price=message.price,
         media=message.media,
-        write_by=clock.deadline(min(message.send_by, clock.now + CONTROL_AGE)),
+        write_by=clock.deadline(min(message.send_by, control_expires_at)),
     )
 
 

@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from apps.messaging.models import Account, Message, MessageState, Outbox
 from apps.messaging.services import due, lookups, queue, slots, transitions
+from apps.messaging.services.changes import Changes
 from apps.messaging.services.send import hand_back
 from apps.messaging.services.tally import Tally
 from apps.messaging.timing import LATEST_ARRIVAL, UNSTARTED_GRACE
@@ -45,7 +46,7 @@ def doubt_abandoned(*, now: datetime) -> int:
     """What was started by a worker that has not been heard of since may have arrived. Returns how many."""
     with system_transaction():
         rows = _lock(Q(state=MessageState.SENDING, started_at__isnull=False, lease_expires_at__lt=now))
-        changes = transitions.Changes()
+        changes = Changes()
         for message in rows:
             transitions.doubt(
                 message, changes, reason="worker_lost", error="the worker died while sending it"

@@ -1,45 +1,14 @@
 """How a message's row changes from state to state. The row is locked; `Changes` saves it and the counters."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from apps.messaging.models import Message, MessageState
-from apps.messaging.services.tally import Tally
+from apps.messaging.services.changes import Changes
 from apps.messaging.timing import LATEST_ARRIVAL, LEASE, LOOK_UP_AFTER, SEND_WITHIN
 
-FIELDS = (
-    "state", "text", "not_before", "attempt", "failures", "slots", "lease_expires_at", "send_by",
-    "started_at", "look_up_at", "sent_at", "finished_at", "platform_id", "reason", "error",
-)  # fmt: skip
 _LONGEST_ERROR = 1000
 _LONGEST_REASON = 64
 _LONGEST_ID = 128
-
-
-class Changes:
-    """The rows that a transaction changes, and what that does to the counters."""
-
-    def __init__(self) -> None:
-        self.tally = Tally()
-        self._rows: dict[object, Message] = {}
-
-    def move(self, message: Message, state: MessageState) -> None:
-        self.tally.move(message.outbox_id, message.state, state)
-        message.state = state
-        self._rows[message.pk] = message
-
-    def touch(self, message: Message) -> None:
-        """Save a row that stays in its state."""
-        self._rows[message.pk] = message
-
-    @property
-    def rows(self) -> Iterable[Message]:
-        return self._rows.values()
-
-    def write(self) -> None:
-        """Messages first, then outboxes: the lock order."""
-        Message.objects.bulk_update(self._rows.values(), FIELDS, batch_size=200)
-        self.tally.write()
 
 
 def grant(message: Message, changes: Changes, *, text: str, now: datetime) -> None:

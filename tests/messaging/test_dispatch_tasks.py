@@ -1,0 +1,52 @@
+"""The queue `dispatch` with a real broker and a real worker."""
+
+from collections.abc import Iterator
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+from django.db import connection
+from django.utils import timezone
+
+from apps.messaging.models import Account
+from apps.tenants.models import Tenant
+from huntaze.celery import app
+from tasks import dispatch
+from tests import factories
+from tests.conftest import Sandbox
+from tests.messaging import dispatching as d
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def worker() -> Iterator[None]:
+    """A worker of the queue `dispatch`, as the stack starts it, but in this process."""
+    app.control.purge()
+    with start_worker(app, pool="threads", concurrency=4, queues=["dispatch"], perform_ping_check=False):
+        yield
+    connection.close()
+
+
+@pytest.mark.usefixtures("worker")
+def test_one_tick_sends_whatever_is_due(gateway: Sandbox, agency: Tenant) -> None:
+    outbox = d.outbox_of(agency)
+    for _ in range(60):  # more accounts than one claim visits: it has to hint the next
+        account = factories.account(tenant=agency)
+        d.enqueue(account, 1, outbox=outbox)
+
+    dispatch.claim_due_messages.delay()
+
+    d.wait_until(lambda: bool(d.fresh(outbox).sent == 60))
+    assert gateway.audit()["accepted"] == 60
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_sweep_finds_what_a_lost_task_left(gateway: Sandbox, account: Account) -> None:
+    outbox = d.enqueue(account, 2, now=timezone.now())
+    d.change(account, next_due=None)
+
+    dispatch.sweep_messages.delay()
+    d.wait_until(lambda: d.fresh(account).next_due is not None)
+    dispatch.claim_due_messages.delay()
+
+    d.wait_until(lambda: bool(d.fresh(outbox).sent == 2))
