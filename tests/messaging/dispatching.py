@@ -1,8 +1,7 @@
 """What tests of the dispatch engine share: rows that are due, the engine's steps, what came of them."""
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -87,13 +86,6 @@ def counts(outbox: Outbox) -> dict[str, int]:
 def change(account_or_message: Any, **fields: Any) -> None:
     with system_transaction():
         type(account_or_message).objects.filter(pk=account_or_message.pk).update(**fields)
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def arrivals(gateway: Sandbox) -> list[dict[str, Any]]:

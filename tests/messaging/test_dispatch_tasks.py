@@ -14,6 +14,7 @@ from tasks import dispatch
 from tests import factories
 from tests.conftest import Sandbox
 from tests.messaging import dispatching as d
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +37,7 @@ def test_one_tick_sends_whatever_is_due(gateway: Sandbox, agency: Tenant) -> Non
 
     dispatch.claim_due_messages.delay()
 
-    d.wait_until(lambda: bool(d.fresh(outbox).sent == 60))
+    wait_until(lambda: d.fresh(outbox).sent == 60, seconds=20, what="60 messages sent")
     assert gateway.audit()["accepted"] == 60
 
 
@@ -46,7 +47,7 @@ def test_the_sweep_finds_what_a_lost_task_left(gateway: Sandbox, account: Accoun
     d.change(account, next_due=None)
 
     dispatch.sweep_messages.delay()
-    d.wait_until(lambda: d.fresh(account).next_due is not None)
+    wait_until(lambda: d.fresh(account).next_due, seconds=20, what="the sweep")
     dispatch.claim_due_messages.delay()
 
-    d.wait_until(lambda: bool(d.fresh(outbox).sent == 2))
+    wait_until(lambda: d.fresh(outbox).sent == 2, seconds=20, what="2 messages sent")

@@ -23,6 +23,7 @@ from apps.tenants.models import Tenant
 from tests import factories
 from tests.conftest import Sandbox
 from tests.messaging import dispatching as d
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,7 +120,7 @@ def test_the_limit_holds_in_every_window_of_the_gateways_clock(gateway: Sandbox,
                 batches.append(pool.submit(d.send_now, granted))
             return bool(d.fresh(outbox).sent == 48)
 
-        d.wait_until(step, seconds=30)
+        wait_until(step, seconds=30, what="48 messages sent", every=0.02)
     for batch in batches:
         batch.result()
 
@@ -138,7 +139,7 @@ def test_no_connection_is_held_while_the_gateway_is_waited_for(gateway: Sandbox,
     connection.close()
     with ThreadPoolExecutor(1) as pool:
         batch = pool.submit(d.send_now, granted)
-        d.wait_until(lambda: gateway.audit()["arrivals"] == 3)
+        wait_until(lambda: gateway.audit()["arrivals"] == 3, seconds=10, what="arrivals", every=0.02)
         stats = connection.pool.get_stats()  # type: ignore[attr-defined]  # Django's, of psycopg
         assert not batch.done()
         assert stats["pool_size"] == stats["pool_available"]

@@ -18,6 +18,7 @@ from apps.tenants.models import Tenant
 from tests.conftest import Sandbox
 from tests.messaging import dispatching as d
 from tests.services import ROOT
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -84,7 +85,7 @@ def test_a_sender_killed_while_it_waits_neither_loses_nor_doubles(
         "DJANGO_SETTINGS_MODULE": "huntaze.settings",
     }
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment) as sender:
-        d.wait_until(lambda: gateway.audit()["accepted"] == 5)
+        wait_until(lambda: gateway.audit()["accepted"] == 5, seconds=20, what="arrivals")
         sender.send_signal(signal.SIGKILL)
     gateway.faults(honour_keys=honour_keys)
     assert d.counts(outbox) == {"sending": 5}
