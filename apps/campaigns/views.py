@@ -20,6 +20,7 @@ from apps.campaigns.services.create import create_campaign
 from apps.costs.queries import cost_by_campaign
 from apps.tenants.views import TenantView
 from tasks.campaigns import advance_campaign
+from tasks.dispatch import sweep_messages
 
 
 class CampaignView(TenantView):
@@ -151,6 +152,7 @@ class ResumeCampaign(CampaignView):
         """Let a paused campaign go on where it was."""
         control.resume_campaign(tenant_id=self.tenant.pk, campaign_id=campaign_id, now=timezone.now())
         self.hint(campaign_id)
+        transaction.on_commit(sweep_messages.delay)  # which wakes the accounts of a resumed outbox
         return self.status_of(campaign_id)
 
 
