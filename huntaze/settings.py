@@ -264,6 +264,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "bolt",
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}huntaze/icon.svg"}],
+    "STYLES": [f"{STATIC_URL}huntaze/admin.css"],
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "apps.analytics.dashboard.dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "huntaze.sidebar.navigation"},

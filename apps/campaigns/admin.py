@@ -139,7 +139,7 @@ class CampaignAdmin(LongTableAdmin):
 
     @display(description="sending")
     def sending(self, campaign: Campaign) -> str:
-        return badge("paused", "paused") if campaign.outbox.paused_at else EMPTY
+        return badge("paused", "paused") if campaign.outbox.paused_at and not campaign.finished_at else EMPTY
 
     @display(description="sent")
     def progress(self, campaign: Campaign) -> str:

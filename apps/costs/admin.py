@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -6,7 +6,19 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.common.admin.base import Admin, LongTableAdmin, ReadOnlyInline
-from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, Mark, RowLink
+from apps.common.admin.columns import (
+    EMPTY,
+    TENANT,
+    Amount,
+    Badge,
+    Column,
+    IdLink,
+    Mark,
+    RowLink,
+    change_url,
+    link,
+    short,
+)
 from apps.common.admin.filters import MadeInFilter
 from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope, Hold, LedgerEntry, Price
 from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
@@ -58,7 +70,7 @@ class PriceAdmin(Admin):
                 "fields": [
                     ("provider", "model"),
                     ("input_per_million", "cached_input_per_million", "output_per_million"),
-                    ("currency", "starts_at"),
+                    "starts_at",
                 ],
                 "description": "A price holds until the next one starts. It never changes: add a new one.",
             },
@@ -157,12 +169,30 @@ class BudgetForm(TenantChoice):
             "provider",
             "period",
             "limit",
-            "currency",
             "hard_stop",
             "thresholds",
             "is_active",
         ]
         widgets = {"thresholds": UnfoldAdminTextInputWidget()}
+
+
+class ScopeLink(Column):
+    """A link to whom or what a budget is for, where that is a row."""
+
+    labels: ClassVar = {
+        BudgetScope.ACCOUNT: "messaging.account",
+        BudgetScope.CAMPAIGN: "campaigns.campaign",
+        BudgetScope.USER: "tenants.user",
+    }
+
+    def __call__(self, budget: Any) -> str:
+        label = self.labels.get(budget.scope)
+        if label is None or budget.scope_id is None:
+            return budget.provider or EMPTY
+        return link(change_url(label, budget.scope_id), short(budget.scope_id), title=str(budget.scope_id))
+
+
+WHAT_FOR = ScopeLink("for")
 
 
 @admin.register(Budget)
@@ -174,7 +204,7 @@ class BudgetAdmin(Admin):
     list_display = [
         TENANT,
         "scope",
-        "provider",
+        WHAT_FOR,
         "period",
         Amount("limit", "limit"),
         "hard_stop",
@@ -184,20 +214,20 @@ class BudgetAdmin(Admin):
     list_display_links = ["scope"]
     list_filter = ["scope", "period", "hard_stop", "is_active"]
     search_ids = ["pk", "tenant_id", "scope_id"]
-    search_help_text = "8+ digits of a tenant, or of an account, campaign or user"
+    search_help_text = "8+ digits of a tenant or of what it is for"
     inlines = [CounterInline]
     add_fieldsets = [
         ("What for", {"fields": ["tenant", "scope", ("scope_id", "provider")]}),
-        ("How much", {"fields": [("limit", "currency", "period"), "hard_stop", "thresholds", "is_active"]}),
+        ("How much", {"fields": [("limit", "period"), "hard_stop", "thresholds", "is_active"]}),
     ]
     fieldsets = [
-        ("What for", {"fields": [TENANT, "scope", ("scope_id", "provider")]}),
+        ("What for", {"fields": [(TENANT, "scope", WHAT_FOR)]}),
         ("How much", {"fields": [("limit", "currency", "period"), "hard_stop", "thresholds", "is_active"]}),
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[Any]:
-        fixed = ["scope", "scope_id", "provider", "currency", "period"] if obj else []
-        return [TENANT, *fixed]
+        fixed = ["scope", "currency", "period"] if obj else []
+        return [TENANT, WHAT_FOR, *fixed]
 
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
         """Through the services, which seed the counter with what the period has already spent."""
@@ -219,7 +249,6 @@ class BudgetAdmin(Admin):
             provider=obj.provider,
             period=BudgetPeriod(obj.period),
             limit=obj.limit,
-            currency=obj.currency,
             hard_stop=obj.hard_stop,
             thresholds=obj.thresholds,
         )

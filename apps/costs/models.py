@@ -1,4 +1,5 @@
 from datetime import datetime
+from decimal import Decimal
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -102,7 +103,7 @@ class Hold(TenantOwned, Attribution):
         indexes = [models.Index(fields=["expires_at"], condition=Q(state="held"), name="hold_live")]
 
     def __str__(self) -> str:
-        return f"{self.bound} {self.currency} for {self.generation_id}/{self.attempt}"
+        return f"{self.generation_id}/{self.attempt}"
 
 
 class LedgerEntry(Attribution):
@@ -203,7 +204,7 @@ class Budget(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.limit} {self.currency} a {self.period} ({self.scope})"
+        return f"{Decimal(self.limit):.2f} {self.currency} a {self.period} ({self.scope})"
 
 
 class BudgetCounter(TenantOwned):
@@ -222,4 +223,4 @@ class BudgetCounter(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.spent} spent, {self.held} held"
+        return f"From {self.period_start}"

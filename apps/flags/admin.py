@@ -1,4 +1,6 @@
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from apps.common.admin.base import Admin
@@ -20,7 +22,12 @@ class OverrideInline(TabularInline):  # type: ignore[misc]  # Unfold is untyped
     readonly_fields = [TENANT]
     extra = 0
     max_num = 0
+    hide_title = True
     verbose_name_plural = "tenants with a setting of their own"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FlagOverride]:
+        rows: QuerySet[FlagOverride] = super().get_queryset(request)
+        return rows.annotate(**TENANT.annotation())
 
 
 @admin.register(Flag)

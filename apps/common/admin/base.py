@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.shortcuts import redirect
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList
+from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from apps.common.admin.columns import IdLink, amount
 from apps.common.admin.operations import Operated
@@ -62,7 +63,9 @@ class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
     paginator = BoundedPaginator
     compressed_fields = False
     warn_unsaved_form = True
-    formfield_overrides = {MoneyField: {"form_class": TrimmedDecimalField}}
+    formfield_overrides = {
+        MoneyField: {"form_class": TrimmedDecimalField, "widget": UnfoldAdminDecimalFieldWidget}
+    }
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return List
@@ -99,7 +102,7 @@ class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
             messages.error(request, refusal.message)
             return redirect(request.get_full_path())
 
-    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Write only what the form changed: other columns may have moved on since the row was read."""
         if not change:
             super().save_model(request, obj, form, change)
@@ -152,7 +155,7 @@ class ReadOnlyInline(TabularInline):  # type: ignore[misc]  # Unfold is untyped
 
     extra = 0
     can_delete = False
-    tab = False
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -14,6 +14,7 @@ class MembershipInline(TabularInline):  # type: ignore[misc]  # Unfold is untype
     fields = ["user", "role"]
     autocomplete_fields = ["user"]
     extra = 0
+    hide_title = True
 
 
 @admin.register(Tenant)
@@ -57,7 +58,7 @@ class TenantAdmin(Admin):
     add_fieldsets = [(None, {"fields": ["name", ("time_zone", "currency")]})]
     fieldsets = [
         (None, {"fields": ["id", "name", ("time_zone", "currency"), ("state", "paused_at", "created_at")]}),
-        ("What belongs to it", {"fields": lists, "classes": ["tab"]}),
+        ("What belongs to it", {"fields": [tuple(lists[:4]), tuple(lists[4:])]}),
     ]
 
     @display(description="state", ordering="paused_at")

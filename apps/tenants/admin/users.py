@@ -25,6 +25,7 @@ class MembershipInline(TabularInline):  # type: ignore[misc]  # Unfold is untype
     fields = ["tenant", "role"]
     autocomplete_fields = ["tenant"]
     extra = 0
+    hide_title = True
 
 
 @admin.register(User)
