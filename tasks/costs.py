@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ def settle_abandoned_holds() -> None:
 
 
 @app.task
-def ensure_ledger_partitions() -> None:
+def ensure_ledger_partitions(*, period: str | None = None) -> None:
     """Once a day: keep the ledger's partitions three months ahead."""
     now = timezone.now()
 
@@ -23,8 +23,10 @@ def ensure_ledger_partitions() -> None:
         partitions.ensure_ledger_partitions(today=now.date())
 
     jobs.run_once(
-        job="costs.ensure_ledger_partitions",
-        period=jobs.period_start(now=now, every=timedelta(days=1)),
+        job="tasks.costs.ensure_ledger_partitions",
+        period=datetime.fromisoformat(period)
+        if period
+        else jobs.period_start(now=now, every=timedelta(days=1)),
         now=now,
         work=work,
     )

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.common.api import idempotency
+from apps.common.api.errors import LengthRequiredError
 from apps.tenants.authentication import Principal
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
@@ -41,6 +42,8 @@ class TenantView(GenericAPIView[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            raise LengthRequiredError  # which Django would take for an empty body
         _ = request.body  # a slow sender must not hold a transaction open
         self.transaction.enter_context(tenant_transaction(self.tenant))
         self.in_transaction = True

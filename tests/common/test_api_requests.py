@@ -68,6 +68,11 @@ def test_a_body_that_is_too_large_is_refused(api: APIClient) -> None:
     assert error_of(send(api, b" " * (limit + 1)), 413)["code"] == "too_large"
 
 
+def test_a_body_in_chunks_is_refused_rather_than_taken_for_empty(api: APIClient) -> None:
+    response = send(api, b"{}", HTTP_TRANSFER_ENCODING="chunked")
+    assert error_of(response, 411)["code"] == "length_required"
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "nonsense"])
 def test_only_json_is_understood(content_type: str, api: APIClient) -> None:
     assert error_of(send(api, b"name=Luna", content_type), 415)["code"] == "unsupported_media_type"

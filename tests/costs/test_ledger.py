@@ -196,7 +196,7 @@ def test_the_daily_job_runs_once_a_day() -> None:
     daily_job()
 
     with system_transaction():
-        run = JobRun.objects.get(job="costs.ensure_ledger_partitions")
+        run = JobRun.objects.get(job="tasks.costs.ensure_ledger_partitions")
     assert (run.state, run.attempts) == ("done", 1)
 
 
