@@ -75,13 +75,14 @@ def test_a_role_that_may_become_one_with_power_is_refused(role: str) -> None:
         alter(f"DROP ROLE {role}_master")
 
 
-def test_the_owner_is_refused_at_start_up() -> None:
+@pytest.mark.parametrize("command", [["check", "--database", "default"], ["prepare"]])
+def test_the_owner_is_refused_at_start_up(command: list[str]) -> None:
     environment = {**os.environ, "DATABASE_URL": os.environ["DATABASE_OWNER_URL"]}
-    command = [sys.executable, "manage.py", "check", "--database", "default"]
-    check = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert check.returncode != 0
-    assert "huntaze.E001" in check.stderr
-    assert "owns tables" in check.stderr
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "role huntaze_owner owns tables" in done.stderr
 
 
 def test_the_owner_is_refused_by_health(monkeypatch: pytest.MonkeyPatch) -> None:

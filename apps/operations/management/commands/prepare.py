@@ -1,6 +1,7 @@
 from typing import Any
 
-from django.core.management import BaseCommand, call_command
+from django.core.checks import Tags, run_checks
+from django.core.management import BaseCommand, CommandError, call_command
 
 
 class Command(BaseCommand):
@@ -10,6 +11,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
+        for problem in run_checks(tags=[Tags.database], databases=["default"]):
+            raise CommandError(f"{problem.msg} {problem.hint}")
         call_command("collectstatic", interactive=False, verbosity=0)
         call_command("ensure_admin")
         call_command("ensure_deployments")
