@@ -289,6 +289,6 @@ def test_what_a_service_refuses_to_save_is_said(
     def somebody_was_faster(**fields: object) -> None:
         raise ConflictError("There is such a budget already.")
 
-    monkeypatch.setattr("apps.costs.admin.create_budget", somebody_was_faster)
+    monkeypatch.setattr("apps.costs.admin.budgets.create_budget", somebody_was_faster)
     assert said(browser.post(url(Budget, "add"), budget_form(agency))) == ["There is such a budget already."]
     assert not LogEntry.objects.exists()

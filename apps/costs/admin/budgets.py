@@ -10,151 +10,22 @@ from apps.common.admin.columns import (
     EMPTY,
     TENANT,
     Amount,
-    Badge,
     Column,
-    IdLink,
-    Mark,
     RowLink,
     change_url,
     link,
     short,
 )
-from apps.common.admin.filters import MadeInFilter
-from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope, Hold, LedgerEntry, Price
-from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
+from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.services.budgets import change_budget, create_budget
 from apps.tenants.admin.forms import TenantChoice
-from apps.tenants.admin.tenants import TenantAdmin
-from apps.tenants.models import Tenant
-
-GENERATION = IdLink("generation", "generation_id", to="ai.generation", name=None)
-ACCOUNT = IdLink("account", "account_id", to="messaging.account")
-CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
-USER = IdLink("user", "user_id", to="tenants.user", name="email")
-
-
-admin.site.unregister(Tenant)
-
-
-@admin.register(Tenant)
-class TenantWithCalendarAdmin(TenantAdmin):
-    """A tenant whose time zone may change, which moves the periods of its budgets."""
-
-    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        if change and "time_zone" in form.changed_data:
-            change_time_zone(tenant=obj, time_zone=obj.time_zone, now=timezone.now())
-        super().save_model(request, obj, form, change)
-
-
-@admin.register(Price)
-class PriceAdmin(Admin):
-    """A price that entries point at never changes: a new one starts later."""
-
-    deletable = True
-    empty_hint = "A model without a price is refused. Add one, or run: manage.py ensure_deployments"
-    rates = [
-        Amount("input per million", "input_per_million"),
-        Amount("cached input per million", "cached_input_per_million"),
-        Amount("output per million", "output_per_million"),
-    ]
-    list_display = ["provider", "model", *rates, "starts_at"]
-    list_filter = ["provider", "currency"]
-    search_fields = ["provider", "model"]
-    search_ids = []
-    search_help_text = "Provider or model"
-    readonly_fields = rates
-    fieldsets = [(None, {"fields": [("provider", "model"), tuple(rates), "starts_at"]})]
-    add_fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    ("provider", "model"),
-                    ("input_per_million", "cached_input_per_million", "output_per_million"),
-                    "starts_at",
-                ],
-                "description": "A price holds until the next one starts. It never changes: add a new one.",
-            },
-        )
-    ]
-
-    def has_change_permission(self, request: object, obj: Price | None = None) -> bool:
-        return False
-
-
-@admin.register(Hold)
-class HoldAdmin(LongTableAdmin):
-    empty_hint = "Every attempt at a provider first sets its greatest possible cost aside."
-    list_display = [
-        GENERATION,
-        "attempt",
-        Badge("state", "state"),
-        Amount("bound", "bound"),
-        "provider",
-        "model",
-        TENANT,
-        "expires_at",
-        "ended_at",
-    ]
-    list_display_links = ["attempt"]
-    list_filter = [MadeInFilter, "state", "provider", "model"]
-    search_ids = ["pk", "generation_id"]
-    search_help_text = "8+ digits of the generation's id or the row's own"
-    fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    TENANT,
-                    (GENERATION, "attempt"),
-                    (Badge("state", "state"), Amount("bound", "bound")),
-                ]
-            },
-        ),
-        ("Price", {"fields": [("provider", "model", "task_kind"), "price"]}),
-        ("For", {"fields": [(ACCOUNT, CAMPAIGN, USER)]}),
-        ("Times", {"fields": [("occurred_at", "expires_at", "ended_at")]}),
-    ]
-
-
-@admin.register(LedgerEntry)
-class LedgerEntryAdmin(LongTableAdmin):
-    empty_hint = "The first call to a provider makes the first entry."
-    ordering = ("-occurred_at", "-pk")
-    list_display = [
-        "occurred_at",
-        Amount("amount", "amount"),
-        "provider",
-        "model",
-        "task_kind",
-        "input_tokens",
-        "output_tokens",
-        Mark("estimated", "estimated"),
-        GENERATION,
-        CAMPAIGN,
-        TENANT,
-    ]
-    list_filter = ["provider", "model", "task_kind", "estimated"]
-    search_ids = ["generation_id", "campaign_id", "tenant_id"]
-    search_help_text = "8+ digits of a generation, campaign or tenant"
-    fieldsets = [
-        (
-            None,
-            {"fields": [TENANT, ("occurred_at", Amount("amount", "amount"), Mark("estimated", "estimated"))]},
-        ),
-        (
-            "Attempt",
-            {"fields": [(GENERATION, "attempt", "sequence"), ("provider", "model", "task_kind"), "price"]},
-        ),
-        ("Usage", {"fields": [("input_tokens", "cached_tokens", "output_tokens")]}),
-        ("For", {"fields": [(ACCOUNT, CAMPAIGN, USER)]}),
-    ]
 
 
 class CounterInline(ReadOnlyInline):
     model = BudgetCounter
     fields = ["period_start", Amount("spent", "spent"), Amount("held", "held")]
     readonly_fields = fields
-    max_num = 12
+    per_page = 12
 
 
 class BudgetForm(TenantChoice):

@@ -1,0 +1,3 @@
+from apps.costs.admin import budgets, prices, records, tenants
+
+__all__ = ["budgets", "prices", "records", "tenants"]
