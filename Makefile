@@ -20,7 +20,7 @@ demo: .venv/.runtime ## run a real campaign on the sandbox and print what it did
 up: .venv/.runtime ## run the whole stack until Ctrl-C
 	@$(guarded) -m huntaze.stack up
 
-test: .venv/.development ## run the tests; ARGS="tests/costs -x" narrows them
+test: .venv/.development ## run the tests but those of soak; ARGS="tests/costs -x" narrows them
 	@$(guarded) -m pytest $(ARGS)
 
 soak: .venv/.development ## run the tests in real time: minutes, outages, kills
