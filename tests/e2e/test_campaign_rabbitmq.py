@@ -26,9 +26,9 @@ pytestmark = pytest.mark.skipif(
 
 
 def delete_queues() -> None:
-    with kombu.Connection(URL) as connection:
+    with kombu.Connection(URL) as connection, connection.channel() as channel:
         for name in QUEUES:
-            connection.default_channel.queue_delete(name)
+            kombu.Queue(name, channel=channel).delete()
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_campaign_runs_over_quorum_queues(services: Stack) -> None:
     status = wait_for_status(ada, campaign, "finished")
     assert status["counts"]["sent"] == 15
     check_delivered_once(Platform(services.gateway_url), *creators)
-    with kombu.Connection(URL) as connection:
+    with kombu.Connection(URL) as connection, connection.channel() as channel:
         # Refused, if they were queues of another kind.
         for name in QUEUES:
-            kombu.Queue(name, channel=connection, queue_arguments={"x-queue-type": "quorum"}).queue_declare()
+            kombu.Queue(name, channel=channel, queue_arguments={"x-queue-type": "quorum"}).queue_declare()
