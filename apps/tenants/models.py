@@ -117,6 +117,7 @@ class ApiKey(BaseModel):
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "API key"
         ordering = ["-id"]
         constraints = [is_one_of("role", Role, table="apikey")]
 

@@ -207,6 +207,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "API key",
                 "ordering": ["-id"],
             },
         ),
