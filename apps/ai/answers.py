@@ -1,6 +1,7 @@
 """Read a model's answer: whether it is what was asked for, and what to say to the model if not. Pure."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no stubs
 
 from apps.ai.providers.outcomes import Completion
+from apps.common.text import storable
 
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 _MAX_PROBLEM = 500
@@ -42,10 +44,19 @@ def read(completion: Completion, *, schema: Mapping[str, Any] | None) -> Read | 
 def _read_json(text: str, schema: Mapping[str, Any]) -> Read | Unusable:
     fenced = _FENCE.match(text)
     try:
-        data = json.loads(fenced[1] if fenced else text)
+        data = json.loads(fenced[1] if fenced else text, parse_constant=_finite, parse_float=_finite)
+        problem = next(iter(Draft202012Validator(dict(schema)).iter_errors(data)), None)
+        if problem is not None:
+            return Unusable(f"The JSON doesn't fit at {problem.json_path}: {problem.message[:_MAX_PROBLEM]}.")
+        return Read(text, storable(data))
+    except RecursionError:
+        return Unusable("The JSON is nested too deeply.")
     except ValueError as error:
         return Unusable(f"The answer must be one JSON object and nothing else: {error}.")
-    problem = next(iter(Draft202012Validator(dict(schema)).iter_errors(data)), None)
-    if problem is not None:
-        return Unusable(f"The JSON doesn't fit at {problem.json_path}: {problem.message[:_MAX_PROBLEM]}.")
-    return Read(text, data)
+
+
+def _finite(number: str) -> float:
+    """NaN, Infinity and 1e999 are read by Python but are no JSON, and no database keeps them."""
+    if not math.isfinite(found := float(number)):
+        raise ValueError(f"{number} is no number of JSON")
+    return found

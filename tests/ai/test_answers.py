@@ -38,6 +38,9 @@ def test_json_that_fits_is_read(text: str) -> None:
         (completion("{}"), SCHEMA, "summary"),
         (completion('{"summary": 1}'), SCHEMA, "$.summary"),
         (completion('["summary"]'), SCHEMA, "$"),
+        (completion('{"summary": "x", "n": NaN}'), {}, "no number"),
+        (completion('{"summary": "x", "n": 1e999}'), {}, "no number"),
+        (completion("[" * 100_000 + "]" * 100_000), {}, "nested too deeply"),
     ],
 )
 def test_what_can_not_be_used_says_why(found: Completion, schema: Any, problem: str) -> None:
@@ -45,6 +48,13 @@ def test_what_can_not_be_used_says_why(found: Completion, schema: Any, problem: 
 
     assert isinstance(outcome, Unusable)
     assert problem in outcome.problem
+
+
+def test_what_no_database_keeps_is_taken_out_of_json() -> None:
+    found = read(completion('{"a\\u0000": ["b\\ud83d"]}'), schema={})
+
+    assert isinstance(found, Read)
+    assert found.data == {"a": ["b?"]}
 
 
 def test_a_repair_shows_the_answer_and_what_is_wrong_with_it() -> None:

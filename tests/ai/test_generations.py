@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from threading import Event, Thread
@@ -20,12 +21,19 @@ from django.utils import timezone
 
 from apps.ai.models import Generation, GenerationState
 from apps.ai.providers import PROVIDERS
-from apps.ai.services.generations import request_generation, run_generation, waiting_generations
+from apps.ai.providers.outcomes import Completion, Failure, FailureKind
+from apps.ai.services.generations import (
+    ATTEMPTS_AT_MOST,
+    request_generation,
+    run_generation,
+    waiting_generations,
+)
 from apps.ai.services.prompts import UnknownPromptError, render_request
 from apps.common.ids import uuid7
 from apps.common.liquid import TemplateError
 from apps.common.priority import Priority
 from apps.costs.models import Hold, HoldState, LedgerEntry
+from apps.costs.pricing import Usage
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -88,6 +96,56 @@ def test_what_a_generation_is_for_is_entered_in_the_ledger(agency: Tenant) -> No
     with tenant_transaction(agency):
         entry = LedgerEntry.objects.values(*ids, "generation_id", "task_kind").get()
     assert entry == {**ids, "generation_id": asked.pk, "task_kind": "message"}
+
+
+def test_an_answer_that_no_database_could_keep_is_kept_without_what_is_wrong(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt = Completion(text="Hel\0lo \ud83d", usage=Usage(3, 2), model="m", finish_reason="stop")
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", lambda *_, **__: spoilt)
+    asked = ask(agency)
+
+    run_generation(generation_id=asked.pk, clock=timezone.now)
+
+    done = read(agency, asked.pk)
+    assert (done.state, done.text) == (GenerationState.SUCCEEDED, "Hello ?")
+
+
+def test_a_providers_words_for_a_failure_are_kept_without_what_is_wrong(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Failure(FailureKind.BAD_REQUEST, "No\0 \ud83d")
+    for provider in PROVIDERS.values():
+        monkeypatch.setattr(provider, "complete", lambda *_, **__: refused)
+    asked = ask(agency)
+
+    run_generation(generation_id=asked.pk, clock=timezone.now)
+
+    done = read(agency, asked.pk)
+    assert done.state == GenerationState.FAILED
+    assert "No ?" in done.error
+
+
+def test_a_question_that_kills_whoever_works_on_it_is_given_up(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        calls.append(1)
+        raise MemoryError
+
+    calls: list[int] = []
+    for provider in PROVIDERS.values():
+        monkeypatch.setattr(provider, "complete", fail)
+    asked, now = ask(agency), timezone.now()
+
+    for times in range(30):
+        with suppress(MemoryError):
+            run_generation(generation_id=asked.pk, clock=lambda: now + timedelta(minutes=5 * times))  # noqa: B023
+
+    done = read(agency, asked.pk)
+    assert (done.state, done.error_code) == (GenerationState.FAILED, "abandoned")
+    assert len(calls) == done.attempts == ATTEMPTS_AT_MOST
+    assert held(agency) == 0
 
 
 def test_an_unknown_prompt_and_missing_variables_are_refused_at_once(agency: Tenant) -> None:

@@ -1,8 +1,13 @@
+import json
+import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from apps.ai import answers
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, Message
@@ -64,6 +69,76 @@ def test_each_fault_is_told_apart(
     assert (outcome.kind, outcome.maybe_billed) == (kind, maybe_billed)
     assert outcome.message
     assert outcome.retry_after == (timedelta(seconds=7) if kind is FailureKind.RATE_LIMITED else None)
+
+
+@pytest.fixture
+def says(settings: Any) -> Iterator[Callable[[Any], None]]:
+    """A provider that answers 200 with whatever it is told to."""
+    bodies: list[bytes] = []
+
+    class Provider(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(bodies[-1])))
+            self.end_headers()
+            self.wfile.write(bodies[-1])
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings.OPENAI_BASE_URL = f"http://127.0.0.1:{server.server_port}/v1"
+        settings.OPENAI_API_KEY = "a key"
+        yield lambda document: bodies.append(json.dumps(document).encode())
+        server.shutdown()
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "Hello"}
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        **changes,
+    }
+
+
+ODD = [None, 5, 3.5, True, "x", "\ud83d\0", [], [1], {}, {"a": 1}, 2**40]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_whatever_json_a_provider_sends_is_read_as_something(says: Callable[[Any], None], value: Any) -> None:
+    for changed in (
+        value,
+        answer(choices=value),
+        answer(choices=[value]),
+        answer(choices=[{"index": 0, "finish_reason": "stop", "message": value}]),
+        answer(choices=[{"index": 0, "finish_reason": "stop", "message": {"content": value}}]),
+        answer(choices=[{"index": 0, "finish_reason": value, "message": {"refusal": value}}]),
+        answer(model=value),
+        answer(usage=value),
+        answer(usage={"prompt_tokens": value, "completion_tokens": 2}),
+        answer(usage={"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": value}),
+    ):
+        says(changed)
+        outcome = call("openai")
+        if isinstance(outcome, Completion):
+            answers.read(outcome, schema=None)
+            assert len(outcome.model) <= 100
+            outcome.text.encode()
+
+
+def test_more_tokens_than_can_be_are_an_unknown_usage(says: Callable[[Any], None]) -> None:
+    says(answer(usage={"prompt_tokens": 2**31, "completion_tokens": 2}))
+    outcome = call("openai")
+    assert isinstance(outcome, Completion)
+    assert outcome.usage is None
 
 
 def test_a_filtered_answer_that_was_billed_says_its_usage(ai_sandbox: Sandbox) -> None:

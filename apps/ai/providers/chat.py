@@ -10,6 +10,7 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
+from apps.common.text import storable
 from apps.costs.pricing import Usage
 
 # Nothing has left this machine yet.
@@ -23,6 +24,9 @@ _NEVER_SENT = (
 # Behind these a gateway gave up waiting; the model may have answered all the same.
 _GATEWAY_GAVE_UP = frozenset({408, 502, 504})
 _CONNECT = timedelta(seconds=5)
+# What the columns hold.
+_MOST_TOKENS = 2**31 - 1
+_LONGEST_NAME = 100
 
 
 def complete(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
@@ -36,23 +40,31 @@ def complete(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedel
         return _broken(error)
     except (openai.APIResponseValidationError, ValueError) as error:
         return _malformed(str(error))
-    return _read(answer)
+    try:
+        return _read(answer)
+    except (AttributeError, LookupError, TypeError) as error:
+        return _malformed(str(error))
 
 
 def _read(answer: object) -> Outcome:
-    # The client checks nothing: a field may be missing, or the whole be text.
+    # The client checks nothing: a field may be missing or of another type, or the whole be text.
     if not isinstance(answer, ChatCompletion):
         return _malformed("it isn't a completion")
     usage = _usage(answer)
     choice = answer.choices[0] if answer.choices else None
     if choice is None or choice.message is None:
         return _malformed("it holds no choice", usage=usage)
-    text = choice.message.content or ""
+    text = storable(choice.message.content or "")
+    if not isinstance(text, str):
+        return _malformed("its content isn't a text", usage=usage)
     if choice.finish_reason == "content_filter" or (choice.message.refusal and not text):
-        reason = choice.message.refusal or "the answer was filtered"
+        reason = str(choice.message.refusal or "the answer was filtered")
         return Failure(FailureKind.CONTENT_FILTERED, reason, maybe_billed=usage is None, usage=usage)
     return Completion(
-        text=text, usage=usage, model=answer.model or "", finish_reason=choice.finish_reason or "stop"
+        text=text,
+        usage=usage,
+        model=str(answer.model or "")[:_LONGEST_NAME],
+        finish_reason=choice.finish_reason or "stop",
     )
 
 
@@ -60,13 +72,14 @@ def _usage(answer: ChatCompletion) -> Usage | None:
     counted = answer.usage
     if counted is None:
         return None
-    details = counted.prompt_tokens_details
-    cached = (details.cached_tokens or 0) if details else 0
     try:
-        return Usage(
-            input_tokens=counted.prompt_tokens, output_tokens=counted.completion_tokens, cached_tokens=cached
-        )
-    except (TypeError, ValueError):
+        details = counted.prompt_tokens_details
+        cached = (details.cached_tokens or 0) if details else 0
+        tokens = counted.prompt_tokens, counted.completion_tokens, cached
+        if not all(type(number) is int and number <= _MOST_TOKENS for number in tokens):
+            return None
+        return Usage(*tokens)
+    except (AttributeError, TypeError, ValueError):
         return None
 
 

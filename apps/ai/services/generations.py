@@ -18,6 +18,7 @@ from apps.ai.services.orchestrator import GRACE, Answer, GenerationError, Timing
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
 from apps.common.priority import Priority
+from apps.common.text import storable
 from apps.costs import queries
 from apps.costs.services import holds
 from apps.costs.services.holds import Purpose
@@ -28,6 +29,14 @@ log = structlog.get_logger(__name__)
 
 # A generation that was just asked for has its own hint under way; the sweep looks at older ones.
 SWEEP_AFTER = timedelta(seconds=10)
+# A question over which processes die, or that makes us fail, isn't paid for without end: three whole runs.
+ATTEMPTS_AT_MOST = 3 * (1 + BACKGROUND.retries)
+
+
+class AbandonedError(DomainError):
+    """Attempt after attempt was made, and none of them could be brought to an end."""
+
+    code = "abandoned"
 
 
 class _ClaimLostError(Exception):
@@ -53,7 +62,7 @@ class _Claim:
             generation_id=self.generation.pk, occurred_at=self.generation.created_at
         )
         self._update(
-            **fields,
+            **storable(fields),  # also the providers' own words for what went wrong
             lease_expires_at=None,
             input_tokens=costs.input_tokens,
             cached_tokens=costs.cached_tokens,
@@ -147,6 +156,8 @@ def _claim(generation_id: UUID, now: datetime) -> tuple[_Claim | None, int]:
 def _finish(claim: _Claim, attempts_before: int, clock: Callable[[], datetime]) -> None:
     generation, started_at = claim.generation, clock()
     try:
+        if attempts_before >= ATTEMPTS_AT_MOST:
+            raise AbandonedError("Every process that worked on it died or failed. Look at the dead letters.")
         answer = _answer(claim, attempts_before, clock)
     except GenerationError as error:
         ending = _failed(error, explain=error.explain, attempts=error.attempts)

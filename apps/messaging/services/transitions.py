@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from apps.common.text import storable
 from apps.messaging.models import Message, MessageState
 from apps.messaging.services.changes import Changes
 from apps.messaging.timing import LATEST_ARRIVAL, LEASE, LOOK_UP_AFTER, SEND_WITHIN
@@ -82,8 +83,8 @@ def revive(message: Message, changes: Changes, *, now: datetime) -> None:
 
 
 def _tidy(text: str, longest: int) -> str:
-    """A text from outside as PostgreSQL can hold it: no NUL, no lone surrogate, not endless."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:longest]
+    """A text from outside as its column can hold it."""
+    return str(storable(text))[:longest]
 
 
 def _end_attempt(message: Message) -> None:
