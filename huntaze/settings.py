@@ -4,6 +4,7 @@ With nothing set, the embedded PostgreSQL and Redis of this clone are used (`hun
 secrets made at first start (`huntaze.secrets`). The README has the table of names.
 """
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,7 @@ DEFAULT_FROM_EMAIL = SES_FROM_EMAIL
 
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False
-LOG_LEVEL = env.log_level("HUNTAZE_LOG_LEVEL", default="INFO")
+LOG_LEVEL = env.log_level("HUNTAZE_LOG_LEVEL", default=logging.INFO)
 _shared_processors: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

@@ -5,6 +5,7 @@ from typing import Any
 
 import celery
 import structlog
+from celery.signals import before_task_publish
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 from opentelemetry import context, propagate
@@ -17,6 +18,13 @@ log = structlog.get_logger(__name__)
 TRANSIENT = (OperationalError, InterfaceError, BrokerError, ConnectionError, TimeoutError)
 
 
+@before_task_publish.connect
+def _carry_trace(headers: dict[str, Any] | None = None, **_: object) -> None:
+    """Send the open span along with the task, as `traceparent`; nothing where there is none."""
+    if headers is not None:
+        propagate.inject(headers)
+
+
 class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
     """Retries what is transient, then leaves a DeadLetter that can be replayed from the admin."""
 
@@ -25,11 +33,6 @@ class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
     retry_backoff = True
     retry_backoff_max = int(timedelta(seconds=30).total_seconds())
     retry_jitter = True
-
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        headers = dict(options.pop("headers", None) or {})
-        propagate.inject(headers)  # traceparent, where a span is open
-        return super().apply_async(args, kwargs, headers=headers, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         token = context.attach(propagate.extract(self.request.headers or {}))
@@ -44,7 +47,7 @@ class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
         dead_letters.record(
             task=self.name,
             task_id=task_id,
-            queue=(self.request.delivery_info or {}).get("routing_key", ""),
+            queue=(self.request.delivery_info or {}).get("routing_key") or "",
             args=list(args),
             kwargs=dict(kwargs),
             error=f"{type(exc).__name__}: {exc}",

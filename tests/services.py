@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def as_role(url: str, role: str) -> str:
-    return make_conninfo(**{**conninfo_to_dict(url), "user": role})
+    return make_conninfo(url, user=role)
 
 
 def create_database(superuser: str, *, name: str) -> str:
@@ -55,7 +55,7 @@ def create_database(superuser: str, *, name: str) -> str:
     with psycopg.connect(superuser, autocommit=True) as connection:
         connection.execute((ROOT / "deploy" / "roles.sql").read_text())
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER huntaze_owner").format(sql.Identifier(name)))
-    url = make_conninfo(**{**conninfo_to_dict(superuser), "dbname": name})
+    url = make_conninfo(superuser, dbname=name)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         connection.execute("GRANT ALL ON SCHEMA public TO huntaze_owner")

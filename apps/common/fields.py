@@ -8,12 +8,16 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+from typing_extensions import TypeVar
+
+_Set = TypeVar("_Set", contravariant=True, default=str | Decimal)
+_Get = TypeVar("_Get", covariant=True, default=Decimal)
 
 # Ten decimals hold the price of a single token (10⁻⁷ USD) times a fraction without rounding.
 MONEY_PLACES = 10
 
 
-class MoneyField(models.DecimalField[Decimal, Decimal]):
+class MoneyField(models.DecimalField[_Set, _Get]):
     """An exact amount; its currency stands in a column beside it."""
 
     def __init__(self, **options: Any) -> None:

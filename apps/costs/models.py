@@ -1,5 +1,6 @@
 from datetime import datetime
 from decimal import Decimal
+from decimal import Decimal
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -23,7 +24,7 @@ class Price(models.Model):
     provider = models.CharField(max_length=32)
     model = models.CharField(max_length=100)
     input_per_million = MoneyField()
-    cached_input_per_million = MoneyField(
+    cached_input_per_million = MoneyField[str | Decimal | None, Decimal | None](
         null=True, blank=True, help_text="Empty: cached tokens are billed at the input rate."
     )
     output_per_million = MoneyField()

@@ -171,7 +171,7 @@ class Message(TenantOwned):
     template = models.ForeignKey(
         MessageTemplate, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
-    text = models.TextField(
+    text = models.TextField(  # noqa: DJ001 -- empty and not yet rendered are two things
         null=True, blank=True, help_text="Rendered at the first claim, then sent byte for byte."
     )
     price = models.DecimalField(max_digits=10, decimal_places=2, null=True, blank=True)

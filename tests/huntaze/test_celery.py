@@ -13,6 +13,7 @@ import redis
 from celery.schedules import BaseSchedule, maybe_schedule
 from django.conf import settings
 from django.utils import timezone
+from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from apps.operations.models import DeadLetter, DeadLetterState, JobRun, JobState
 from apps.operations.services import jobs
@@ -145,6 +146,18 @@ def test_a_second_delivery_of_a_failed_task_keeps_no_second_letter(worker: None)
     send(unlucky_tasks.has_a_defect)
     wait_until(lambda: len(letters()) == 2, seconds=SECONDS, what="the other task's letter")
     assert sum(letter.task_id == task_id for letter in letters()) == 1
+
+
+def test_a_task_belongs_to_the_trace_of_who_sent_it(worker: None) -> None:
+    here = SpanContext(
+        trace_id=0x0AF7651916CD43DD8448EB211C80319C, span_id=0xB7AD6B7169203331, is_remote=False
+    )
+    with use_span(NonRecordingSpan(here)):
+        name = send(unlucky_tasks.sees_its_trace)
+
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        wait_until(lambda: bool(client.exists(f"trace:{name}")), seconds=SECONDS, what="the task")
+        assert client.get(f"trace:{name}") == b"0af7651916cd43dd8448eb211c80319c"
 
 
 def test_abandoned_jobs_are_sent_again_by_their_name(worker: None) -> None:

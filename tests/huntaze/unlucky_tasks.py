@@ -1,8 +1,9 @@
-"""Tasks that fail, for a worker of the tests: `celery -A huntaze worker -I tests.huntaze.unlucky_tasks`."""
+"""Tasks that fail, and one that says what it saw, for a worker of the tests: `celery -A huntaze worker -I tests.huntaze.unlucky_tasks`."""
 
 import redis
 from django.conf import settings
 from django.db import OperationalError
+from opentelemetry.trace import format_trace_id, get_current_span
 
 from huntaze.celery import app
 from tasks.base import Tick
@@ -13,6 +14,12 @@ def attempt(name: str) -> int:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         number: int = client.incr(f"unlucky:{name}")
         return number
+
+
+@app.task(name="tasks.analytics.sees_its_trace")
+def sees_its_trace(*, letter_id: str) -> None:
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.set(f"trace:{letter_id}", format_trace_id(get_current_span().get_span_context().trace_id))
 
 
 # Back-off of a second at most, for the sake of the tests' time.

@@ -58,7 +58,8 @@ def test_every_table_with_a_tenant_has_policies() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.relname, c.relrowsecurity FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
-            " WHERE a.attname = 'tenant_id' AND c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace"
+            " WHERE a.attname = 'tenant_id' AND c.relkind IN ('r', 'p')"
+            " AND c.relnamespace = 'public'::regnamespace"
         )
         tables = dict(cursor.fetchall())
     assert len(tables) > 15

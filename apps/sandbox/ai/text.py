@@ -14,13 +14,14 @@ _INSTRUCTION_WORDS = frozenset(
     """
     about above account after again also answer array assistant been before below between brief
     campaign caption captions character characters content could creator descriptions does draft
-    each english every everybody everyone exactly example false fans field first follow following format friendly from
-    follow follows generate give given have helpful here idea ideas include includes instructions into json just
+    each english every everybody everyone exactly example false fans field first follow following
+    follows format friendly from generate give given have helpful here idea ideas include includes
+    instructions into json just
     keep language liquid list long make marketing message messages more most must name need never
     null number object offer only other output over plan platform please prompt property reply request
     respond return rules same schema segment send sentence sentences several shall short should some
-    string style such system take taken task template text than that their them then there these they this
-    those through title tone true type under unless until user using values variable variables
+    string style such system take taken task template text than that their them then there these
+    they this those through title tone true type under unless until user using values variable variables
     verbatim very want warm well were what when where which while will with within without word
     words would write writer writing your yours
     """.split()  # noqa: SIM905 - a list of quoted words would fill a page
@@ -113,7 +114,7 @@ def listen(parts: Sequence[str]) -> Voice:
     """The voice of a prompt's texts: its subject is in the brief, if it has one, else in the last ones."""
     words: dict[str, None] = {}
     variables: dict[str, str] = {}
-    briefs = [found[1] for part in parts if (found := _BRIEF.search(part))]
+    briefs = [brief for part in parts for brief in _BRIEF.findall(part)]
     for part in (*briefs, *reversed(parts)):
         if "{{" in part:
             variables.update({"".join(found.split()): found for found in _VARIABLE.findall(part)})
@@ -124,11 +125,11 @@ def listen(parts: Sequence[str]) -> Voice:
         if len(words) >= 3:
             break
         words[word] = None
-    named = next((found for part in parts if (found := _RECIPIENT.search(part))), None)
+    named = [name.strip() for part in parts for name in _RECIPIENT.findall(part)]
     return Voice(
         words=tuple(words)[:_MOST_WORDS],
         variables=tuple(variables.values())[:_MOST_VARIABLES],
-        recipient=named[1].strip() if named else "",
+        recipient=named[0] if named else "",
     )
 
 
