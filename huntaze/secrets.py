@@ -10,6 +10,9 @@ from pathlib import Path
 
 from huntaze.places import StartError, one_line, write_once
 
+# Whose password `admin_password` is.
+ADMIN_EMAIL = "admin@localhost"
+
 
 @dataclass(frozen=True)
 class Secrets:

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from huntaze import embedded, embedded_postgres, outside, processes, secrets
 from huntaze.logs import Follower
@@ -29,6 +30,7 @@ from huntaze.supervision import Supervisor, supervising
 
 _READY_SECONDS = 120
 _PREPARE_SECONDS = 300
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stack:
@@ -178,18 +180,21 @@ def _empty(folder: Path) -> None:
 
 def up() -> None:
     """Run until Ctrl-C, TERM, a closed terminal, or the end of the process manager. Raises StartError."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in _ENDINGS:
+        # nohup's wish is respected, but not that of a shell that starts us in the background.
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     # A pipe has no width; cut URLs would be of no use.
     width = None if sys.stdout.isatty() else 120
-    console = Console(highlight=False, soft_wrap=True, width=width)
+    console = Console(highlight=False, markup=False, soft_wrap=True, width=width)
 
     def log(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):  # a pager that was closed; the files have it all
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
     def say(line: str) -> None:
-        console.print(f"[bold]huntaze[/]: {line}")
+        console.print(Text.assemble(("huntaze", "bold"), f": {line}"))
 
     try:
         with running(say=say, log=log, colour=console.is_terminal) as stack:
@@ -205,7 +210,7 @@ def up() -> None:
 def _addresses(stack: Stack) -> Table:
     own = secrets.load(stack.home)
     table = Table("What", Column("Where", overflow="fold"), Column("Login", overflow="fold"))
-    table.add_row("Admin", f"{stack.base_url}/admin/", f"admin  {own.admin_password}")
+    table.add_row("Admin", f"{stack.base_url}/admin/", f"{secrets.ADMIN_EMAIL}  {own.admin_password}")
     table.add_row("API", f"{stack.base_url}/api/docs", "manage.py create_api_key")
     table.add_row("Health", f"{stack.base_url}/api/health", "")
     table.add_row("Metrics", f"{stack.base_url}/api/metrics", "")
@@ -218,6 +223,9 @@ def _addresses(stack: Stack) -> Table:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in _ENDINGS:
+        # Stopping takes seconds, not for ever: a second Ctrl-C would only leave it to the kernel.
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

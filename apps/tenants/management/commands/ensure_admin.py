@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand
 from apps.tenants.models import User
 from huntaze import secrets
 
-EMAIL = "admin@localhost"
+EMAIL = secrets.ADMIN_EMAIL
 
 
 class Command(BaseCommand):
