@@ -1,17 +1,15 @@
 from collections.abc import Callable
-from functools import partial
 
 from django.contrib import admin
-from django.db import transaction
 from unfold.decorators import display
 
+from apps.campaigns.hints import hint_campaign
 from apps.campaigns.models import Campaign, CampaignAccount, CampaignStatus, WorkflowStep
 from apps.campaigns.services import control
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import EMPTY, TENANT, Badge, ListLink, RowLink, badge
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
-from tasks.campaigns import advance_campaign
 
 
 def _act(service: Callable[..., object], *, hint: bool = False) -> Callable[[Campaign, Order], None]:
@@ -19,9 +17,7 @@ def _act(service: Callable[..., object], *, hint: bool = False) -> Callable[[Cam
         why = {"reason": order.reason} if order.reason else {}
         service(tenant_id=campaign.tenant_id, campaign_id=campaign.pk, now=order.now, **why)
         if hint:
-            # Without the broker, the sweep takes the step a little later.
-            start = partial(advance_campaign.delay, campaign_id=str(campaign.pk))
-            transaction.on_commit(start, robust=True)
+            hint_campaign(campaign.pk)
 
     return act
 

@@ -1,8 +1,6 @@
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -13,14 +11,13 @@ from rest_framework.response import Response
 
 from apps.campaigns import queries, serializers
 from apps.campaigns.filters import CampaignFilter
+from apps.campaigns.hints import hint_campaign, hint_resumed
 from apps.campaigns.models import Campaign
 from apps.campaigns.preview import preview
 from apps.campaigns.services import control
 from apps.campaigns.services.create import create_campaign
 from apps.costs.queries import cost_by_campaign
 from apps.tenants.views import TenantView
-from tasks.campaigns import advance_campaign
-from tasks.dispatch import sweep_messages
 
 
 class CampaignView(TenantView):
@@ -51,9 +48,6 @@ class CampaignView(TenantView):
         kind = serializers.PausedSerializer if "in_flight" in context else serializers.CampaignSerializer
         return Response(kind(campaign, context={**self.context([campaign]), **context}).data)
 
-    def hint(self, campaign_id: UUID) -> None:
-        transaction.on_commit(partial(advance_campaign.delay, campaign_id=str(campaign_id)))
-
 
 class HybridCampaigns(CampaignView):
     @extend_schema(
@@ -69,7 +63,7 @@ class HybridCampaigns(CampaignView):
         body = serializers.CampaignRequest(data=self.request.data)
         body.is_valid(raise_exception=True)
         campaign, outlook = create_campaign(tenant_id=self.tenant.pk, draft=body.draft(), now=timezone.now())
-        self.hint(campaign.pk)
+        hint_campaign(campaign.pk)
         answer = serializers.CampaignAccepted(
             campaign, context={"request": self.request, "preflight": outlook}
         )
@@ -116,7 +110,7 @@ class ApproveCampaign(CampaignView):
     def post(self, request: Request, campaign_id: UUID) -> Response:
         """Send what the preview shows."""
         control.approve_campaign(tenant_id=self.tenant.pk, campaign_id=campaign_id, now=timezone.now())
-        self.hint(campaign_id)
+        hint_campaign(campaign_id)
         return self.status_of(campaign_id)
 
 
@@ -151,8 +145,8 @@ class ResumeCampaign(CampaignView):
     def post(self, request: Request, campaign_id: UUID) -> Response:
         """Let a paused campaign go on where it was."""
         control.resume_campaign(tenant_id=self.tenant.pk, campaign_id=campaign_id, now=timezone.now())
-        self.hint(campaign_id)
-        transaction.on_commit(sweep_messages.delay)  # which wakes the accounts of a resumed outbox
+        hint_campaign(campaign_id)
+        hint_resumed()
         return self.status_of(campaign_id)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from apps.ai.models import Generation, GenerationState
+from apps.ai.models import Generation, GenerationState, PromptTemplate
 from apps.ai.services.generations import run_generation
 from apps.campaigns.models import Approval, Campaign, CampaignStatus, CampaignType, Personalisation
 from apps.campaigns.services import control, workflow
@@ -14,6 +14,7 @@ from apps.campaigns.services.create import CampaignDraft, create_campaign
 from apps.common.errors import InvalidInputError
 from apps.content.models import Content, ContentState
 from apps.messaging.models import Account, Fan, Message, MessageState, Outbox
+from apps.messaging.services import outboxes
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -219,6 +220,71 @@ def test_a_fan_whose_text_failed_is_passed_over_and_the_others_are_not(
     assert [message.fan_id for message in messages_of(campaign)] == [fans[1].pk]
     with system_transaction():
         assert Content.objects.get(pk=unlucky.pk).state == ContentState.FAILED
+
+
+def test_a_fan_whose_text_cannot_be_sent_or_asked_for_is_passed_over(
+    create: Create, account: Account
+) -> None:
+    [chatty, plain] = factories.fans(2, account=account)
+    factories.fan(account=account, attributes={"notes": "x" * 200_000})
+    campaign = create(account, personalisation=Personalisation.PER_FAN, approval=Approval.AUTOMATIC)
+    [plan] = workflow.advance(campaign_id=campaign.pk, now=timezone.now()).generation_ids
+    run_generation(generation_id=plan, clock=timezone.now)
+    workflow.advance(campaign_id=campaign.pk, now=timezone.now())
+    asked = workflow.advance(campaign_id=campaign.pk, now=timezone.now()).generation_ids
+    with system_transaction():
+        Generation.objects.filter(contents__fan=chatty).update(
+            state=GenerationState.SUCCEEDED, finished_at=timezone.now(), text="x" * 10_001
+        )
+    for generation_id in asked:
+        run_generation(generation_id=generation_id, clock=timezone.now)
+    campaign = advance_all(campaign.pk)
+    assert campaign.status == CampaignStatus.DISPATCHING
+    assert [message.fan_id for message in messages_of(campaign)] == [plain.pk]
+
+
+def test_a_step_that_is_refused_fails_the_campaign_with_its_reason(create: Create, account: Account) -> None:
+    factories.fan(account=account)
+    campaign = create(account)
+    with system_transaction():
+        PromptTemplate.objects.filter(key="campaign_plan").update(is_active=False)
+    try:
+        campaign = advance_all(campaign.pk)
+    finally:
+        with system_transaction():
+            PromptTemplate.objects.filter(key="campaign_plan", version=1).update(is_active=True)
+    assert campaign.status == CampaignStatus.FAILED
+    assert "campaign_plan" in campaign.reason
+    assert campaign.outbox.cancelled_at
+
+
+def test_an_outbox_that_an_operator_cancelled_fails_the_campaign_and_sends_nothing(
+    create: Create, account: Account
+) -> None:
+    factories.fan(account=account)
+    campaign = create(account)
+    advance_all(campaign.pk)
+    now = timezone.now()
+    with tenant_transaction(campaign.tenant_id):
+        control.approve_campaign(tenant_id=campaign.tenant_id, campaign_id=campaign.pk, now=now)
+        outboxes.cancel(outbox=campaign.outbox, now=now)
+    campaign = advance_all(campaign.pk)
+    assert campaign.status == CampaignStatus.FAILED
+    assert not messages_of(campaign)
+
+
+def test_a_message_that_is_replayed_at_the_last_moment_is_waited_for(
+    create: Create, account: Account
+) -> None:
+    factories.fan(account=account)
+    campaign = advance_all(create(account, approval=Approval.AUTOMATIC).pk)
+    end_messages(campaign)
+    assert workflow.advance(campaign_id=campaign.pk, now=timezone.now()).more  # to the last step
+    with system_transaction():
+        Outbox.objects.filter(pk=campaign.outbox_id).update(queued=1, sent=0)
+    assert advance_all(campaign.pk).status == CampaignStatus.DISPATCHING
+    end_messages(campaign)
+    assert advance_all(campaign.pk).status == CampaignStatus.FINISHED
 
 
 def test_a_paused_campaign_stands_still_and_goes_on_when_resumed(create: Create, account: Account) -> None:

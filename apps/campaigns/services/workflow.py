@@ -10,9 +10,12 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 
 from apps.campaigns.models import Campaign, CampaignStatus, StepName, StepStatus, WorkflowStep
-from apps.campaigns.services.steps import Step, approve, dispatch, finish, personalise, plan
+from apps.campaigns.services.steps import Step, StepOutcome, approve, dispatch, finish, personalise, plan
+from apps.common.errors import DomainError
+from apps.messaging.services import outboxes
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.system import system_transaction
 
@@ -77,7 +80,7 @@ def _run(campaign: Campaign, step: WorkflowStep, now: datetime) -> Advance:
     if step.status == StepStatus.PENDING:
         step.status, step.started_at = StepStatus.RUNNING, now
         campaign.status = STATUS_DURING.get(StepName(step.name), CampaignStatus(campaign.status))
-    outcome = STEPS[step.name](campaign, step, now)
+    outcome = _try(campaign, step, now)
     if outcome.failed:
         _fail(campaign, step, outcome.failed, now)
     elif outcome.done:
@@ -88,10 +91,21 @@ def _run(campaign: Campaign, step: WorkflowStep, now: datetime) -> Advance:
     return Advance(outcome.generation_ids, more=outcome.more or (outcome.done and not campaign.finished_at))
 
 
+def _try(campaign: Campaign, step: WorkflowStep, now: datetime) -> StepOutcome:
+    """Run the step. What it refuses, it would refuse for ever: that undoes it and fails the campaign."""
+    try:
+        with transaction.atomic():
+            return STEPS[step.name](campaign, step, now)
+    except DomainError as refusal:
+        return StepOutcome(failed=refusal.message)
+
+
 def _fail(campaign: Campaign, step: WorkflowStep, reason: str, now: datetime) -> None:
     step.status, step.finished_at, step.error = StepStatus.FAILED, now, reason
     campaign.status, campaign.finished_at, campaign.reason = CampaignStatus.FAILED, now, reason
     skip_open_steps(campaign, besides=step, now=now)
+    if not campaign.outbox.closed_at:
+        outboxes.cancel(outbox=campaign.outbox, now=now)
     log.warning("campaign.failed", campaign_id=str(campaign.pk), step=step.name, reason=reason)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
@@ -13,6 +14,7 @@ from apps.campaigns.recipients import recipients
 from apps.campaigns.services.steps import DONE, WAIT, StepOutcome
 from apps.campaigns.services.steps.plan import brief_of
 from apps.common.ids import uuid7
+from apps.common.liquid import TemplateError
 from apps.common.priority import Priority
 from apps.content.models import Content, ContentKind, ContentState
 from apps.messaging.models import Account, Fan
@@ -28,9 +30,9 @@ def run(campaign: Campaign, step: WorkflowStep, now: datetime) -> StepOutcome:
     texts = Content.objects.filter(campaign_id=campaign.pk, kind=ContentKind.MESSAGE)
     room = IN_FLIGHT - texts.filter(state=ContentState.PENDING).count()
     wanted = list(_missing(campaign, limit=room)) if room > 0 else []
-    asked = [_ask(campaign, account, fan) for account, fan in wanted]
-    if asked or texts.filter(state=ContentState.PENDING).exists():
-        return StepOutcome(generation_ids=asked) if asked else WAIT
+    asked = [each for account, fan in wanted if (each := _ask(campaign, account, fan))]
+    if wanted or texts.filter(state=ContentState.PENDING).exists():
+        return StepOutcome(generation_ids=asked, more=not asked) if wanted else WAIT
     return _judge(campaign)
 
 
@@ -50,7 +52,8 @@ def _missing(campaign: Campaign, *, limit: int) -> Iterable[tuple[Account, Fan |
             yield account, None
 
 
-def _ask(campaign: Campaign, account: Account, fan: Fan | None) -> Any:
+def _ask(campaign: Campaign, account: Account, fan: Fan | None) -> UUID | None:
+    """Ask for a text. None if a fan's attributes make no prompt; the others' texts don't suffer from it."""
     variables: dict[str, Any] = {
         **brief_of(campaign),
         "plan": campaign.plan or {},
@@ -58,14 +61,18 @@ def _ask(campaign: Campaign, account: Account, fan: Fan | None) -> Any:
     }
     if fan:
         variables["fan"] = {"name": fan.name, "attributes": fan.attributes}
-    generation = request_generation(
-        tenant_id=campaign.tenant_id,
-        prompt_key="fan_message" if fan else "campaign_template",
-        variables=variables,
-        account_id=account.pk,
-        campaign_id=campaign.pk,
-        priority=Priority(campaign.priority),
-    )
+    generation, problem = None, ""
+    try:
+        generation = request_generation(
+            tenant_id=campaign.tenant_id,
+            prompt_key="fan_message" if fan else "campaign_template",
+            variables=variables,
+            account_id=account.pk,
+            campaign_id=campaign.pk,
+            priority=Priority(campaign.priority),
+        )
+    except TemplateError as error:
+        problem = error.message
     Content.objects.create(
         id=uuid7(),
         tenant_id=campaign.tenant_id,
@@ -74,8 +81,10 @@ def _ask(campaign: Campaign, account: Account, fan: Fan | None) -> Any:
         fan=fan,
         campaign_id=campaign.pk,
         generation=generation,
+        state=ContentState.FAILED if problem else ContentState.PENDING,
+        error=problem,
     )
-    return generation.pk
+    return generation.pk if generation else None
 
 
 def _take_in(campaign: Campaign) -> None:
@@ -99,8 +108,13 @@ def _problem(text: Content, generation: Generation) -> str:
         return generation.error or "The generation failed."
     if not text.text:
         return "The provider answered with an empty text."
-    problems = [] if text.fan_id else rendering.check(text.text)
-    return "; ".join(problems)
+    if text.fan_id is None:
+        return "; ".join(rendering.check(text.text))
+    try:
+        rendering.check_text(text.text)
+    except rendering.RenderError as error:
+        return error.message
+    return ""
 
 
 def _judge(campaign: Campaign) -> StepOutcome:
