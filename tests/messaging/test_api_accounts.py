@@ -184,6 +184,20 @@ def test_a_new_limit_does_not_end_the_platforms_own_block(agency: Tenant, api: A
     assert next_due(account) == blocked
 
 
+def test_quiet_hours_that_are_taken_away_block_no_longer(agency: Tenant, api: APIClient) -> None:
+    now = timezone.now()
+    ends = (now + timedelta(hours=5)).replace(minute=0, second=0, microsecond=0)
+    hours = {"quiet_start": (now - timedelta(hours=1)).time(), "quiet_end": ends.time()}
+    quiet, throttled = (
+        factories.account(tenant=agency, next_due=until, blocked_until=until, **hours)
+        for until in (ends, now + timedelta(minutes=30))
+    )
+    for account in (quiet, throttled):
+        api.patch(f"{ACCOUNTS}/{account.pk}", {"quiet_hours": None})
+    assert next_due(quiet) <= timezone.now()
+    assert next_due(throttled) == throttled.next_due
+
+
 def next_due(account: Account) -> datetime:
     with system_transaction():
         due = Account.objects.get(pk=account.pk).next_due

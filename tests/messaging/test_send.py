@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from apps.common.ids import uuid7
@@ -18,7 +18,7 @@ from apps.messaging.gateways import client
 from apps.messaging.gateways.base import HandedBack, NotConnected, Outcome, Request, Sent, Unknown
 from apps.messaging.gateways.onlyfans import OnlyFansGateway
 from apps.messaging.models import Account
-from apps.messaging.services import send
+from apps.messaging.services import due, outcomes, send
 from apps.tenants.models import Tenant
 from tests import factories
 from tests.conftest import Sandbox
@@ -48,6 +48,40 @@ def test_a_second_delivery_of_the_task_sends_nothing(gateway: Sandbox, account: 
     d.send_now(granted)
 
     assert gateway.audit()["arrivals"] == 3
+
+
+def test_outcomes_that_the_database_does_not_take_are_written_later(
+    gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(**given: Any) -> None:
+        if (failures := next(remaining, 0)) > 0:
+            raise OperationalError(f"canceling statement due to lock timeout ({failures})")
+        really(**given)
+
+    remaining, really = iter([2, 1]), outcomes.record
+    monkeypatch.setattr(outcomes, "record", record)
+    monkeypatch.setattr(send, "RECORD_AGAIN", [timedelta(0)])
+    monkeypatch.setattr(client, "RESULTS_AT_ONCE", 2)
+    outbox = d.enqueue(account, 4)
+
+    d.dispatch()
+
+    assert d.counts(outbox) == {"sent": 4}
+
+
+def test_an_account_that_is_locked_for_long_costs_no_outcome(
+    gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(due, "reconsider", fail)
+    monkeypatch.setattr(client, "RESULTS_AT_ONCE", 2)
+    outbox = d.enqueue(account, 4)
+
+    d.dispatch()
+
+    assert d.counts(outbox) == {"sent": 4}
 
 
 def test_deliveries_of_one_task_side_by_side_send_once(gateway: Sandbox, account: Account) -> None:

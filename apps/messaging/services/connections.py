@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from apps.common.constraints import violated
 from apps.common.errors import ConflictError, NotFoundError
 from apps.messaging.models import Account
+from apps.messaging.quiet import quiet_until
 
 
 class AccountFields(TypedDict, total=False):
@@ -51,12 +52,21 @@ def change_account(*, account_id: UUID, now: datetime, **fields: Unpack[AccountF
     account = Account.objects.select_for_update(no_key=True).filter(pk=account_id).first()
     if account is None:
         raise NotFoundError("There is no such account.")
+    quiet = _quiet_until(account, now=now)
     for name, value in fields.items():
         setattr(account, name, value)
     changed: list[str] = list(fields)
+    if quiet and account.blocked_until == quiet and _PACE.intersection(fields):
+        # The block was for the old hours; the next claim looks at the new ones. The platform's own stays.
+        account.blocked_until = None
+        changed.append("blocked_until")
     if account.next_due and _PACE.intersection(fields):
         account.next_due = max(now, account.blocked_until or now)
         changed.append("next_due")
     if changed:
         account.save(update_fields=changed)
     return account
+
+
+def _quiet_until(account: Account, *, now: datetime) -> datetime | None:
+    return quiet_until(now, start=account.quiet_start, end=account.quiet_end, zone=account.time_zone)

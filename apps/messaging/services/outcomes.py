@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.db import InterfaceError, OperationalError
 
 from apps.messaging.backoff import full_jitter
 from apps.messaging.gateways.base import (
@@ -42,8 +43,11 @@ def record(*, results: Sequence[Result], now: datetime) -> None:
             if message is not None and _counts(result, message):
                 _apply(result, message, changes, now=now)
         changes.write()
-    with system_transaction():
-        due.reconsider({result.request.account_id for result in results}, now=now)
+    try:
+        with system_transaction():
+            due.reconsider({result.request.account_id for result in results}, now=now)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("accounts.not_reconsidered", error=f"{type(error).__name__}: {error}")
     for result in results:
         log.info(
             "message.attempted",

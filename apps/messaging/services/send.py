@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from apps.messaging.gateways import client
 from apps.messaging.gateways.base import Gateway, Request, Result
@@ -21,6 +21,9 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
+
+# When to try again to write outcomes that the database didn't take. Then the sweep finds the messages.
+RECORD_AGAIN = [timedelta(seconds=seconds) for seconds in (0.5, 2, 5, 10, 10)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,16 @@ def send_batch(*, message_ids: Sequence[UUID], now: datetime) -> None:
     requests = start(message_ids=message_ids, clock=clock, platforms=gateways)
     give_connection_back()
     calls = (_send(gateways[request.platform], request, clock) for request in requests)
+    left: list[Result] = []
     for results in client.stream(calls):
-        outcomes.record(results=results, now=clock.time())
-        give_connection_back()
+        left = _record([*left, *results], clock)
+    for wait in RECORD_AGAIN:
+        if not left:
+            return
+        time.sleep(wait.total_seconds())
+        left = _record(left, clock)
+    if left:
+        log.error("batch.not_recorded", number=len(left))
 
 
 def start(*, message_ids: Sequence[UUID], clock: Clock, platforms: Iterable[str]) -> list[Request]:
@@ -123,6 +133,21 @@ def _request(message: Message, clock: Clock, *, control_expires_at: datetime) ->
         media=message.media,
         write_by=clock.deadline(min(message.send_by, control_expires_at)),
     )
+
+
+def _record(results: Sequence[Result], clock: Clock) -> Sequence[Result]:
+    """Write the outcomes. Returns those that the database didn't take, to be tried again: all or none.
+
+    Were they dropped, what the platform has taken would have to be looked up, and not every platform can say.
+    """
+    try:
+        outcomes.record(results=results, now=clock.time())
+    except (OperationalError, InterfaceError) as error:
+        log.warning("batch.record_failed", number=len(results), error=f"{type(error).__name__}: {error}")
+        return results
+    finally:
+        give_connection_back()
+    return ()
 
 
 async def _send(gateway: Gateway, request: Request, clock: Clock) -> Result:
