@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet
 
 from apps.campaigns.segments import fans_filter
+from apps.common.instants import later
 from apps.messaging.models import Account, Fan
 
 
@@ -56,7 +57,9 @@ def preflight(
         recipients=included,
         excluded={"no_consent": without_consent, "segment": everybody - without_consent - included},
         by_account=by_account,
-        ends_at=start + max((_duration(each, by_account[each.pk]) for each in accounts), default=timedelta()),
+        ends_at=later(
+            start, max((_duration(each, by_account[each.pk]) for each in accounts), default=timedelta())
+        ),
         warnings=[
             f"{each.name} is paused and sends nothing until resumed." for each in accounts if each.paused_at
         ],

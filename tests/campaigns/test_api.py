@@ -28,6 +28,14 @@ def body(account: Account) -> dict[str, Any]:
     }
 
 
+def test_an_end_that_no_calendar_has_is_the_last_one_that_it_has(
+    api: APIClient, body: dict[str, Any]
+) -> None:
+    response = api.post("/api/v2/campaigns/hybrid", {**body, "not_before": "9999-12-31T23:59:30Z"})
+    assert response.status_code == 202
+    assert response.json()["preflight"]["ends_at"] == "9999-12-31T23:59:59.999999Z"
+
+
 @pytest.fixture
 def waiting(agency: Tenant, account: Account) -> Campaign:
     """A campaign that awaits approval, its text written."""

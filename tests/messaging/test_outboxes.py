@@ -1,7 +1,7 @@
 """Getting messages into an outbox, and stopping it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Barrier
 from uuid import UUID
@@ -210,6 +210,14 @@ def test_a_message_needs_a_fan_of_its_account(agency: Tenant, account: Account) 
             priority=Priority.HIGH,
             now=now,
         )
+
+
+def test_an_estimate_beyond_all_calendars_is_their_end(agency: Tenant, account: Account) -> None:
+    now = datetime(9999, 12, 31, 23, 59, 30, tzinfo=UTC)
+    outbox = d.enqueue(account, 11, now=now)
+
+    with tenant_transaction(agency):
+        assert eta.estimate(outbox=d.fresh(outbox), now=now) == datetime.max.replace(tzinfo=UTC)
 
 
 def test_the_estimate_is_the_slowest_accounts_windows(

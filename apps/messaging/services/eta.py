@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db.models import Count, F, Max
 
+from apps.common.instants import later
 from apps.messaging.models import Account, Message, MessageState, Outbox
 from apps.messaging.services.slots import account_limit
 
@@ -45,4 +46,4 @@ def estimates(*, outboxes: Iterable[Outbox], now: datetime) -> dict[UUID, dateti
 def _end(account: Account, *, backlog: int, latest: datetime, now: datetime) -> datetime:
     limit = account_limit(account)
     starts = max(now, account.next_due or now, latest)
-    return starts + (backlog - 1) // limit.count * limit.window
+    return later(starts, (backlog - 1) // limit.count * limit.window)

@@ -52,7 +52,7 @@ def send_batch(*, message_ids: Sequence[UUID], now: datetime) -> None:
     requests = start(message_ids=message_ids, clock=clock, platforms=gateways)
     give_connection_back()
     calls = (_send(gateways[request.platform], request, clock) for request in requests)
-    left: list[Result] = []
+    left: Sequence[Result] = ()
     for results in client.stream(calls):
         left = _record([*left, *results], clock)
     for wait in RECORD_AGAIN:
