@@ -3,8 +3,9 @@
 Values are data and never parsed, so a variable can't bring in Liquid of its own.
 """
 
-from collections.abc import Collection, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache, wraps
+from typing import Any
 
 from liquid import Environment, FalsyStrictUndefined
 from liquid.exceptions import LiquidError
@@ -23,6 +24,26 @@ _TAGS = frozenset(
     """# assign break capture case comment content continue cycle echo for if illegal liquid output
     unless""".split()  # noqa: SIM905
 )
+
+
+# What a filter may make. Chained without a limit, `times` alone could keep a processor busy for hours.
+_LONGEST_RESULT = 100_000
+_MOST_BITS = 256
+
+
+def bounded(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that raises ValueError where its result is a huge number or text."""
+
+    @wraps(apply)
+    def checked(*args: Any, **options: Any) -> Any:
+        result = apply(*args, **options)
+        if isinstance(result, int) and result.bit_length() > _MOST_BITS:
+            raise ValueError("a number grows too large")
+        if isinstance(result, str) and len(result) > _LONGEST_RESULT:
+            raise ValueError("a text grows too long")
+        return result
+
+    return checked
 
 
 class TemplateError(InvalidInputError):
@@ -47,7 +68,7 @@ class _Environment(Environment):
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         self.tags = {name: tag for name, tag in self.tags.items() if name in _TAGS}
-        self.filters = {name: each for name, each in self.filters.items() if name in _FILTERS}
+        self.filters = {name: bounded(each) for name, each in self.filters.items() if name in _FILTERS}
 
 
 _environment = _Environment(undefined=_Undefined)

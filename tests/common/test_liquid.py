@@ -36,6 +36,7 @@ def test_an_unknown_variable_is_refused_unless_it_has_a_default() -> None:
         '{{ name | replace: "", name }}',
         "{% assign n = 9 %}{% for i in (1..900) %}{% assign n = n | times: n %}{% endfor %}",
         "{% assign n = 9 %}{% for i in (1..14) %}{% assign n = n | times: n %}{% endfor %}{{ n }}",
+        "{% assign n = 9 %}{% for i in (1..16) %}{% assign n = n | times: n %}{% endfor %}{{ n | size }}",
         "{{ 1 | divided_by: 0 }}",
         "x" * 20_001,
         "{{ name.__class__ }}",

@@ -1,5 +1,6 @@
 """Templates: what they may say, and that none can take the sender down."""
 
+import time
 from typing import Any
 
 import pytest
@@ -30,6 +31,28 @@ def fan(**fields: Any) -> Fan:
 def test_a_template_is_rendered_for_a_fan(body: str, text: str) -> None:
     assert check(body) == []
     assert render(body, fan=fan(), account=ACCOUNT) == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% assign n = 99999999 %}"
+        + "{% assign n = n | times: n %}" * 12
+        + "{{ n"
+        + "|times:n" * 900
+        + "|size}}",
+        "{% assign s = fan.name %}"
+        + "{% assign s = s | append: s %}" * 12
+        + "{{ s"
+        + "|append:s" * 900
+        + "|size}}",
+    ],
+)
+def test_filters_that_are_chained_make_nothing_huge(body: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(RenderError, match="too l"):
+        render(body, fan=fan(), account=ACCOUNT)
+    assert time.monotonic() - started < 1
 
 
 def test_a_name_without_letters_takes_the_default() -> None:

@@ -13,6 +13,7 @@ from liquid.exceptions import LiquidError
 from liquid.template import BoundTemplate
 
 from apps.common.errors import InvalidInputError
+from apps.common.liquid import bounded
 from apps.messaging.models import Account, Fan
 
 LONGEST_TEXT = 10_000
@@ -56,6 +57,7 @@ def _environment() -> Environment:
     environment = _Environment(tolerance=Mode.STRICT, undefined=_Missing, strict_filters=True)
     for name in set(environment.filters) - FILTERS:
         del environment.filters[name]
+    environment.filters = {name: bounded(each) for name, each in environment.filters.items()}
     for name in set(environment.tags) - TAGS - {"content", "illegal", "output"}:
         del environment.tags[name]
     return environment
