@@ -75,7 +75,7 @@ def survive(machine: Machine, api: Api, *, seconds: int, honour_keys: bool) -> N
     machine.kill("beat")
     wait_for_sent(api, campaign, 1)
     machine.kill("redis")
-    wait_for_sent(api, campaign, 20)
+    wait_for_sent(api, campaign, 30)
     machine.kill("postgres")
 
     check_finished(machine, api, campaign, *creators, seconds=seconds)
