@@ -15,7 +15,7 @@ from huntaze.stack import Stack
 from tests.performance.harness import Benchmark, Sides
 from tests.performance.running import measure, process
 
-TASKS = 1000
+TASKS = 600
 CONCURRENCY = 8
 # Where a task goes that no rule routes.
 QUEUE = "analytics"
