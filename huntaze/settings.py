@@ -132,8 +132,6 @@ def _database(url: str, **options: Any) -> dict[str, Any]:
         "ENGINE": "django.db.backends.postgresql",
         "ATOMIC_REQUESTS": False,
         "CONN_MAX_AGE": 0,
-        # A restarted PostgreSQL leaves dead connections in every pool: each would fail somebody's request.
-        "CONN_HEALTH_CHECKS": True,
         **django,
         "OPTIONS": {**rest, **options},
     }
