@@ -6,7 +6,7 @@ from typing import Any
 import celery
 import structlog
 from celery.signals import before_task_publish
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 from opentelemetry import context, propagate
 
@@ -44,16 +44,20 @@ class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         log.error("task.failed", task=self.name, error=str(exc), attempts=self.request.retries + 1)
-        dead_letters.record(
-            task=self.name,
-            task_id=task_id,
-            queue=(self.request.delivery_info or {}).get("routing_key") or "",
-            args=list(args),
-            kwargs=dict(kwargs),
-            error=f"{type(exc).__name__}: {exc}",
-            traceback=str(einfo.traceback),
-            attempts=self.request.retries + 1,
-        )
+        try:
+            dead_letters.record(
+                task=self.name,
+                task_id=task_id,
+                queue=(self.request.delivery_info or {}).get("routing_key") or "",
+                args=list(args),
+                kwargs=dict(kwargs),
+                error=f"{type(exc).__name__}: {exc}",
+                traceback=str(einfo.traceback),
+                attempts=self.request.retries + 1,
+            )
+        except DatabaseError as error:
+            # Mostly what the task failed of. The rows that it was about are still there, for a sweep.
+            log.error("dead_letter.lost", task=self.name, args=args, kwargs=kwargs, error=str(error))
 
 
 class Tick(Task):

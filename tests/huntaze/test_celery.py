@@ -10,13 +10,15 @@ from uuid import uuid4
 
 import pytest
 import redis
+from billiard.einfo import ExceptionInfo
 from celery.schedules import BaseSchedule, maybe_schedule
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from apps.operations.models import DeadLetter, DeadLetterState, JobRun, JobState
-from apps.operations.services import jobs
+from apps.operations.services import dead_letters, jobs
 from apps.tenants.system import system_transaction
 from huntaze.celery import QUEUES, _broker_settings, app
 from tasks.operations import HOUR, retry_abandoned_jobs
@@ -135,6 +137,21 @@ def test_failures_are_retried_if_that_can_help_and_kept_once_if_it_did_not(worke
     assert (dead.queue, dead.kwargs, dead.state) == ("analytics", {"letter_id": never}, DeadLetterState.OPEN)
     assert dead.error == "ConnectionError: nobody there"
     assert "never_works" in dead.traceback
+
+
+def test_without_the_database_a_failed_task_leaves_a_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: Any) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(dead_letters, "record", fail)
+    try:
+        unlucky_tasks.has_a_defect.run(letter_id="17")
+    except ZeroDivisionError as error:
+        unlucky_tasks.has_a_defect.on_failure(error, "1", (), {"letter_id": "17"}, ExceptionInfo())
+    assert "dead_letter.lost" in caplog.text
+    assert "17" in caplog.text
 
 
 def test_a_second_delivery_of_a_failed_task_keeps_no_second_letter(worker: None) -> None:

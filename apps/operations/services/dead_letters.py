@@ -2,6 +2,7 @@ from datetime import datetime
 from typing import Any
 
 from apps.common.errors import ConflictError
+from apps.common.text import storable
 from apps.operations.models import DeadLetter, DeadLetterState
 from apps.tenants.system import system_transaction
 
@@ -24,10 +25,10 @@ def record(
             defaults={
                 "task": task,
                 "queue": queue,
-                "args": args,
-                "kwargs": kwargs,
-                "error": error,
-                "traceback": traceback,
+                "args": storable(args),
+                "kwargs": storable(kwargs),
+                "error": storable(error),
+                "traceback": storable(traceback),
                 "attempts": attempts,
             },
         )
