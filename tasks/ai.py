@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from apps.ai.services import generations
 from huntaze.celery import app
-from tasks.base import Tick
+from tasks.base import Tick, hint
 
 
 @app.task
@@ -19,4 +19,4 @@ def run_generation(*, generation_id: str) -> None:
 def sweep_generations() -> None:
     """Hint at what nobody works on: the hint was lost, or its worker died."""
     for generation_id in generations.waiting_generations(now=timezone.now()):
-        run_generation.delay(generation_id=str(generation_id))
+        hint(run_generation, generation_id=str(generation_id))

@@ -6,6 +6,7 @@ from typing import Any
 import celery
 import structlog
 from celery.signals import before_task_publish
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 from opentelemetry import context, propagate
@@ -68,6 +69,14 @@ class Tick(Task):
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         log.error("tick.failed", task=self.name, error=f"{type(exc).__name__}: {exc}")
+
+
+def hint(task: "celery.Task[Any, Any]", **kwargs: str) -> None:
+    """Send a task for a row that a sweep has found, to expire when the next sweep sends another one.
+
+    Otherwise a queue that is behind would fill with repetitions.
+    """
+    task.apply_async((), kwargs, expires=settings.SWEEP_INTERVAL.total_seconds())
 
 
 def _ids(kwargs: dict[str, Any]) -> dict[str, str]:

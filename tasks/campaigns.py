@@ -7,7 +7,7 @@ from django.utils import timezone
 from apps.campaigns.services import workflow
 from huntaze.celery import app
 from tasks.ai import run_generation
-from tasks.base import Tick
+from tasks.base import Tick, hint
 
 PAGE = 500
 
@@ -28,5 +28,5 @@ def sweep_campaigns() -> None:
     after = None
     while ids := workflow.open_campaigns(after=after, limit=PAGE):
         for campaign_id in ids:
-            advance_campaign.delay(campaign_id=str(campaign_id))
+            hint(advance_campaign, campaign_id=str(campaign_id))
         after = ids[-1]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from apps.common.api import idempotency
 from apps.common.api.errors import LengthRequiredError
+from apps.common.connections import give_back_connection
 from apps.tenants.authentication import Principal
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
@@ -44,7 +45,10 @@ class TenantView(GenericAPIView[Any]):
         super().initial(request, *args, **kwargs)
         if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
             raise LengthRequiredError  # which Django would take for an empty body
-        _ = request.body  # a slow sender must not hold a transaction open
+        # A slow sender must hold neither a connection nor a transaction.
+        if not connection.in_atomic_block:
+            give_back_connection()
+        _ = request.body
         self.transaction.enter_context(tenant_transaction(self.tenant))
         self.in_transaction = True
 

@@ -419,6 +419,20 @@ def test_the_sweep_hints_at_what_waits(agency: Tenant, sent: list[tuple[str, dic
     assert sent == [("tasks.ai.run_generation", {"generation_id": str(old.pk)})]
 
 
+def test_the_sweeps_hints_expire_when_it_gives_others(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    options: list[dict[str, Any]] = []
+    monkeypatch.setattr(run_task, "apply_async", lambda *_, **given: options.append(given))
+    old = ask(agency)
+    with tenant_transaction(agency):
+        Generation.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(minutes=1))
+
+    sweep_generations()
+
+    assert options == [{"expires": settings.SWEEP_INTERVAL.total_seconds()}]
+
+
 def test_the_ticks_of_costs_settle_what_was_abandoned(agency: Tenant) -> None:
     asked = ask(agency)
     run_generation(generation_id=asked.pk, clock=timezone.now)

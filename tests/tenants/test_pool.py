@@ -2,6 +2,7 @@
 
 import os
 import threading
+from io import BytesIO
 
 import psycopg
 import pytest
@@ -39,3 +40,26 @@ def test_after_a_restart_of_the_database_no_request_fails(api: APIClient) -> Non
         statuses.append(api.get("/api/v2/accounts").status_code)
         connection.close()  # as at the end of a real request
     assert statuses == [200] * (CONNECTIONS + 1)
+
+
+class Watched(BytesIO):
+    """A body that notes, when it is read, whether the request has a connection."""
+
+    connected: bool | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.connected = connection.connection is not None
+        return super().read(size)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_sender_holds_no_connection(api: APIClient) -> None:
+    body = Watched(b"{}")
+    response = api.generic(
+        "POST",
+        "/api/v2/accounts",
+        content_type="application/json",
+        **{"wsgi.input": body, "CONTENT_LENGTH": "2"},  # type: ignore[arg-type]  # the stubs know no environ
+    )
+    assert response.status_code == 400
+    assert body.connected is False
