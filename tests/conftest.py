@@ -2,12 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -24,7 +20,7 @@ from apps.tenants.keys import create_api_key
 from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
-from tests.services import ROOT
+from tests.sandbox import processes
 
 
 @dataclass(frozen=True)
@@ -32,8 +28,6 @@ class Sandbox:
     """A stand-in server of apps/sandbox, running as a process of its own."""
 
     url: str
-    process: "subprocess.Popen[str]"
-    home: Path
 
     def faults(self, **document: Any) -> None:
         httpx2.put(f"{self.url}/faults", json=document).raise_for_status()
@@ -41,21 +35,6 @@ class Sandbox:
     def audit(self, **query: Any) -> dict[str, Any]:
         found: dict[str, Any] = httpx2.get(f"{self.url}/audit", params=query).raise_for_status().json()
         return found
-
-
-@contextmanager
-def run_sandbox(kind: str, home: Path) -> Iterator[Sandbox]:
-    command = [sys.executable, "-m", "apps.sandbox", kind, "--port", "0", "--data", str(home)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            url = next(word for word in line.split() if word.startswith("http://")).rstrip("/.,")
-            yield Sandbox(url=url, process=process, home=home)
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def empty_tables() -> list[str]:
@@ -94,8 +73,9 @@ def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def gateway_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with run_sandbox("gateway", tmp_path_factory.mktemp("gateway")) as sandbox:
-        yield sandbox
+    data = str(tmp_path_factory.mktemp("gateway"))
+    with processes.running("gateway", "--port", "0", "--data", data) as server:
+        yield Sandbox(url=server.url)
 
 
 @pytest.fixture
@@ -109,8 +89,9 @@ def gateway(gateway_process: Sandbox, settings: Any) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def ai_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with run_sandbox("ai", tmp_path_factory.mktemp("ai")) as sandbox:
-        yield sandbox
+    data = str(tmp_path_factory.mktemp("ai"))
+    with processes.running("ai", "--port", "0", "--data", data) as server:
+        yield Sandbox(url=server.url)
 
 
 @pytest.fixture

@@ -11,3 +11,10 @@ class Money:
 
     amount: Decimal
     currency: str = LEDGER_CURRENCY
+
+
+def plain(amount: Decimal) -> str:
+    """An amount in plain digits: at least two decimals, no further trailing zeros."""
+    text = f"{amount:f}"
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"

@@ -1,6 +1,5 @@
 from datetime import datetime
 from decimal import Decimal
-from decimal import Decimal
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -8,7 +7,7 @@ from django.db.models import Q
 
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import TenantOwned, is_one_of
-from apps.common.money import LEDGER_CURRENCY
+from apps.common.money import LEDGER_CURRENCY, plain
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
@@ -205,7 +204,7 @@ class Budget(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{Decimal(self.limit):.2f} {self.currency} a {self.period} ({self.scope})"
+        return f"{plain(Decimal(self.limit))} {self.currency} a {self.period} ({self.scope})"
 
 
 class BudgetCounter(TenantOwned):

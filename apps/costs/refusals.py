@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from apps.common.errors import ConflictError, UnavailableError
+from apps.common.money import plain
 from apps.costs.models import Budget
 
 
@@ -26,8 +27,8 @@ class Ceiling:
     def __str__(self) -> str:
         currency = self.budget.currency
         return (
-            f"the budget of {self.budget} has spent {self.spent:f} {currency} and holds {self.held:f} "
-            f"for calls in flight; this call needs up to {self.needed:f}"
+            f"the budget of {self.budget} has spent {plain(self.spent)} {currency} and holds "
+            f"{plain(self.held)} for calls in flight; this call needs up to {plain(self.needed)}"
         )
 
 

@@ -1,12 +1,11 @@
 """Serializer fields that several apps share."""
 
-from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.common.money import Money
+from apps.common.money import Money, plain
 from apps.common.priority import Priority
 
 
@@ -28,13 +27,6 @@ class MoneyField(serializers.Field[Money, Any, dict[str, str], Any]):
 
     def to_representation(self, value: Money) -> dict[str, str]:
         return {"amount": plain(value.amount), "currency": value.currency}
-
-
-def plain(amount: Decimal) -> str:
-    """An amount in plain digits: at least two decimals, no further trailing zeros."""
-    text = f"{amount:f}"
-    whole, _, decimals = text.partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 @extend_schema_field({"type": "string", "enum": [choice.label for choice in Priority], "default": "medium"})
