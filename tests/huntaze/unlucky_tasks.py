@@ -1,4 +1,7 @@
-"""Tasks that fail, and one that says what it saw, for a worker of the tests: `celery -A huntaze worker -I tests.huntaze.unlucky_tasks`."""
+"""Tasks for a worker of the tests: some fail, one says what it saw.
+
+`celery -A huntaze worker -I tests.huntaze.unlucky_tasks`
+"""
 
 import redis
 from django.conf import settings
