@@ -180,7 +180,7 @@ class Message(TenantOwned):
     not_before = models.DateTimeField()
     state = models.CharField(max_length=16, choices=MessageState, default=MessageState.QUEUED)
 
-    attempt = models.PositiveSmallIntegerField(default=0, help_text="Grants so far; guards late outcomes.")
+    attempt = models.PositiveIntegerField(default=0, help_text="Grants so far; guards late outcomes.")
     failures = models.PositiveSmallIntegerField(default=0, help_text="Attempts that count towards the cap.")
     slots = ArrayField(
         models.DateTimeField(), default=list, help_text="The limiter's stamp of every granted attempt."

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from apps.ai.deadlines import BACKGROUND
@@ -357,3 +357,20 @@ def taking_all_its_time(complete: Callable[..., Any], clock: Clock) -> Callable[
         return complete(body, timeout=timeout)
 
     return call
+
+
+def test_a_database_that_is_away_for_a_moment_loses_no_usage(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = holds.settle, iter([True, False])
+
+    def settle_at_the_second_try(**arguments: Any) -> LedgerEntry | None:
+        if next(failures):
+            raise OperationalError("canceling statement due to lock timeout")
+        return settle(**arguments)
+
+    monkeypatch.setattr(holds, "settle", settle_at_the_second_try)
+    monkeypatch.setattr(orchestrator, "_DATABASE_AWAY", timedelta(milliseconds=1))
+    done = run(agency)
+    assert (done.state, done.attempts) == (GenerationState.SUCCEEDED, 1)
+    assert money(agency) == [("settled", False)]

@@ -323,3 +323,16 @@ def plan_and_text(campaign_id: UUID, *, text: str) -> None:
             state=GenerationState.SUCCEEDED, finished_at=now, text=text
         )
     advance_all(campaign_id)
+
+
+def test_a_cancelled_campaign_asks_for_no_text_that_nobody_has_begun(
+    create: Create, account: Account
+) -> None:
+    factories.fan(account=account)
+    campaign = create(account)
+    [plan] = workflow.advance(campaign_id=campaign.pk, now=timezone.now()).generation_ids
+    with tenant_transaction(campaign.tenant_id):
+        control.cancel_campaign(tenant_id=campaign.tenant_id, campaign_id=campaign.pk, now=timezone.now())
+    assert run_generation(generation_id=plan, clock=timezone.now) is None
+    with system_transaction():
+        assert Generation.objects.get().error_code == "campaign_over"

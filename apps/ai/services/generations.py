@@ -131,6 +131,20 @@ def run_generation(*, generation_id: UUID, clock: Callable[[], datetime]) -> Gen
     return claim.generation
 
 
+def cancel_pending(*, campaign_id: UUID, now: datetime) -> int:
+    """End a campaign's generations that nobody has begun, so that none is paid for in vain. Returns how many.
+
+    Runs in the caller's transaction.
+    """
+    pending = Generation.objects.filter(campaign_id=campaign_id, state=GenerationState.PENDING)
+    return pending.update(
+        state=GenerationState.FAILED,
+        finished_at=now,
+        error_code="campaign_over",
+        error="The campaign had ended before anybody began on it.",
+    )
+
+
 def waiting_generations(*, now: datetime, limit: int = 500) -> list[UUID]:
     """Generations that should be hinted at again: left by a dead process, or asked for a while ago."""
     with system_transaction():

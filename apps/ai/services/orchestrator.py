@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.db import InterfaceError, OperationalError
 
 from apps.ai import answers, routing
 from apps.ai.conversation import Conversation
@@ -35,6 +36,8 @@ _BACKOFF = timedelta(seconds=0.5)
 _LONGEST_BACKOFF = timedelta(seconds=8)
 # How often to look whether other calls have given back what a budget needs.
 _BUSY = timedelta(seconds=0.5)
+# How long to wait before an outcome is written again that the database didn't take.
+_DATABASE_AWAY = timedelta(seconds=1)
 
 
 class GenerationError(DomainError):
@@ -152,12 +155,26 @@ class _Run:
         self.attempts_left -= 1
         give_back_connection()
         outcome = PROVIDERS[candidate.provider].complete(body, timeout=timeout)
-        now = self.timing.clock()
-        if isinstance(outcome, Failure) and outcome.usage is None and not outcome.maybe_billed:
-            holds.release(hold=hold, now=now)
-        else:
-            holds.settle(hold=hold, usage=outcome.usage, now=now)
+        self._account(hold, outcome)
         return outcome
+
+    def _account(self, hold: Hold, outcome: Outcome) -> None:
+        """End the hold with what is known of the usage, which a database away for a moment must not lose."""
+        free = isinstance(outcome, Failure) and outcome.usage is None and not outcome.maybe_billed
+        while True:
+            now = self.timing.clock()
+            try:
+                if free:
+                    holds.release(hold=hold, now=now)
+                else:
+                    holds.settle(hold=hold, usage=outcome.usage, now=now)
+            except (OperationalError, InterfaceError) as error:
+                if now + _DATABASE_AWAY >= hold.expires_at:
+                    raise
+                log.warning("hold.settling_again", hold_id=str(hold.pk), error=str(error))
+                self.timing.sleep(_DATABASE_AWAY.total_seconds())
+            else:
+                return
 
     def _hold(self, candidate: Candidate, *, body_bytes: int) -> tuple[Hold, timedelta]:
         """Hold the attempt's bound, waiting for other calls to settle if only they are in the way."""

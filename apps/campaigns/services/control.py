@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from apps.campaigns.models import Campaign, CampaignStatus
-from apps.campaigns.services.workflow import skip_open_steps
+from apps.campaigns.services.workflow import stop_work
 from apps.common.errors import ConflictError, NotFoundError
 from apps.messaging.services import outboxes
 
@@ -71,8 +71,7 @@ def _locked(tenant_id: UUID, campaign_id: UUID) -> Campaign:
 def _end(campaign: Campaign, *, reason: str, now: datetime) -> None:
     campaign.status, campaign.finished_at, campaign.reason = CampaignStatus.CANCELLED, now, reason
     campaign.save(update_fields=["status", "finished_at", "reason"])
-    skip_open_steps(campaign, now=now)
-    outboxes.cancel(outbox=campaign.outbox, now=now)
+    stop_work(campaign, now=now)
 
 
 def _refuse_if_over(campaign: Campaign, verb: str) -> None:

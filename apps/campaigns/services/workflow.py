@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
+from apps.ai.services import generations
 from apps.campaigns.models import Campaign, CampaignStatus, StepName, StepStatus, WorkflowStep
 from apps.campaigns.services.steps import Step, StepOutcome, approve, dispatch, finish, personalise, plan
 from apps.common.errors import DomainError
@@ -103,14 +104,16 @@ def _try(campaign: Campaign, step: WorkflowStep, now: datetime) -> StepOutcome:
 def _fail(campaign: Campaign, step: WorkflowStep, reason: str, now: datetime) -> None:
     step.status, step.finished_at, step.error = StepStatus.FAILED, now, reason
     campaign.status, campaign.finished_at, campaign.reason = CampaignStatus.FAILED, now, reason
-    skip_open_steps(campaign, besides=step, now=now)
-    if not campaign.outbox.closed_at:
-        outboxes.cancel(outbox=campaign.outbox, now=now)
+    stop_work(campaign, besides=step, now=now)
     log.warning("campaign.failed", campaign_id=str(campaign.pk), step=step.name, reason=reason)
 
 
-def skip_open_steps(campaign: Campaign, *, besides: WorkflowStep | None = None, now: datetime) -> None:
+def stop_work(campaign: Campaign, *, besides: WorkflowStep | None = None, now: datetime) -> None:
+    """Let nothing more be written or sent for a campaign that has ended before its time."""
     rest = campaign.steps.filter(status__in=OPEN)
     if besides:
         rest = rest.exclude(pk=besides.pk)
     rest.update(status=StepStatus.SKIPPED, finished_at=now)
+    generations.cancel_pending(campaign_id=campaign.pk, now=now)
+    if not campaign.outbox.closed_at:
+        outboxes.cancel(outbox=campaign.outbox, now=now)

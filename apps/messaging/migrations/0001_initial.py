@@ -308,9 +308,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "attempt",
-                    models.PositiveSmallIntegerField(
-                        default=0, help_text="Grants so far; guards late outcomes."
-                    ),
+                    models.PositiveIntegerField(default=0, help_text="Grants so far; guards late outcomes."),
                 ),
                 (
                     "failures",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from django.db.models import Q
@@ -79,15 +80,9 @@ def wake_forgotten(*, now: datetime) -> int:
 
     Returns how many.
     """
-    with system_transaction():
-        candidates = list(
-            Account.objects.filter(
-                Q(next_due=None) | Q(next_due__gt=now + LATEST_ARRIVAL), paused_at=None
-            ).defer("credential")
-        )
-    woken = 0
-    for index in range(0, len(candidates), ACCOUNTS_AT_ONCE):
-        chunk = candidates[index : index + ACCOUNTS_AT_ONCE]
+    woken, after = 0, None
+    while chunk := _put_off(after=after, now=now):
+        after = chunk[-1].pk
         with system_transaction():
             first = queue.earliest([account.pk for account in chunk])
             forgotten = [
@@ -100,6 +95,14 @@ def wake_forgotten(*, now: datetime) -> int:
     if woken:
         log.info("accounts.woken", number=woken)
     return woken
+
+
+def _put_off(*, after: UUID | None, now: datetime) -> list[Account]:
+    """The next accounts, by id, that no claim will look at soon."""
+    late = Q(next_due=None) | Q(next_due__gt=now + LATEST_ARRIVAL)
+    accounts = Account.objects.filter(late, paused_at=None).defer("credential").order_by("pk")
+    with system_transaction():
+        return list((accounts.filter(pk__gt=after) if after else accounts)[:ACCOUNTS_AT_ONCE])
 
 
 def _is_forgotten(account: Account, first: datetime, *, now: datetime) -> bool:

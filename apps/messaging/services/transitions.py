@@ -7,6 +7,8 @@ from apps.messaging.models import Message, MessageState
 from apps.messaging.services.changes import Changes
 from apps.messaging.timing import LATEST_ARRIVAL, LEASE, LOOK_UP_AFTER, SEND_WITHIN
 
+# A platform that throttles for days grants a message many slots; only the young ones count.
+_SLOTS_KEPT = 500
 _LONGEST_ERROR = 1000
 _LONGEST_REASON = 64
 _LONGEST_ID = 128
@@ -15,7 +17,7 @@ _LONGEST_ID = 128
 def grant(message: Message, changes: Changes, *, text: str, now: datetime) -> None:
     message.text = text
     message.attempt += 1
-    message.slots = [*message.slots, now + LATEST_ARRIVAL]
+    message.slots = [*message.slots[-_SLOTS_KEPT:], now + LATEST_ARRIVAL]
     message.send_by, message.lease_expires_at, message.started_at = now + SEND_WITHIN, now + LEASE, None
     message.reason = message.error = ""
     changes.move(message, MessageState.SENDING)
