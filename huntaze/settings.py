@@ -115,6 +115,7 @@ USE_TZ = True
 
 # --- Data ---------------------------------------------------------------------------------------------
 _embedded = embedded.urls(HOME)
+PROCESS_NAME = env.str("SUPERVISOR_PROCESS_NAME", default="huntaze")
 DATABASE_URL = env.str("DATABASE_URL", default=_embedded.database)
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=_embedded.owner)
 REDIS_URL = env.str("REDIS_URL", default=_embedded.redis)
@@ -133,7 +134,8 @@ def _database(url: str, **options: Any) -> dict[str, Any]:
         "ATOMIC_REQUESTS": False,
         "CONN_MAX_AGE": 0,
         **django,
-        "OPTIONS": {**rest, **options},
+        # The process's name is what a database administrator sees in pg_stat_activity.
+        "OPTIONS": {"application_name": PROCESS_NAME, **rest, **options},
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from huntaze.processes import WORKERS
 from huntaze.stack import Stack
 from tests.live import (
     Api,
@@ -17,6 +18,7 @@ from tests.live import (
     new_agency,
     new_campaign,
     new_creator,
+    query,
     status_of,
     wait_for_sent,
     wait_for_status,
@@ -211,3 +213,21 @@ def test_a_platform_that_stumbles_still_gets_each_message_once(ada: Api, platfor
     outcomes = Counter(each["outcome"] for creator in creators for each in platform.arrivals(creator))
     assert outcomes["failed"] == 5
     assert outcomes["lost"] == 2
+
+
+def test_an_ai_worker_waits_for_64_answers_at_once_on_few_connections(
+    services: Stack, ada: Api, ai: Platform
+) -> None:
+    ai.faults({"provider": "openai", "latency": {"distribution": "constant", "ms": 8000}})
+    campaign = new_campaign(ada, new_creator(ada, fans=70), personalisation="per_fan")
+
+    def waiting() -> int:
+        [(number,)] = query(services, "SELECT count(*) FROM ai_generation WHERE state = 'running'")
+        return int(number)
+
+    wait_until(lambda: waiting() == WORKERS["ai"], seconds=60, what="a generation for every thread")
+    [(connections,)] = query(
+        services, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'worker-ai'"
+    )
+    assert 0 < connections <= 12
+    ada.post(f"/campaigns/{campaign}/cancel")
