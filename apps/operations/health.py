@@ -1,11 +1,14 @@
 """Is everything that we need there? Asked often and in bad times, so every question has its time-out."""
 
+import math
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import amqp
@@ -28,6 +31,8 @@ TIMEOUT = timedelta(seconds=1)
 _LIBPQ_SECONDS = 2
 # For everything: a name server that doesn't answer knows no time-out of ours.
 DEADLINE = timedelta(seconds=4)
+# How long an answer serves those who ask after it.
+FRESH = timedelta(seconds=1)
 # Checks that hang keep their threads until their own time-outs; then further ones are reported as down.
 _THREADS = 8
 BROKER_ERRORS = (BrokerError, redis.RedisError, amqp.AMQPError, OSError)
@@ -39,6 +44,28 @@ class Health:
 
     down: dict[str, str]
     checks: dict[str, str]
+
+
+class RecentHealth:
+    """Health as it was at most FRESH ago: who asks while others do shares the answer.
+
+    The path is open to all, and each check opens connections of its own: however many ask, one check a second
+    is what the dependencies see of a process.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._at = -math.inf
+        self._health = Health(down={}, checks={})
+
+    def get(self) -> Health:
+        with self._lock:
+            if time.monotonic() - self._at >= FRESH.total_seconds():
+                self._health, self._at = check_health(), time.monotonic()
+            return self._health
+
+
+recent_health = RecentHealth()
 
 
 @cache

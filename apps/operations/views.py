@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.common.api.errors import body
-from apps.operations.health import check_health
+from apps.operations.health import recent_health
 from apps.operations.metrics import registry
 
 
@@ -57,8 +57,8 @@ class Health(ProbeView):
         ],
     )
     def get(self, request: Request) -> Response:
-        """Whether this process and everything that it depends on is there. Answers within seconds."""
-        health = check_health()
+        """Whether this process and everything that it depends on is there, as of the last second."""
+        health = recent_health.get()
         if not health.down:
             return Response({"status": "ok", "checks": health.checks})
         text = "; ".join(f"{name}: {reason}" for name, reason in health.down.items())

@@ -3,7 +3,9 @@
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,9 @@ def mute_server(path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def anybody() -> APIClient:
+def anybody(monkeypatch: pytest.MonkeyPatch) -> APIClient:
+    """Whoever asks; each time anew, whatever the test before was told."""
+    monkeypatch.setattr(health, "FRESH", timedelta(0))
     return APIClient()
 
 
@@ -110,3 +114,14 @@ def test_an_apps_own_check_takes_part(anybody: APIClient, monkeypatch: pytest.Mo
     monkeypatch.setattr(health, "health_checks", probes.health_checks)
     probes.register_health_check("printer", fail)
     assert as_json(anybody.get(HEALTH))["error"]["fields"] == {"printer": "out of paper"}
+
+
+def test_many_who_ask_at_once_cost_one_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr(health, "FRESH", timedelta(minutes=1))
+    monkeypatch.setitem(probes.health_checks, "ours", lambda: asked.append(None))
+    recent = health.RecentHealth()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _number: recent.get(), range(8)))
+    assert len(asked) == 1
+    assert all(answer is answers[0] for answer in answers)
