@@ -1,12 +1,13 @@
 import django_filters
 
+from apps.common.api.filters import BooleanFilter
 from apps.messaging.models import Account, Fan, Message, MessageState, Platform
 
 
 class AccountFilter(django_filters.FilterSet):
     platform = django_filters.MultipleChoiceFilter(choices=Platform.choices)
     external_id = django_filters.CharFilter(help_text="The platform's own id.")
-    paused = django_filters.BooleanFilter("paused_at", "isnull", exclude=True)
+    paused = BooleanFilter("paused_at", "isnull", exclude=True)
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
 
@@ -17,7 +18,7 @@ class AccountFilter(django_filters.FilterSet):
 
 class FanFilter(django_filters.FilterSet):
     external_id = django_filters.CharFilter(help_text="The platform's own id.")
-    consent = django_filters.BooleanFilter()
+    consent = BooleanFilter()
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
 

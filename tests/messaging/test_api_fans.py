@@ -110,8 +110,13 @@ def test_the_list_holds_the_accounts_own_fans_and_is_filtered(
 
     assert found("") == ["refused", "asked"]
     assert found("consent=true") == ["asked"]
+    assert found("consent=False") == ["refused"]
+    assert found("consent=") == ["refused", "asked"]
     assert found("external_id=refused") == ["refused"]
     assert found("created_before=2000-01-01T00:00:00Z") == []
+    refused = api.get(f"{fans_of(account)}?consent=perhaps")
+    assert refused.status_code == 400
+    assert as_json(refused)["error"]["fields"] == {"consent": "Give true or false."}
 
 
 @pytest.mark.parametrize("number", [1, 12])

@@ -1,5 +1,7 @@
 from typing import Any
 
+import django_filters
+from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
@@ -7,6 +9,22 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 PAGING = frozenset({"cursor", "limit"})
+
+
+class TrueOrFalseField(forms.Field):
+    """Refuses other words, which forms.NullBooleanField takes for no answer."""
+
+    def to_python(self, value: Any) -> bool | None:
+        if value in self.empty_values:
+            return None
+        given = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+        if given is None:
+            raise forms.ValidationError("Give true or false.")
+        return given
+
+
+class BooleanFilter(django_filters.BooleanFilter):
+    field_class = TrueOrFalseField
 
 
 class StrictFilterBackend(DjangoFilterBackend):
