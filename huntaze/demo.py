@@ -24,7 +24,8 @@ FANS = {"Aurora": 18, "Bianca": 10, "Celeste": 8}
 DEADLINE_S = 600
 REAL_AI = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "OPENAI_BASE_URL")
 
-console = Console(highlight=False)
+# A pipe has no width of its own.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 class DemoError(Exception):

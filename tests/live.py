@@ -149,7 +149,7 @@ def new_campaign(api: Api, *creators: Creator, key: str | None = None, **fields:
     """The id of a new campaign to all fans of these accounts."""
     body = {
         "name": "Golden hour",
-        "type": "ppv",
+        "type": "mass_message",
         "brief": "New photographs, taken at sunset on the beach.",
         "accounts": [creator.id for creator in creators],
         **fields,

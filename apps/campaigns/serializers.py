@@ -60,6 +60,10 @@ class ReasonRequest(StrictSerializer):
     reason = serializers.CharField(max_length=2000)
 
 
+class OptionalReasonRequest(StrictSerializer):
+    reason = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+
+
 class PreflightSerializer(serializers.Serializer[Preflight]):
     recipients = serializers.IntegerField()
     excluded = serializers.DictField(child=serializers.IntegerField(), help_text="Fans left out, by reason.")

@@ -151,8 +151,16 @@ class ResumeCampaign(CampaignView):
 
 
 class CancelCampaign(CampaignView):
-    @extend_schema(operation_id="cancel_campaign", request=None, responses=serializers.CampaignSerializer)
+    @extend_schema(
+        operation_id="cancel_campaign",
+        request=serializers.OptionalReasonRequest,
+        responses=serializers.CampaignSerializer,
+    )
     def post(self, request: Request, campaign_id: UUID) -> Response:
-        """End it; what isn't being sent at this moment won't be."""
-        control.cancel_campaign(tenant_id=self.tenant.pk, campaign_id=campaign_id, now=timezone.now())
+        """End it; what isn't being sent at this moment won't be. A reason may be given."""
+        body = serializers.OptionalReasonRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        control.cancel_campaign(
+            tenant_id=self.tenant.pk, campaign_id=campaign_id, now=timezone.now(), **body.validated_data
+        )
         return self.status_of(campaign_id)

@@ -92,6 +92,7 @@ def test_the_preflight_counts_one_window_for_each_ten_messages(api: APIClient, b
         ({"accounts": []}, "accounts"),
         ({"accounts": ["not an id"]}, "accounts.0"),
         ({"accounts": ["01890000-0000-7000-8000-000000000000"]}, "accounts"),
+        ({"type": "ppv"}, "price"),
         ({"price": "0"}, "price"),
         ({"price": "12.345"}, "price"),
         ({"priority": "urgent"}, "priority"),
@@ -151,7 +152,8 @@ def test_pausing_says_what_is_in_flight(api: APIClient, waiting: Campaign) -> No
 
 
 def test_cancelling_twice_is_the_same_as_once(api: APIClient, waiting: Campaign) -> None:
-    assert api.post(url(waiting, "cancel")).json()["status"] == "cancelled"
+    cancelled = api.post(url(waiting, "cancel"), {"reason": "Too late."}).json()
+    assert (cancelled["status"], cancelled["reason"]) == ("cancelled", "Too late.")
     assert api.post(url(waiting, "cancel")).status_code == 200
     assert api.post(url(waiting, "pause")).status_code == 409
 

@@ -32,7 +32,7 @@ def create(agency: Tenant) -> Create:
     def make(*accounts: Account, **fields: object) -> Campaign:
         draft = CampaignDraft(
             name="Summer",
-            type=CampaignType.PPV,
+            type=CampaignType.MASS_MESSAGE,
             brief="Photographs from the lake.",
             accounts=[each.pk for each in accounts],
             **fields,  # type: ignore[arg-type]

@@ -79,6 +79,11 @@ def test_an_address_that_is_none_is_refused() -> None:
         assert not Tenant.objects.exists()
 
 
+def test_a_name_that_is_in_use_is_refused(agency: Tenant) -> None:
+    with pytest.raises(CommandError, match="choose another name"):
+        run("create_tenant", agency.name, "--email", "twin@example.com")
+
+
 @pytest.mark.parametrize("by", ["name", "id"])
 def test_a_key_is_printed_alone(by: str, agency: Tenant) -> None:
     words = agency.name if by == "name" else str(agency.pk)

@@ -42,8 +42,14 @@ def create_campaign(*, tenant_id: UUID, draft: CampaignDraft, now: datetime) -> 
     """Record a campaign with its outbox and its steps; the workflow takes it from there.
 
     Runs in the caller's transaction. Raises InvalidInputError for accounts that aren't the tenant's, a
-    segment that can't be understood, or one that no fan with consent falls into.
+    segment that can't be understood or that no fan with consent falls into, and pay per view without a price.
     """
+    if draft.type == CampaignType.PPV and draft.price is None:
+        raise InvalidInputError(
+            "A pay-per-view campaign needs a price: without one it would go out for free.",
+            code="price_required",
+            fields={"price": "Give a price, or choose another type."},
+        )
     accounts = _accounts(tenant_id, draft.accounts)
     outlook = preflight(accounts=accounts, segment=draft.segment, not_before=draft.not_before, now=now)
     if not outlook.recipients:

@@ -21,12 +21,14 @@ def create_tenant(*, name: str, email: str, password: str | None) -> Founded:
 
     Somebody new gets `password`, or a random one where that is None.
 
-    Raises ConflictError if a password is given for such a user, and Django's ValidationError for a name,
-    e-mail or the like that can't be.
+    Raises ConflictError if the name is in use or a password is given for such a user, and Django's
+    ValidationError for a name, e-mail or the like that can't be.
     """
     owner = User.objects.filter(email__iexact=email).first()
     if owner and password is not None:
         raise ConflictError(f"{owner.email} is an existing user and keeps the password they have: give none.")
+    if Tenant.objects.filter(name=name).exists():
+        raise ConflictError(f"There is a tenant called “{name}” already: choose another name.")
     tenant = Tenant(name=name)
     tenant.full_clean()
     tenant.save()
