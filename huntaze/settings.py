@@ -214,12 +214,6 @@ ONLYFANS_USER_AGENT = env.str("ONLYFANS_USER_AGENT", default="Huntaze/2")
 SEND_LIMIT_COUNT = env.int("HUNTAZE_SEND_LIMIT_COUNT", default=10)
 SEND_LIMIT_SECONDS = env.int("HUNTAZE_SEND_LIMIT_SECONDS", default=60)
 
-# --- Mail and alerts --------------------------------------------------------------------------------------
-SES_FROM_EMAIL = env.str("SES_FROM_EMAIL", default="huntaze@localhost")
-COST_ALERT_EMAIL = env.str("COST_ALERT_EMAIL", default="")
-SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", default="")
-DEFAULT_FROM_EMAIL = SES_FROM_EMAIL
-
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
