@@ -73,9 +73,11 @@ def survive(machine: Machine, api: Api, *, seconds: int, honour_keys: bool) -> N
     machine.kill("worker-dispatch")  # with messages that may or may not have arrived
     machine.platform.faults(honour_keys=honour_keys)
     machine.kill("beat")
-    wait_for_sent(api, campaign, 1)
+    # What the killed worker had begun keeps its slots, so the rest may have to wait for later windows.
+    patience = 60 + 2 * seconds
+    wait_for_sent(api, campaign, 1, seconds=patience)
     machine.kill("redis")
-    wait_for_sent(api, campaign, 30)
+    wait_for_sent(api, campaign, 30, seconds=patience)
     machine.kill("postgres")
 
     check_finished(machine, api, campaign, *creators, seconds=seconds)
