@@ -128,7 +128,7 @@ def _steps(had: overview.Beginning) -> list[Step]:
             list_url("tenants.apikey"),
         ),
         Step(had.account, "Connect an account", "POST /api/v2/accounts", list_url("messaging.account")),
-        Step(had.fan, "Import its fans", "POST /api/v2/accounts/{id}/fans/import", list_url("messaging.fan")),
+        Step(had.fan, "Add its fans", "POST /api/v2/accounts/{id}/fans", list_url("messaging.fan")),
         Step(
             had.deployment,
             "Have a model to write with",

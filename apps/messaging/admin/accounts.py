@@ -140,7 +140,7 @@ class FanForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Fan)
 class FanAdmin(Admin):
     form = FanForm
-    empty_hint = "Fans come with POST /api/v2/accounts/{id}/fans/import, or one by one from here."
+    empty_hint = "Fans come with POST /api/v2/accounts/{id}/fans, or one by one from here."
     list_display = [
         "name_or_id",
         "external_id",
