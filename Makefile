@@ -21,7 +21,7 @@ up: .venv/.runtime ## run the whole stack until Ctrl-C
 	@$(guarded) -m huntaze.stack up
 
 test: .venv/.development ## run the tests but those of soak, with coverage; ARGS="tests/costs -x" narrows them
-	@$(guarded) -m pytest $(or $(ARGS),-n 2 --dist loadfile --cov --cov-report=term:skip-covered)
+	@$(guarded) -m pytest $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered)
 
 soak: .venv/.development ## run the tests in real time: minutes, outages, kills
 	@$(guarded) -m pytest -m soak $(ARGS)

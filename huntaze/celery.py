@@ -9,14 +9,17 @@ import os
 from datetime import timedelta
 from typing import Any
 
+import kombu
 from celery import Celery
+from celery.app.amqp import AMQP
 from celery.schedules import crontab
 from celery.signals import setup_logging
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
 
-import huntaze.readiness  # noqa: F401 -- connects its signals
+import huntaze.collector
+import huntaze.readiness  # noqa: F401 -- both connect signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
 
@@ -24,7 +27,29 @@ QUEUES = ("ai", "campaigns", "dispatch", "costs", "notifications", "analytics")
 # The longest task: a background generation may retry for four minutes.
 VISIBILITY_TIMEOUT_S = 600
 
-app = Celery("huntaze", task_cls="tasks.base:Task")
+
+class _Connection(kombu.Connection):
+    """Notices within a second that the broker is back; Celery's own waits grow to half a minute."""
+
+    def _do_close_transport(self) -> None:
+        """Leave the transport its client, which kombu takes away.
+
+        On Redis a task that was begun before the connection was lost is acknowledged through it, and the
+        worker would end of an AttributeError.
+        """
+        self._transport = None
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        return super().ensure_connection(
+            *args, **{"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1, **kwargs}
+        )
+
+
+class _Amqp(AMQP):
+    Connection = _Connection
+
+
+app = Celery("huntaze", task_cls="tasks.base:Task", amqp=_Amqp)
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 
@@ -66,6 +91,7 @@ def _every(interval: timedelta, task: str) -> dict[str, Any]:
 def _schedule(sweep: timedelta) -> dict[str, Any]:
     return {
         "dispatch.claim": _every(timedelta(seconds=1), "tasks.dispatch.claim_due_messages"),
+        "dispatch.recover": _every(timedelta(seconds=2), "tasks.dispatch.recover_messages"),
         "dispatch.sweep": _every(sweep, "tasks.dispatch.sweep_messages"),
         "ai.sweep": _every(sweep, "tasks.ai.sweep_generations"),
         "campaigns.sweep": _every(min(sweep, timedelta(seconds=5)), "tasks.campaigns.sweep_campaigns"),
@@ -74,6 +100,7 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
             "task": "tasks.costs.ensure_ledger_partitions",
             "schedule": crontab(hour="*/6", minute="5"),
         },
+        "operations.archive": _every(sweep, "tasks.operations.archive_messages"),
         "operations.sweep": _every(timedelta(minutes=1), "tasks.operations.retry_abandoned_jobs"),
         "operations.purge": {
             "task": "tasks.operations.purge_idempotency_records",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 from huntaze import embedded_postgres, embedded_redis, embedded_user
 from huntaze.places import CLONE, Home, StartError
@@ -65,6 +66,18 @@ def broker_url(redis_url: str) -> str:
     if redis_url.startswith("unix://"):
         return f"redis+socket://{redis_url.removeprefix('unix://').split('?', 1)[0]}?virtual_host=0"
     return redis_url
+
+
+def same_server(redis_url: str, broker_url: str) -> bool:
+    """Whether the broker is that Redis, whatever the database and the spelling."""
+    redis, broker = urlsplit(redis_url), urlsplit(broker_url.replace("redis+socket://", "unix://", 1))
+    if redis.scheme == broker.scheme == "unix":
+        return redis.path == broker.path
+    tcp = {"redis", "rediss"}
+    return {redis.scheme, broker.scheme} <= tcp and (redis.hostname, redis.port or 6379) == (
+        broker.hostname,
+        broker.port or 6379,
+    )
 
 
 @contextlib.contextmanager

@@ -65,12 +65,16 @@ def check_redis(name: str, url: str) -> None:
             url, protocol=2, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS
         ) as client:
             version = str(client.info("server")["redis_version"])
+            memory = client.info("memory")
     except ValueError as error:
         raise StartError(f"{name} is not a redis:// URL: {_first_line(error)}") from error
     except redis.RedisError as error:
         raise StartError(f"{name}: cannot reach Redis: {_first_line(error)}") from error
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < (6, 2):
         raise StartError(f"{name}: Redis {version} is too old, 6.2 or later is needed")
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if name == "REDIS_URL" and int(memory.get("maxmemory", 0)) and policy != "noeviction":
+        raise StartError(f"{name}: its maxmemory-policy is {policy}; the limiter needs noeviction")
 
 
 def check_broker(name: str, url: str) -> None:

@@ -122,6 +122,16 @@ REDIS_URL = env.str("REDIS_URL", default=_embedded.redis)
 CACHE_REDIS_URL = env.str("CACHE_REDIS_URL", default=REDIS_URL)
 
 
+# A machine that is cut off says nothing: within seconds its connections count as dead, on both sides.
+_alive: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
 def _database(url: str, **options: Any) -> dict[str, Any]:
     parts: dict[str, Any] = conninfo_to_dict(url)
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
@@ -135,11 +145,16 @@ def _database(url: str, **options: Any) -> dict[str, Any]:
         "CONN_MAX_AGE": 0,
         **django,
         # The process's name is what a database administrator sees in pg_stat_activity.
-        "OPTIONS": {"application_name": PROCESS_NAME, **rest, **options},
+        "OPTIONS": {"application_name": PROCESS_NAME, **_alive, **rest, **options},
     }
 
 
-_limits = "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
+# No transaction waits for anything but PostgreSQL for longer than the limiter's 250 ms. One that does has
+# lost its machine, and its locks would keep others from their accounts and from a new epoch of the limiter.
+_limits = (
+    "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=10s"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10s"
+)
 DATABASES = {
     # The application's role: every row it sees is let through by a policy (apps/tenants/doors.py).
     "default": _database(
@@ -193,6 +208,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 
 # --- Celery (read by huntaze/celery.py) -----------------------------------------------------------------
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=embedded.broker_url(REDIS_URL))
+# Then nothing can be sent while it is away, and dispatch waits for it.
+REDIS_IS_BROKER = embedded.same_server(REDIS_URL, CELERY_BROKER_URL)
 # How often to look for what a lost hint or a dead process has left behind.
 SWEEP_INTERVAL = env.timedelta("HUNTAZE_SWEEP_SECONDS", default=timedelta(seconds=15))
 

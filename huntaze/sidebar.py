@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpRequest
 from django.urls import reverse_lazy
 
 Item = dict[str, Any]
@@ -15,6 +16,15 @@ def _group(title: str, *items: Item) -> Item:
     return {"title": title, "separator": True, "collapsible": False, "items": list(items)}
 
 
+_DISPATCH = reverse_lazy("admin:messaging_dispatch")
+
+
+def _on_accounts(request: HttpRequest) -> bool:
+    """The page Dispatch lies below that of the accounts, but is another one."""
+    accounts = str(reverse_lazy("admin:messaging_account_changelist"))
+    return request.path.startswith(accounts) and request.path != str(_DISPATCH)
+
+
 NAVIGATION = [
     {"items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
     _group(
@@ -26,11 +36,21 @@ NAVIGATION = [
     ),
     _group(
         "Messaging",
-        _list("Accounts", "account_circle", "messaging_account"),
+        {**_list("Accounts", "account_circle", "messaging_account"), "active": _on_accounts},
         _list("Fans", "favorite", "messaging_fan"),
         _list("Outboxes", "outbox", "messaging_outbox"),
         _list("Messages", "chat", "messaging_message"),
+        _list("All messages, archived too", "inventory_2", "messaging_messagerecord"),
         _list("Message templates", "edit_note", "messaging_messagetemplate"),
+    ),
+    _group(
+        "Dispatch",
+        {"title": "Dispatch", "icon": "speed", "link": _DISPATCH},
+        _list("Send limits", "timer", "messaging_sendlimit"),
+        _list("Platforms", "public", "messaging_platformstate"),
+        _list("Workers", "engineering", "messaging_dispatchworker"),
+        _list("Blocked layers", "block", "messaging_sendblock"),
+        _list("Limiter's epoch", "history_toggle_off", "messaging_dispatchepoch"),
     ),
     _group(
         "AI",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from apps.messaging.services import archive
 from apps.operations.services import housekeeping, jobs
 from huntaze.celery import app
 from tasks.base import Tick
@@ -20,6 +21,12 @@ def retry_abandoned_jobs() -> None:
     """Send the tasks of scheduled jobs again whose process died or failed."""
     for run in jobs.abandoned(now=timezone.now()):
         app.send_task(run.job, kwargs={"period": run.period_start.isoformat()})
+
+
+@app.task(base=Tick)
+def archive_messages() -> None:
+    """Move what has been sent long enough ago out of the dispatcher's way."""
+    archive.archive_messages(now=timezone.now())
 
 
 @app.task

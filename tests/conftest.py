@@ -23,6 +23,10 @@ from tests import factories
 from tests.sandbox import processes
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """A stand-in server of apps/sandbox, running as a process of its own."""
@@ -60,6 +64,9 @@ def truncate(tables: list[str]) -> None:
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
     """Migrate the database that tests/services.py made; pytest-django's own way knows one role only."""
+    # A test's own transaction stays open over all that the test does, however long that takes here.
+    options = connections["default"].settings_dict["OPTIONS"]
+    options["options"] += " -c idle_in_transaction_session_timeout=120s"
     with django_db_blocker.unblock():
         call_command("migrate", verbosity=0, interactive=False)
     tables = empty_tables()

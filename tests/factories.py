@@ -10,7 +10,7 @@ from apps.ai.models import Deployment, ModelClass, Provider
 from apps.campaigns.models import Campaign, CampaignAccount, CampaignType
 from apps.common.ids import uuid7
 from apps.costs.models import Price
-from apps.messaging.models import Account, Fan, Message, Outbox
+from apps.messaging.models import Account, Fan, Message, Outbox, SendLimit
 from apps.tenants.models import Membership, Role, Tenant, User
 from apps.tenants.system import system_transaction
 
@@ -34,7 +34,13 @@ def user(*, tenant: Tenant | None = None, role: Role = Role.OWNER, **fields: Any
 
 def account(*, tenant: Tenant, **fields: Any) -> Account:
     number = next(_numbers)
-    defaults = {"external_id": f"creator-{number}", "name": f"Creator {number}", "credential": "a token"}
+    defaults = {
+        "external_id": f"creator-{number}",
+        "name": f"Creator {number}",
+        "credential": "a token",
+        "limit_count": 10,
+        "limit_seconds": 60,
+    }
     with system_transaction():
         return Account.objects.create(tenant_id=tenant.pk, **{**defaults, **fields})
 
@@ -97,3 +103,8 @@ def campaign(*, tenant: Tenant, accounts: list[Account], **fields: Any) -> Campa
         for each in accounts:
             CampaignAccount.objects.create(tenant_id=tenant.pk, campaign=row, account=each)
         return row
+
+
+def send_limit(**fields: Any) -> SendLimit:
+    with system_transaction():
+        return SendLimit.objects.create(**fields)

@@ -10,16 +10,24 @@ from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import EMPTY, TENANT, Badge, ListLink, RowLink, badge
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
+from apps.messaging.admin.remarks import on_their_way
+from apps.messaging.hints import hint_resumed
 
 
-def _act(service: Callable[..., object], *, hint: bool = False) -> Callable[[Campaign, Order], None]:
-    def act(campaign: Campaign, order: Order) -> None:
+def _act(service: Callable[..., object], *, hint: bool = False) -> Callable[[Campaign, Order], object]:
+    def act(campaign: Campaign, order: Order) -> object:
         why = {"reason": order.reason} if order.reason else {}
-        service(tenant_id=campaign.tenant_id, campaign_id=campaign.pk, now=order.now, **why)
+        result = service(tenant_id=campaign.tenant_id, campaign_id=campaign.pk, now=order.now, **why)
         if hint:
             hint_campaign(campaign.pk)
+        return result
 
     return act
+
+
+def _resume(campaign: Campaign, order: Order) -> None:
+    _act(control.resume_campaign, hint=True)(campaign, order)
+    hint_resumed()
 
 
 def _awaits_approval(campaign: Campaign) -> bool:
@@ -97,13 +105,14 @@ class CampaignAdmin(LongTableAdmin):
             _act(control.pause_campaign),
             "Paused",
             icon="pause",
+            remark=lambda results: on_their_way(sum(in_flight for _, in_flight in results)),
             when=lambda campaign: not (campaign.finished_at or campaign.outbox.paused_at),
         ),
         Operation(
             "resume",
             "Resume",
             "It goes on where it was paused.",
-            _act(control.resume_campaign, hint=True),
+            _resume,
             "Resumed",
             when=lambda campaign: bool(campaign.outbox.paused_at and not campaign.finished_at),
         ),
@@ -121,6 +130,7 @@ class CampaignAdmin(LongTableAdmin):
     inlines = [StepInline, AccountInline]
     lists = [
         ListLink("messages", "messaging.message", outbox__id__exact="outbox_id"),
+        ListLink("archived ones too", "messaging.messagerecord", outbox__id__exact="outbox_id"),
         ListLink("contents", "content.content", campaign_id="pk"),
         ListLink("generations", "ai.generation", campaign_id="pk"),
         ListLink("ledger entries", "costs.ledgerentry", campaign_id="pk"),

@@ -5,7 +5,6 @@ from uuid import UUID
 from django.db import transaction
 
 from tasks.campaigns import advance_campaign
-from tasks.dispatch import sweep_messages
 
 
 def hint_campaign(campaign_id: UUID) -> None:
@@ -16,12 +15,3 @@ def hint_campaign(campaign_id: UUID) -> None:
         advance_campaign.delay(campaign_id=str(campaign_id))
 
     transaction.on_commit(advance, robust=True)
-
-
-def hint_resumed() -> None:
-    """Have the accounts of a resumed outbox woken at once."""
-
-    def sweep() -> None:
-        sweep_messages.delay()
-
-    transaction.on_commit(sweep, robust=True)

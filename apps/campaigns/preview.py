@@ -69,7 +69,7 @@ def _samples(campaign: Campaign, texts: Any) -> list[Sample]:
 
 def _rendered(text: Content, fan: Fan) -> Sample:
     try:
-        words, error = rendering.render(text.text, fan=fan, account=text.account), ""
+        words, error = rendering.render(text.text, fan=fan, account_name=text.account.name), ""
     except DomainError as problem:
         words, error = "", problem.message
     return Sample(text.account_id, fan.pk, fan.name, words, error)

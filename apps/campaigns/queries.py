@@ -24,8 +24,10 @@ def message_counts(campaign: Campaign) -> dict[str, int]:
 
 def work_by_campaign(campaigns: Iterable[Campaign]) -> dict[UUID, Work]:
     campaigns = list(campaigns)
+    # Texts count for as long as there are no messages; there may be as many of them.
+    writing = [each.pk for each in campaigns if not any(message_counts(each).values())]
     rows: Any = (
-        Content.objects.filter(campaign_id__in=[each.pk for each in campaigns], kind=ContentKind.MESSAGE)
+        Content.objects.filter(campaign_id__in=writing, kind=ContentKind.MESSAGE)
         .values("campaign_id")
         .annotate(all=Count("id"), ready=Count("id", filter=~Q(state=ContentState.PENDING)))
     )

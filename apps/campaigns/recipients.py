@@ -1,17 +1,16 @@
 """Who gets a campaign's messages, who doesn't and why, and how long it takes."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
 from apps.campaigns.segments import fans_filter
-from apps.common.instants import later
 from apps.messaging.models import Account, Fan
+from apps.messaging.services import eta
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ def recipients(*, account: Account, segment: dict[str, Any]) -> QuerySet[Fan]:
 def preflight(
     *, accounts: Iterable[Account], segment: dict[str, Any], not_before: datetime | None, now: datetime
 ) -> Preflight:
-    """Count the recipients and the excluded by reason; estimate the end under each account's own limit.
+    """Count the recipients and the excluded by reason; estimate the end under each account's own limit
+    and quiet hours.
 
     The estimate supposes that the accounts send nothing else meanwhile.
     """
@@ -53,20 +53,16 @@ def preflight(
     without_consent = sum(row["without_consent"] for row in counts.values())
     everybody, included = sum(row["all"] for row in counts.values()), sum(by_account.values())
     start = max(now, not_before or now)
+    paces = eta.paces(accounts)
     return Preflight(
         recipients=included,
         excluded={"no_consent": without_consent, "segment": everybody - without_consent - included},
         by_account=by_account,
-        ends_at=later(
-            start, max((_duration(each, by_account[each.pk]) for each in accounts), default=timedelta())
+        ends_at=max(
+            (paces[account_id].at(start, number - 1) for account_id, number in by_account.items() if number),
+            default=start,
         ),
         warnings=[
             f"{each.name} is paused and sends nothing until resumed." for each in accounts if each.paused_at
         ],
     )
-
-
-def _duration(account: Account, messages: int) -> timedelta:
-    """After a first burst, a window passes for every further `limit_count` messages."""
-    windows = max(0, math.ceil(messages / account.limit_count) - 1)
-    return timedelta(seconds=windows * account.limit_seconds)

@@ -11,12 +11,13 @@ from rest_framework.response import Response
 
 from apps.campaigns import queries, serializers
 from apps.campaigns.filters import CampaignFilter
-from apps.campaigns.hints import hint_campaign, hint_resumed
+from apps.campaigns.hints import hint_campaign
 from apps.campaigns.models import Campaign
 from apps.campaigns.preview import preview
 from apps.campaigns.services import control
 from apps.campaigns.services.create import create_campaign
 from apps.costs.queries import cost_by_campaign
+from apps.messaging.hints import hint_resumed
 from apps.tenants.views import TenantView
 
 
@@ -62,7 +63,12 @@ class HybridCampaigns(CampaignView):
     def _create(self) -> Response:
         body = serializers.CampaignRequest(data=self.request.data)
         body.is_valid(raise_exception=True)
-        campaign, outlook = create_campaign(tenant_id=self.tenant.pk, draft=body.draft(), now=timezone.now())
+        campaign, outlook = create_campaign(
+            tenant_id=self.tenant.pk,
+            user_id=self.principal.user_id,
+            draft=body.draft(),
+            now=timezone.now(),
+        )
         hint_campaign(campaign.pk)
         answer = serializers.CampaignAccepted(
             campaign, context={"request": self.request, "preflight": outlook}

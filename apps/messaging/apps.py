@@ -6,8 +6,10 @@ class MessagingConfig(AppConfig):
     verbose_name = "Messaging"
 
     def ready(self) -> None:
-        from apps.messaging import metrics
+        from apps.messaging import health, metrics
         from apps.operations import probes
 
+        probes.register_health_check("dispatch", health.check_dispatch)
         probes.register_metrics("messages", metrics.messages_by_state)
+        probes.register_metrics("dispatcher", metrics.dispatcher)
         probes.register_queue_probe(probes.QueueProbe("dispatch", metrics.oldest_due))

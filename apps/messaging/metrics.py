@@ -3,11 +3,23 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Max, Min, Sum
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from apps.messaging.models import Account, Message, MessageState, Outbox
+from apps.messaging.models import (
+    Account,
+    BreakerState,
+    DispatchWorker,
+    Message,
+    MessageState,
+    Mode,
+    Outbox,
+    SendBlock,
+)
+from apps.messaging.services.situation import ALIVE_FOR, Situation, read_situation
 from apps.tenants.models import Tenant
+
+_BREAKER = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
 def messages_by_state(now: datetime) -> Iterator[Metric]:
@@ -21,6 +33,56 @@ def messages_by_state(now: datetime) -> Iterator[Metric]:
     for state in states:
         family.add_metric([state], totals[state])
     yield family
+
+
+def dispatcher(now: datetime) -> Iterator[Metric]:
+    """Who decides about limits, who works, and what stands in the way."""
+    situation = read_situation(now=now)
+    mode = GaugeMetricFamily("huntaze_dispatch_mode", "1: limits are decided there.", labels=["mode"])
+    for each in Mode.values:
+        mode.add_metric([each], situation.mode == each)
+    yield mode
+    yield GaugeMetricFamily("huntaze_dispatch_epoch", "Grows when the logs are begun anew.", situation.epoch)
+    yield GaugeMetricFamily("huntaze_dispatch_workers", "Dispatch workers alive.", situation.workers)
+    yield GaugeMetricFamily("huntaze_dispatch_held", "1: nothing is sent for anybody.", bool(situation.held))
+    yield from _platforms(situation)
+    yield from _skew(now)
+    blocked = GaugeMetricFamily(
+        "huntaze_dispatch_blocked_layers", "Limits above accounts that are reached.", labels=["layer"]
+    )
+    numbers = SendBlock.objects.filter(until__gt=now).order_by().values_list("layer")
+    found = dict(numbers.annotate(number=Count("pk")))
+    for layer in ("user", "tenant", "global"):
+        blocked.add_metric([layer], found.get(layer, 0))
+    yield blocked
+
+
+def _platforms(situation: Situation) -> Iterator[Metric]:
+    """A breaker's state has the name and numbers that dashboards know: 0 closed, 1 half-open, 2 open."""
+    breaker = GaugeMetricFamily(
+        "huntaze_circuit_breaker_state", "0: closed, 1: half-open, 2: open.", labels=["service"]
+    )
+    paused = GaugeMetricFamily("huntaze_platform_paused", "1: an operator paused it.", labels=["platform"])
+    for each in situation.platforms.values():
+        breaker.add_metric([each.platform], _BREAKER[BreakerState(each.breaker)])
+        paused.add_metric([each.platform], each.paused_at is not None)
+    yield breaker
+    yield paused
+
+
+def _skew(now: datetime) -> Iterator[Metric]:
+    """The widest interval that any live worker measured; left out where none did."""
+    measured = DispatchWorker.objects.filter(seen_at__gt=now - ALIVE_FOR)
+    bounds = measured.aggregate(low=Min("skew_low_us"), high=Max("skew_high_us"))
+    skew = GaugeMetricFamily(
+        "huntaze_dispatch_clock_skew_seconds",
+        "Redis's clock is ahead of PostgreSQL's by at least and at most so much.",
+        labels=["bound"],
+    )
+    for bound, microseconds in bounds.items():
+        if microseconds is not None:
+            skew.add_metric([bound], microseconds / 1_000_000)
+    yield skew
 
 
 def oldest_due(now: datetime) -> datetime | None:

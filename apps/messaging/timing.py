@@ -29,3 +29,7 @@ UNKNOWN_AT_MOST = timedelta(hours=24)
 MAX_FAILURES = 8
 THROTTLE_AT_LEAST = timedelta(seconds=1)
 THROTTLE_AT_MOST = timedelta(hours=1)
+
+# Single messages go to the archive so long after their end. Campaigns' go when they are closed, once no limit
+# counts them any more.
+SINGLES_KEPT = timedelta(days=30)

@@ -1,12 +1,17 @@
 from django.urls import path
 
-from apps.messaging import views
+from apps.messaging.views import accounts, fans, messages, stats
 
 urlpatterns = [
-    path("accounts", views.Accounts.as_view()),
-    path("accounts/<uuid:account_id>", views.AccountDetail.as_view()),
-    path("accounts/<uuid:account_id>/fans", views.Fans.as_view()),
-    path("onlyfans/messages", views.OnlyFansMessages.as_view()),
-    path("messages", views.Messages.as_view()),
-    path("messages/<uuid:message_id>", views.MessageDetail.as_view()),
+    path("accounts", accounts.Accounts.as_view()),
+    path("accounts/<uuid:account_id>", accounts.AccountDetail.as_view()),
+    path("accounts/<uuid:account_id>/pause", accounts.PauseAccount.as_view()),
+    path("accounts/<uuid:account_id>/resume", accounts.ResumeAccount.as_view()),
+    path("accounts/<uuid:account_id>/fans", fans.Fans.as_view()),
+    path("onlyfans/messages", messages.OnlyFansMessages.as_view()),
+    path("onlyfans/stats", stats.OnlyFansStats.as_view()),
+    path("messages", messages.Messages.as_view()),
+    path("messages/replay", messages.ReplayMessages.as_view()),
+    path("messages/<uuid:message_id>", messages.MessageDetail.as_view()),
+    path("messages/<uuid:message_id>/cancel", messages.CancelMessage.as_view()),
 ]

@@ -40,7 +40,7 @@ BROKER_ERRORS = (BrokerError, redis.RedisError, amqp.AMQPError, OSError)
 
 @dataclass(frozen=True)
 class Health:
-    """What is down, and in a word why; the rest is well."""
+    """What is down, and in a word why; the rest is well, be it with a remark."""
 
     down: dict[str, str]
     checks: dict[str, str]
@@ -86,7 +86,9 @@ def check_health() -> Health:
             # The words may hold addresses, which the answer, open to all, must not.
             log.warning("health.down", dependency=name, error=f"{type(error).__name__}: {error}")
             down[name] = str(error) if isinstance(error, NotReadyError) else "does not answer"
-    return Health(down=down, checks={name: down.get(name, "ok") for name in health_checks})
+    remarks = {name: future.result() for name, future in futures.items() if name not in down}
+    checks = {name: down.get(name) or remarks.get(name) or "ok" for name in health_checks}
+    return Health(down=down, checks=checks)
 
 
 class NotReadyError(Exception):
@@ -95,14 +97,14 @@ class NotReadyError(Exception):
 
 def check_database() -> None:
     """It answers, to a role that row-level security holds for."""
-    with _database() as database:
+    with connect_database() as database:
         problem = refuse_powerful_role(database.execute)
     if problem:
         raise NotReadyError(problem)
 
 
 def check_migrations() -> None:
-    with _database() as database:
+    with connect_database() as database:
         applied = set(database.execute("SELECT app, name FROM django_migrations").fetchall())
     if missing := _known_migrations() - applied:
         app, name = min(missing)
@@ -137,7 +139,7 @@ def connect_broker() -> Iterator[kombu.Connection]:
         yield broker
 
 
-def _database() -> psycopg.Connection:
+def connect_database() -> psycopg.Connection:
     """A connection of its own: the pool's may all be taken, which is no reason to call the database down."""
     parameters = connection.get_connection_params()
     for name in ("pool", "context", "cursor_factory", "prepare_threshold"):

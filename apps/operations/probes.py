@@ -9,8 +9,9 @@ from datetime import datetime
 
 from prometheus_client.core import Metric
 
-# Raises an exception when the dependency is down. Has to give up within health.DEADLINE by itself.
-HealthCheck = Callable[[], None]
+# Raises an exception when the dependency is down, and may return a remark where it works, but not as usual.
+# Has to give up within health.DEADLINE by itself.
+HealthCheck = Callable[[], str | None]
 # Yields metric families. Runs inside a system transaction with a short statement time-out.
 MetricSource = Callable[[datetime], Iterable[Metric]]
 

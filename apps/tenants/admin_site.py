@@ -31,13 +31,17 @@ View = Callable[..., HttpResponseBase]
 class OperatorSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold is untyped
     """Every page behind the sign-in runs, and is rendered, in one transaction of the system's door.
 
-    Signing in and out work outside of it: they touch users and sessions alone.
+    Signing in and out work outside of it: they touch users and sessions alone. So does a view that asks
+    something over the network in between, and says so (`opens_doors_itself`).
     """
 
     index_title = "Overview"
     index_template = "admin/dashboard.html"
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
+        if getattr(view, "opens_doors_itself", False):
+            return _guarded(super().admin_view(view, cacheable))
+
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             with system_transaction():

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 from django.utils import timezone
@@ -19,6 +20,8 @@ class Principal:
     tenant: Tenant
     role: Role
     key: ApiKey
+    # The person who is signed in; a key is nobody's.
+    user_id: UUID | None = None
     is_authenticated: bool = True
 
     def __str__(self) -> str:

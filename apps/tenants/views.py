@@ -32,9 +32,13 @@ class TenantView(GenericAPIView[Any]):
     def tenant(self) -> Tenant:
         if getattr(self, "swagger_fake_view", False):
             return Tenant()  # the schema is drawn without a caller
+        return self.principal.tenant
+
+    @property
+    def principal(self) -> Principal:
         principal = self.request.user
         assert isinstance(principal, Principal)  # by IsMember
-        return principal.tenant
+        return principal
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.in_transaction = False
@@ -51,6 +55,11 @@ class TenantView(GenericAPIView[Any]):
         _ = request.body
         self.transaction.enter_context(tenant_transaction(self.tenant))
         self.in_transaction = True
+
+    def end_transaction(self) -> None:
+        """Commit what was done, before a handler that needs no more rows asks something over a network."""
+        self.in_transaction = False
+        self.transaction.close()
 
     def handle_exception(self, exc: Exception) -> Response:
         response = super().handle_exception(exc)

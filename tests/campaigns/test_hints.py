@@ -8,8 +8,9 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from rest_framework.test import APIClient
 
-from apps.campaigns.hints import hint_campaign, hint_resumed
+from apps.campaigns.hints import hint_campaign
 from apps.common.ids import uuid7
+from apps.messaging.hints import hint_resumed
 from apps.messaging.models import Account
 from tasks.base import Task
 from tests import factories

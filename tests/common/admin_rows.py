@@ -10,11 +10,20 @@ from django.utils import timezone
 
 from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
 from apps.campaigns.models import WorkflowStep
+from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
 from apps.content.models import Content
 from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry
 from apps.flags.models import Flag, FlagOverride
-from apps.messaging.models import MessageTemplate
+from apps.messaging.models import (
+    DispatchEpoch,
+    DispatchWorker,
+    Layer,
+    MessageTemplate,
+    PlatformState,
+    SendBlock,
+    SendLimit,
+)
 from apps.notifications.models import Alert, Delivery
 from apps.operations.models import DeadLetter, JobRun, JobState
 from apps.tenants.keys import create_api_key
@@ -50,6 +59,17 @@ def _messaging(tenant: Tenant, index: int) -> None:
             text="Hello",
         )
     factories.message(fan=fan, outbox=campaign.outbox, template=template)
+    _dispatch(tenant)
+
+
+def _dispatch(tenant: Tenant) -> None:
+    now, subject = timezone.now(), uuid7()
+    with system_transaction():
+        DispatchEpoch.objects.get_or_create(pk=1)
+        DispatchWorker.objects.create(id=uuid7(), name="dispatch@here", seen_at=now, redis_since=now)
+        PlatformState.objects.get_or_create(platform="onlyfans")
+        SendLimit.objects.create(layer=Layer.USER, subject_id=subject, count=10, seconds=60)
+        SendBlock.objects.create(layer=Layer.USER, subject_id=subject, until=now)
 
 
 def _ai_and_costs(tenant: Tenant, index: int) -> None:

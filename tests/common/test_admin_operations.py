@@ -190,7 +190,7 @@ def test_a_dead_message_is_replayed(browser: Client, account: Account) -> None:
     dead = factories.message(fan=fan, state=MessageState.DEAD, finished_at=now, reason="attempts_exhausted")
     above_the_list(browser, "replay", dead)
     assert fresh(dead).state == MessageState.QUEUED
-    assert "only dead messages are replayed" in above_the_list(browser, "replay", dead)[-1]
+    assert "None of them can be replayed" in above_the_list(browser, "replay", dead)[-1]
 
 
 def test_a_key_is_shown_once_and_can_be_revoked(browser: Client, agency: Tenant, account: Account) -> None:
@@ -217,6 +217,8 @@ def account_form(tenant: Tenant, **fields: str) -> dict[str, str]:
         "credential": "",
         "limit_count": "10",
         "limit_seconds": "60",
+        "min_gap_ms": "0",
+        "quiet_zone": "account",
         "time_zone": "UTC",
         **fields,
     }

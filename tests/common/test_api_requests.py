@@ -108,7 +108,7 @@ def test_a_defect_of_ours_is_a_500_that_tells_nothing(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("the secret is 42")
 
-    monkeypatch.setattr("apps.messaging.serializers.AccountSerializer.get_limit", fail)
+    monkeypatch.setattr("apps.messaging.serializers.accounts.AccountSerializer.get_limit", fail)
     api.raise_request_exception = False
     response = api.get(f"{ACCOUNTS}/{account.pk}")
     assert error_of(response, 500)["code"] == "server_error"

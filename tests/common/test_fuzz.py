@@ -46,6 +46,16 @@ MESSAGE = {
     "not_before": st.sampled_from(["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]),
     "priority": st.sampled_from(["high", "low"]),
 }
+REPLAY = {
+    "ids": st.lists(st.sampled_from([str(uuid7())]) | TEXT, max_size=3),
+    "filter": st.dictionaries(
+        st.sampled_from(["account", "campaign", "reason", "created_after", "finished_before"]),
+        ODD,
+        max_size=2,
+    ),
+    "all": st.booleans(),
+    "state": st.sampled_from(["dead", "unknown"]),
+}
 SEGMENT = st.dictionaries(
     st.sampled_from(["include", "exclude"]),
     st.dictionaries(
@@ -110,6 +120,19 @@ def test_changes_of_an_account(body: Any, account: Account, api: APIClient) -> N
 
 
 @SETTINGS
+@given(body=bodies(REPLAY))
+def test_replays(body: Any, fan: Fan, api: APIClient) -> None:
+    factories.message(fan=fan)
+    send(api, "POST", "/api/v2/messages/replay", body)
+
+
+@SETTINGS
+@given(body=bodies({"reason": TEXT}))
+def test_pauses(body: Any, account: Account, api: APIClient) -> None:
+    send(api, "POST", f"/api/v2/accounts/{account.pk}/pause", body)
+
+
+@SETTINGS
 @given(body=bodies(FAN, external_id="sam"))
 def test_fans(body: Any, account: Account, api: APIClient) -> None:
     send(api, "POST", f"/api/v2/accounts/{account.pk}/fans", body)
@@ -131,7 +154,9 @@ def test_campaigns(data: st.DataObject, fan: Fan, api: APIClient) -> None:
 
 @SETTINGS
 @given(
-    path=st.sampled_from(["accounts", "messages", "generations", "campaigns", "campaigns/status", "fans"]),
+    path=st.sampled_from(
+        ["accounts", "messages", "generations", "campaigns", "campaigns/status", "fans", "onlyfans/stats"]
+    ),
     query=st.dictionaries(
         st.sampled_from(PARAMETERS),
         TIME | AMOUNT | st.text(max_size=10) | st.sampled_from([str(uuid7()), "true", "queued", "5"]),

@@ -101,7 +101,7 @@ def test_the_record_commits_together_with_what_it_stands_for(
 
     api.raise_request_exception = False
     with monkeypatch.context() as patch:
-        patch.setattr("apps.messaging.serializers.AccountSerializer.get_limit", fail)
+        patch.setattr("apps.messaging.serializers.accounts.AccountSerializer.get_limit", fail)
         assert connect(api, key="one").status_code == 500
     assert accounts() == 0
     assert connect(api, key="one").status_code == 201

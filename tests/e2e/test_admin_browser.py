@@ -19,6 +19,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 PASSWORD = "a long password"
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
 ]
@@ -92,6 +93,23 @@ def test_an_account_is_paused_by_its_button(visit: Visit, rows: Account) -> None
     visit.page.click("a:has-text('Pause')")
     visit.page.click("#dialog button[type=submit]")
     visit.page.wait_for_selector("text=Paused by ada@example.com")
+    assert visit.troubles == []
+
+
+def test_the_page_dispatch_shows_limits_and_sorts_its_accounts(visit: Visit, rows: Account) -> None:
+    visit.open(reverse("admin:messaging_dispatch"))
+    assert visit.page.locator("text=Workers alive").count() > 0
+    visit.page.click("th:has-text('queued') a")
+    visit.page.wait_for_load_state("networkidle")
+    visit.page.click(f"#result_list a:has-text('{rows.name}')")
+    visit.page.wait_for_selector("text=Show limits and backlog")
+    assert visit.troubles == []
+
+
+def test_dead_messages_are_replayed_after_a_question(visit: Visit) -> None:
+    visit.open(reverse("admin:messaging_message_changelist"))
+    visit.page.click("text=Replay all dead messages")
+    visit.page.wait_for_selector("text=No dead message can be replayed")
     assert visit.troubles == []
 
 

@@ -26,6 +26,8 @@ from tests.live import (
 from tests.services import HOME
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[Stack]:

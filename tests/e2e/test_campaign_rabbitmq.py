@@ -20,9 +20,10 @@ from tests.live import (
 from tests.services import HOME
 
 URL = os.environ.get("TEST_BROKER_URL", "")
-pytestmark = pytest.mark.skipif(
-    not URL.startswith("amqp"), reason="TEST_BROKER_URL names no RabbitMQ (amqp://…)"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not URL.startswith("amqp"), reason="TEST_BROKER_URL names no RabbitMQ (amqp://…)"),
+]
 
 
 def delete_queues() -> None:

@@ -1,3 +1,4 @@
+import os
 import socket
 import struct
 import threading
@@ -5,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import redis
 
 from huntaze import outside
 from huntaze.places import StartError
@@ -113,3 +115,17 @@ def test_an_old_redis_is_refused() -> None:
         text = error_of(REDIS_URL=f"redis://127.0.0.1:{port}/0")
 
     assert text == "REDIS_URL: Redis 5.0.14 is too old, 6.2 or later is needed"
+
+
+def test_a_redis_that_evicts_what_it_likes_is_refused() -> None:
+    url = os.environ["REDIS_URL"]
+    with redis.Redis.from_url(url) as client:
+        before = client.config_get("maxmemory*")
+        client.config_set("maxmemory", 2**30)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            assert error_of(REDIS_URL=url).endswith("the limiter needs noeviction")
+        finally:
+            client.config_set("maxmemory", before["maxmemory"])
+            client.config_set("maxmemory-policy", before["maxmemory-policy"])
+    outside.check({"REDIS_URL": url})

@@ -18,6 +18,9 @@ from tests.huntaze.homes import environment, eventually, kill, overrides, proces
 SOME = ("sandbox-ai", "sandbox-gateway", "worker-analytics", "beat", "flower")
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def log() -> list[str]:
     return []

@@ -1,18 +1,20 @@
 """What tests of the dispatch engine share: rows that are due, the engine's steps, what came of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import httpx2
+from django.db.models import F, QuerySet, Value
 from django.utils import timezone
 
 from apps.common.priority import Priority
+from apps.messaging.limiter.rules import to_stamp
 from apps.messaging.models import Account, Fan, Message, Outbox
-from apps.messaging.services import claim, outboxes, send
+from apps.messaging.services import claim, outboxes, send, sweep
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
@@ -38,13 +40,28 @@ def enqueue(
     outbox = outbox or factories.outbox(tenant=Tenant(pk=account.tenant_id))
     fans = fans or factories.fans(number, account=account)
     with system_transaction():
-        texts = [outboxes.FanText(account.pk, fan.pk, text) for fan in fans]
-        outboxes.enqueue_texts(outbox=outbox, texts=texts, price=price, not_before=now, now=now)
+        outboxes.enqueue_texts(
+            outbox=outbox,
+            account_id=account.pk,
+            texts=texts_to(fans, text),
+            price=price,
+            not_before=now,
+            after=None,
+            now=now,
+        )
     return outbox
 
 
+def texts_to(fans: Iterable[Fan], text: str = "Hello") -> QuerySet[Fan]:
+    """Rows from which `enqueue_texts` enqueues the same text to each of these fans."""
+    rows = Fan.objects.filter(pk__in=[fan.pk for fan in fans])
+    return rows.annotate(fan_id=F("pk"), text=Value(text))
+
+
 def grant(now: datetime | None = None) -> list[UUID]:
-    return list(claim.claim_messages(now=now or timezone.now()).message_ids)
+    """A claim at some time by every clock; without one, by the clocks themselves."""
+    at = to_stamp(now) if now else None
+    return list(claim.claim_messages(now=now or timezone.now(), at=at).message_ids)
 
 
 def send_now(message_ids: Sequence[UUID]) -> None:
@@ -56,6 +73,12 @@ def dispatch(now: datetime | None = None) -> list[UUID]:
     granted = grant(now)
     send_now(granted)
     return granted
+
+
+def sweep_all(now: datetime) -> None:
+    """The quick part and the slow one."""
+    sweep.recover_messages(now=now)
+    sweep.sweep_messages(now=now)
 
 
 def rows(**filters: Any) -> list[Message]:

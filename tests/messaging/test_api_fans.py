@@ -18,6 +18,7 @@ SAM: dict[str, Any] = {
     "attributes": {"city": "Lyon", "pets": ["cat"], "vip": True, "score": 1.5},
     "spend": "120.5",
     "last_purchase_at": "2026-01-31T18:00:00Z",
+    "time_zone": "Europe/Paris",
     "consent": False,
 }
 
@@ -37,7 +38,7 @@ def test_a_fan_keeps_what_is_given(account: Account, api: APIClient) -> None:
 def test_all_but_the_external_id_has_defaults(account: Account, api: APIClient) -> None:
     body = as_json(api.post(fans_of(account), {"external_id": "sam"}))
     assert (body["name"], body["attributes"], body["last_purchase_at"]) == ("", {}, None)
-    assert (body["spend"]["amount"], body["consent"]) == ("0.00", True)
+    assert (body["spend"]["amount"], body["consent"], body["time_zone"]) == ("0.00", True, "")
 
 
 def test_a_fan_is_added_to_an_account_once_but_to_another_as_well(
@@ -71,6 +72,8 @@ def test_of_two_that_add_the_same_fan_at_once_one_is_told_so(account: Account, a
         ({"spend": {"amount": "1", "currency": "USD"}}, "spend"),
         ({"last_purchase_at": "yesterday"}, "last_purchase_at"),
         ({"last_purchase_at": "0001-01-01T00:00:00+14:00"}, "last_purchase_at"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone"),
+        ({"time_zone": None}, "time_zone"),
         ({"consent": "perhaps"}, "consent"),
         ({"consent": None}, "consent"),
         ({"id": "01890000-0000-7000-8000-000000000000"}, "id"),

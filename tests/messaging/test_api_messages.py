@@ -9,8 +9,9 @@ from rest_framework.test import APIClient
 
 from apps.common.ids import uuid7
 from apps.common.priority import Priority
-from apps.messaging.models import Account, Fan, Message
-from apps.tenants.models import Role, Tenant
+from apps.messaging.models import Account, Fan, Message, Outbox
+from apps.tenants.authentication import Principal
+from apps.tenants.models import ApiKey, Role, Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.conftest import as_json, client_of
@@ -56,6 +57,19 @@ def test_the_account_looks_at_its_queue_when_the_message_is_due(fan: Fan, api: A
         due = Account.objects.get().next_due
     assert due is not None
     assert due <= timezone.now()
+
+
+def test_what_a_signed_in_person_sends_bears_their_id(fan: Fan, agency: Tenant, api: APIClient) -> None:
+    person = factories.user(tenant=agency)
+    browser = APIClient()
+    browser.force_authenticate(Principal(agency, Role.MANAGER, ApiKey(), user_id=person.pk))  # type: ignore[arg-type]  # what DRF calls a user
+    brief = {"name": "Summer", "type": "mass_message", "brief": "At the lake.", "accounts": [fan.account_id]}
+    for client, user_id in ((browser, person.pk), (api, None)):
+        message = as_json(client.post(SEND, note(fan)))["id"]
+        campaign = as_json(client.post("/api/v2/campaigns/hybrid", brief))["id"]
+        with system_transaction():
+            assert Message.objects.get(pk=message).user_id == user_id
+            assert Outbox.objects.get(campaign_id=campaign).user_id == user_id
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,41 @@ def test_no_more_than_the_limit_is_granted_in_a_window(account: Account) -> None
     assert d.fresh(account).next_due is None
 
 
+def test_a_higher_limit_of_all_accounts_counts_at_once(account: Account) -> None:
+    d.change(account, limit_count=None, limit_seconds=None)
+    limit = factories.send_limit(layer="account", platform="", count=1, seconds=60)
+    d.enqueue(account, 3)
+    assert len(d.grant()) == 1
+    assert d.grant() == []
+
+    with system_transaction():
+        limit.count = 2
+        limit.save()
+    assert len(d.grant()) == 1
+
+
+def test_a_shared_limit_blocks_no_longer_than_it_has_to(agency: Tenant, account: Account) -> None:
+    """What is on its way when it is reached will have arrived long before the latest moment it could."""
+    now = timezone.now()
+    factories.send_limit(layer="tenant", subject_id=agency.pk, count=10, seconds=60)
+    d.enqueue(account, 10, now=now)
+    other = factories.account(tenant=agency)
+    outbox = d.enqueue(other, 1, now=now)
+
+    d.dispatch(now)
+    assert d.dispatch(now) == []
+    assert d.dispatch(now + WINDOW + timedelta(seconds=2)), "its slots opened two seconds ago"
+    assert d.counts(outbox) == {"sent": 1}
+
+
+def test_a_gap_between_a_tenants_messages_blocks_it_for_no_longer(agency: Tenant, account: Account) -> None:
+    now = timezone.now()
+    factories.send_limit(layer="tenant", subject_id=agency.pk, count=1000, seconds=60, min_gap_ms=500)
+    d.enqueue(account, 3, now=now)
+    later = [len(d.dispatch(now + timedelta(seconds=seconds))) for seconds in (0, 2, 4)]
+    assert later == [1, 1, 1]
+
+
 def test_a_grant_has_a_lease_a_deadline_and_a_slot(account: Account) -> None:
     now = timezone.now()
     d.enqueue(account, now=now)
@@ -226,24 +261,34 @@ def test_a_visit_takes_ten_messages_at_most_and_comes_back(account: Account) -> 
     assert len(d.grant(now)) == 2
 
 
-def test_tenants_take_turns(agency: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "ACCOUNTS_AT_ONCE", 4)
+def test_tenants_take_turns(agency: Tenant, stranger: Tenant) -> None:
     now = timezone.now()
     for tenant, number in ((agency, 6), (stranger, 2)):
         for _ in range(number):
             d.enqueue(factories.account(tenant=tenant), now=now - timedelta(seconds=tenant is agency))
 
-    found = claim.claim_messages(now=now)
+    found = claim.claim_messages(now=now, most=4)
 
     assert found.more
     granted = Counter(message.tenant_id for message in d.rows(pk__in=found.message_ids))
     assert granted == {agency.pk: 2, stranger.pk: 2}
 
 
+@pytest.mark.parametrize(("theirs", "even"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_claim_is_even_if_nobody_had_less_than_the_others(
+    agency: Tenant, stranger: Tenant, theirs: int, even: bool
+) -> None:
+    now = timezone.now()
+    for tenant, number in ((agency, 4), (stranger, theirs)):
+        for _ in range(number):
+            d.enqueue(factories.account(tenant=tenant), now=now)
+    assert claim.claim_messages(now=now, most=4).even is even
+
+
 def test_claims_stop_above_the_bound_of_outstanding_leases(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "LEASES_AT_MOST", 10)
+    monkeypatch.setattr(claim, "LEASES_A_WORKER", 10)
     d.change(account, limit_count=100)
     d.enqueue(account, 20)
     assert len(d.grant()) == 10
@@ -284,15 +329,16 @@ def test_what_is_enqueued_while_a_claim_looks_elsewhere_is_found_by_the_next(acc
 
     with system_transaction():
         outbox = d.outbox_of(Tenant(pk=account.tenant_id))
-        fan = factories.fan(account=account)
-        outboxes.enqueue_texts(
-            outbox=outbox,
-            texts=[outboxes.FanText(account.pk, fan.pk, "Hi")],
-            price=None,
-            not_before=now,
-            now=now,
-        )
+        d.enqueue(account, outbox=outbox, now=now)
         # Another process claims before this commits: the account is ours, so it must not conclude anything.
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(run).result() == []
     assert len(d.grant(now)) == 1
+
+
+def test_one_turn_each_tells_nothing_of_a_backlog(agency: Tenant, stranger: Tenant) -> None:
+    now = timezone.now()
+    for tenant in (agency, stranger):
+        d.enqueue(factories.account(tenant=tenant), now=now)
+    found = claim.claim_messages(now=now, most=2)
+    assert (found.more, found.even) == (True, False)

@@ -1,140 +1,115 @@
-"""The limiter's decision against the receiver: windows are counted over arrivals, by brute force."""
+"""The rule, and that its three forms agree: in Python, in Redis and in PostgreSQL."""
 
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.messaging.limiter import Candidate, Limit, Log, admit, decide
+from apps.common.ids import uuid7
+from apps.messaging.limiter.memory import MemoryLimiter
+from apps.messaging.limiter.rules import Candidate, Ended, Limit, Log, Visit, rule
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
-ROOMY = Limit(count=10_000, seconds=60)
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def fullest(arrivals: list[datetime], seconds: float) -> int:
-    """The most arrivals in any half-open window (t - seconds, t]."""
-    window = timedelta(seconds=seconds)
-    return max((sum(end - window < each <= end for each in arrivals) for end in arrivals), default=0)
+SECOND = 1_000_000
+START = 1_800_000_000 * SECOND
+ACCOUNT = Limit(10, 60)
 
 
-visits = st.lists(
+def test_a_window_grows_by_what_two_clocks_may_differ() -> None:
+    assert rule(10, seconds=60).window == 60_250_000
+    assert rule(10, seconds=10).window == 10_100_000
+
+
+def test_a_gap_is_a_limit_of_one() -> None:
+    assert [each.count for each in Limit(10, 60, min_gap_ms=500).rules] == [10, 1]
+
+
+@dataclass
+class Arrivals:
+    """What a receiver sees: when each granted request came, and to whom."""
+
+    at: list[tuple[int, Log]] = field(default_factory=list)
+
+    def most_in_a_window(self, log: Log, *, seconds: float) -> int:
+        """The most in any half-open window, by brute force: one begins after each arrival's window."""
+        times = [when for when, of in self.at if of == log]
+        width = round(seconds * SECOND)
+        return max((sum(end - width < when <= end for when in times) for end in times), default=0)
+
+
+# Of each attempt: how long after its grant it arrives, and whether its end is heard of.
+_delays = st.integers(min_value=0, max_value=15 * SECOND)
+_steps = st.lists(
     st.tuples(
-        st.integers(0, 4_000),  # milliseconds since the last visit
-        st.lists(  # the requests that would like to go: recipient, arrival, end (in ms), what becomes of them
-            st.tuples(
-                st.integers(0, 2),
-                st.integers(0, 3_000),
-                st.integers(0, 3_000),
-                st.sampled_from(["ended", "never heard of again", "never started"]),
-            ),
-            max_size=6,
-        ),
+        st.integers(min_value=0, max_value=20 * SECOND),  # until the next visit
+        st.integers(min_value=1, max_value=12),  # candidates
+        st.lists(st.tuples(st.integers(0, 2), _delays, st.booleans()), min_size=12, max_size=12),
     ),
-    max_size=14,
+    max_size=12,
 )
 
 
-@given(visits=visits, count=st.integers(1, 4), seconds=st.integers(1, 6), fan_count=st.integers(1, 3))
-def test_no_window_at_the_receiver_ever_holds_more_than_the_limit(
-    visits: list[tuple[int, list[tuple[int, int, int, str]]]], count: int, seconds: int, fan_count: int
+@given(steps=_steps, count=st.integers(1, 10), seconds=st.sampled_from([5, 20, 60]))
+@settings(max_examples=150, deadline=None)
+def test_no_window_at_the_receiver_ever_holds_more(
+    steps: Sequence[tuple[int, int, Sequence[tuple[int, int, bool]]]], count: int, seconds: int
 ) -> None:
-    account, recipient = Limit(count, seconds), Limit(fan_count, seconds)
-    longest = timedelta(seconds=3)
-    stamps: dict[UUID, tuple[UUID, datetime]] = {}
-    endings: list[tuple[datetime, UUID, str]] = []
-    arrivals: list[tuple[UUID, datetime]] = []
-    now, number = START, 0
-    for pause, wishes in visits:
-        now += timedelta(milliseconds=pause)
-        for ended_at, key, fate in [ending for ending in endings if ending[0] <= now]:
-            endings.remove((ended_at, key, fate))
-            if fate == "never started":
-                del stamps[key]
-            else:
-                stamps[key] = (stamps[key][0], min(stamps[key][1], ended_at))
-        log = Log()
-        for fan_id, stamp in stamps.values():
-            log.add(fan_id, stamp)
-        asked = {}
-        for wish in wishes:
-            number += 1
-            asked[UUID(int=number)] = wish
-        admission = admit(
-            [Candidate(key, UUID(int=wish[0])) for key, wish in asked.items()],
-            log=log,
-            account=account,
-            recipient=recipient,
-            stamp=now + longest,
-            now=now,
-        )
-        for key in admission.granted:
-            fan, first, second, fate = asked[key]
-            stamps[key] = (UUID(int=fan), now + longest)
-            arrived, ended = sorted(
-                (now + timedelta(milliseconds=first), now + timedelta(milliseconds=second))
-            )
-            if fate != "never heard of again":
-                endings.append((ended, key, fate))
-            if fate != "never started":
-                arrivals.append((UUID(int=fan), arrived))
-    assert fullest([when for _, when in arrivals], seconds) <= count
-    for fan_id in {fan for fan, _ in arrivals}:
-        assert fullest([when for fan, when in arrivals if fan == fan_id], seconds) <= fan_count
+    limiter, arrivals, now = MemoryLimiter(), Arrivals(), START
+    account = Log("account", uuid7(), Limit(count, seconds).rules)
+    fans = [Log("recipient", uuid7(), Limit(2, 30).rules) for _ in range(3)]
+    pending: list[tuple[int, Ended]] = []
+    for pause, candidates, fates in steps:
+        now += pause
+        for ended_at, ended in [each for each in pending if each[0] <= now]:
+            limiter.settle(account, [ended], now=ended_at)
+        pending = [each for each in pending if each[0] > now]
+        asked = [Candidate(uuid7(), 1, (fans[fan],)) for fan, _, _ in fates[:candidates]]
+        visit = Visit(account.subject_id or uuid7(), (account,), asked)
+        (verdict,) = limiter.reserve([visit], ahead=15 * SECOND, now=now)
+        for position in verdict.granted:
+            fan, delay, heard = fates[position]
+            arrivals.at += [(now + delay, account), (now + delay, fans[fan])]
+            if heard:
+                pending.append((now + delay, Ended(asked[position].message_id, 1, 0, (fans[fan],))))
+    assert arrivals.most_in_a_window(account, seconds=seconds) <= count
+    assert all(arrivals.most_in_a_window(fan, seconds=30) <= 2 for fan in fans)
 
 
-@given(
-    stamps=st.lists(st.integers(-20_000, 20_000), max_size=12),
-    count=st.integers(1, 5),
-    seconds=st.integers(1, 15),
-)
-def test_the_next_free_instant_is_the_first_one_with_a_slot(
-    stamps: list[int], count: int, seconds: int
-) -> None:
-    log = [START + timedelta(milliseconds=stamp) for stamp in stamps]
-    limit = Limit(count, seconds)
-
-    decision = decide(log, limit=limit, now=START)
-
-    assert decision.free == max(0, count - sum(stamp > START - limit.window for stamp in log))
-    assert decide(log, limit=limit, now=decision.next_free).free >= 1
-    if decision.next_free > START:
-        a_moment_before = decision.next_free - timedelta(microseconds=1)
-        assert decide(log, limit=limit, now=a_moment_before).free == 0
+def visit_of(account: Log, number: int, *own: Log) -> Visit:
+    assert account.subject_id
+    return Visit(account.subject_id, (account,), [Candidate(uuid7(), 1, own) for _ in range(number)])
 
 
-def test_a_window_is_half_open() -> None:
-    limit = Limit(count=1, seconds=1)
-    assert decide([START], limit=limit, now=START + limit.window).free == 1
-    assert decide([START], limit=limit, now=START + limit.window - timedelta(microseconds=1)).free == 0
+def test_slots_open_one_by_one_as_their_stamps_leave_the_window() -> None:
+    limiter = MemoryLimiter()
+    account = Log("account", uuid7(), Limit(2, 10).rules)
+    for second in (0, 3):
+        (verdict,) = limiter.reserve([visit_of(account, 1)], ahead=0, now=START + second * SECOND)
+        assert verdict.granted == (0,)
+    assert verdict.account_wait == 7_100_000
+    (refused,) = limiter.reserve([visit_of(account, 1)], ahead=0, now=START + 10_100_000 - 1)
+    assert refused.granted == ()
+    (opened,) = limiter.reserve([visit_of(account, 5)], ahead=0, now=START + 10_100_000)
+    assert opened.granted == (0,)
 
 
-def test_the_window_is_lengthened_by_250_ms_but_at_most_one_percent() -> None:
-    assert Limit(count=10, seconds=60).window == timedelta(seconds=60.25)
-    assert Limit(count=10, seconds=2).window == timedelta(seconds=2.02)
+def test_what_one_recipient_may_not_get_another_one_does() -> None:
+    limiter = MemoryLimiter()
+    account = Log("account", uuid7(), ACCOUNT.rules)
+    one, other = (Log("recipient", uuid7(), Limit(1, 60).rules) for _ in range(2))
+    asked = [Candidate(uuid7(), 1, (fan,)) for fan in (one, one, other)]
+    (verdict,) = limiter.reserve([Visit(uuid7(), (account,), asked)], ahead=0, now=START)
+    assert verdict.granted == (0, 2)
+    assert (verdict.refused[1].log, verdict.refused[1].wait) == (one, 60_250_000)
 
 
-def test_a_refused_recipient_lets_the_next_message_go() -> None:
-    log = Log({UUID(int=1): [at(-1)]})
-    first, second = Candidate(UUID(int=7), UUID(int=1)), Candidate(UUID(int=8), UUID(int=2))
-
-    admission = admit(
-        [first, second], log=log, account=ROOMY, recipient=Limit(1, 10), stamp=at(15), now=at(0)
-    )
-
-    assert admission.granted == (second.message_id,)
-    assert admission.refused == {first.message_id: at(-1) + Limit(1, 10).window}
-
-
-def test_once_the_account_has_no_slot_nobody_is_refused_by_name() -> None:
-    candidates = [Candidate(UUID(int=number), UUID(int=number)) for number in range(3)]
-
-    admission = admit(candidates, log=Log(), account=Limit(2, 60), recipient=ROOMY, stamp=at(15), now=at(0))
-
-    assert admission.granted == (UUID(int=0), UUID(int=1))
-    assert admission.refused == {}
-    assert admission.next_free == at(15) + Limit(2, 60).window
+def test_a_slot_that_is_given_back_is_free_in_all_its_logs() -> None:
+    limiter = MemoryLimiter()
+    account = Log("account", uuid7(), Limit(1, 60).rules)
+    tenant = Log("tenant", uuid7(), Limit(1, 60).rules)
+    candidate = Candidate(uuid7(), 1)
+    visit = Visit(uuid7(), (tenant, account), [candidate])
+    limiter.reserve([visit], ahead=SECOND, now=START)
+    wait = limiter.settle(account, [Ended(candidate.message_id, 1, None, (tenant,))], now=START)
+    assert wait == 0
+    assert limiter.free(tenant, now=START) == 1

@@ -1,7 +1,7 @@
 """Getting messages into an outbox, and stopping it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from threading import Barrier
 from uuid import UUID
@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.priority import Priority
 from apps.messaging.models import Account, Fan, Outbox
-from apps.messaging.services import eta, messages, outboxes
+from apps.messaging.services import messages, outboxes
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests import factories
@@ -90,18 +90,20 @@ def test_texts_that_are_repeated_are_not_counted_again(agency: Tenant, account: 
     outbox = d.outbox_of(agency)
     fans = factories.fans(3, account=account)
 
-    def texts(some: list[Fan]) -> int:
+    def enqueue(some: list[Fan]) -> UUID | None:
         with tenant_transaction(agency):
             return outboxes.enqueue_texts(
                 outbox=outbox,
-                texts=[outboxes.FanText(account.pk, fan.pk, f"Hi {fan.name}") for fan in some],
+                account_id=account.pk,
+                texts=d.texts_to(some),
                 price=Decimal("12.00"),
                 not_before=now,
+                after=None,
                 now=now,
             )
 
-    assert texts(fans[:2]) == 2
-    assert texts(fans) == 1
+    assert enqueue(fans[:2]) == fans[1].pk
+    assert enqueue(fans) == fans[2].pk
     assert d.counts(outbox) == {"queued": 3}
 
 
@@ -111,9 +113,11 @@ def test_what_is_enqueued_for_later_makes_the_account_due_later(agency: Tenant, 
     with tenant_transaction(agency):
         outboxes.enqueue_texts(
             outbox=d.outbox_of(agency),
-            texts=[outboxes.FanText(account.pk, factories.fan(account=account).pk, "Hi")],
+            account_id=account.pk,
+            texts=d.texts_to(factories.fans(1, account=account)),
             price=None,
             not_before=later,
+            after=None,
             now=now,
         )
     assert d.fresh(account).next_due == later
@@ -210,25 +214,3 @@ def test_a_message_needs_a_fan_of_its_account(agency: Tenant, account: Account) 
             priority=Priority.HIGH,
             now=now,
         )
-
-
-def test_an_estimate_beyond_all_calendars_is_their_end(agency: Tenant, account: Account) -> None:
-    now = datetime(9999, 12, 31, 23, 59, 30, tzinfo=UTC)
-    outbox = d.enqueue(account, 11, now=now)
-
-    with tenant_transaction(agency):
-        assert eta.estimate(outbox=d.fresh(outbox), now=now) == datetime.max.replace(tzinfo=UTC)
-
-
-def test_the_estimate_is_the_slowest_accounts_windows(
-    gateway: Sandbox, agency: Tenant, account: Account
-) -> None:
-    now = timezone.now()
-    slow = factories.account(tenant=agency, limit_count=2, limit_seconds=60)
-    outbox = d.enqueue(account, 10, now=now)
-    d.enqueue(slow, 5, outbox=outbox, now=now)
-
-    with tenant_transaction(agency):
-        assert eta.estimate(outbox=d.fresh(outbox), now=now) == now + timedelta(seconds=2 * 60.25)
-        outboxes.pause(outbox=outbox, now=now)
-        assert eta.estimate(outbox=outbox, now=now) is None

@@ -5,13 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
+from redis import Redis
 
 from apps.messaging.gateways import client
 from apps.messaging.gateways.base import Dead, HandedBack, Request, Result, Sent, Throttled, Unknown
 from apps.messaging.gateways.onlyfans import retry_after
+from apps.messaging.limiter.rules import Limit, Log
 from apps.messaging.models import Account, Message, Outbox
-from apps.messaging.services import accounts, lookups, outcomes, sweep
+from apps.messaging.services import accounts, epoch, lookups, outcomes
 from apps.notifications.models import Alert
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
@@ -50,9 +53,19 @@ def result(message: Message, outcome: Any, *, attempt: int | None = None) -> Res
         text="",
         price=None,
         media=[],
+        granted_at=0,
         write_by=0,
+        is_probe=False,
+        account_log=Log("account", message.account_id, Limit(10, 60).rules),
+        logs=(),
     )
     return Result(request=request, outcome=outcome, ended_at=timezone.now())
+
+
+def record(late: Result) -> None:
+    with system_transaction():
+        in_force = epoch.current()
+    outcomes.record(results=[late], epoch=in_force, now=timezone.now())
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
@@ -154,7 +167,7 @@ def test_what_never_arrived_is_sent_again_once_the_look_up_says_so(
     assert d.counts(outbox) == {"queued": 1}
     gateway.faults()
     d.dispatch(timezone.now() + timedelta(minutes=5))
-    sweep.sweep_messages(now=timezone.now())
+    d.sweep_all(timezone.now())
     assert gateway.audit()["duplicates_by_text"] == 0
 
 
@@ -268,7 +281,7 @@ def queued_again(account: Account, gateway: Sandbox) -> tuple[Outbox, Message]:
 def test_a_late_sent_wins_over_the_queue(gateway: Sandbox, account: Account) -> None:
     outbox, message = queued_again(account, gateway)
 
-    outcomes.record(results=[result(message, Sent(platform_id="p1"))], now=timezone.now())
+    record(result(message, Sent(platform_id="p1")))
 
     assert d.counts(outbox) == {"sent": 1}
     assert d.row(pk=message.pk).platform_id == "p1"
@@ -281,7 +294,7 @@ def test_a_late_sent_wins_over_the_queue(gateway: Sandbox, account: Account) -> 
 def test_any_other_late_outcome_changes_nothing(gateway: Sandbox, account: Account, late: Any) -> None:
     outbox, message = queued_again(account, gateway)
 
-    outcomes.record(results=[result(message, late)], now=timezone.now())
+    record(result(message, late))
 
     assert d.counts(outbox) == {"queued": 1}
     assert d.row(pk=message.pk).slots == message.slots
@@ -291,7 +304,7 @@ def test_an_outcome_of_an_earlier_attempt_changes_nothing(gateway: Sandbox, acco
     outbox, message = queued_again(account, gateway)
     d.grant(timezone.now() + timedelta(hours=1))
 
-    outcomes.record(results=[result(message, Sent(platform_id="p1"))], now=timezone.now())
+    record(result(message, Sent(platform_id="p1")))
 
     assert d.row(pk=message.pk).attempt == 2
     assert d.counts(outbox) == {"sending": 1}
@@ -300,7 +313,7 @@ def test_an_outcome_of_an_earlier_attempt_changes_nothing(gateway: Sandbox, acco
 def test_sent_stays_sent(gateway: Sandbox, account: Account) -> None:
     outbox, message = attempt(account, gateway)
     for late in (Dead(reason="x", error="y"), Unknown(reason="cut", error=""), HandedBack()):
-        outcomes.record(results=[result(message, late)], now=timezone.now())
+        record(result(message, late))
     assert d.counts(outbox) == {"sent": 1}
 
 
@@ -308,7 +321,7 @@ def test_what_a_platform_writes_is_made_fit_for_the_database(gateway: Sandbox, a
     outbox, message = attempt(account, gateway, error_rates={"500": 1})
     nasty = Dead(reason="r\0\ud800" + "r" * 100, error="e\0\ud800" * 10_000)
 
-    outcomes.record(results=[result(message, nasty)], now=timezone.now())
+    record(result(message, nasty))
 
     assert d.row(pk=message.pk).reason.startswith("r?r")
     assert d.counts(outbox) == {"dead": 1}
@@ -327,3 +340,19 @@ def test_a_slot_opens_a_window_after_the_answer_not_after_the_latest_arrival(
     assert d.fresh(account).next_due == sent.slots[0] + timedelta(seconds=60.25)
     with system_transaction():
         assert Account.objects.get(pk=account.pk).blocked_until is None
+
+
+def test_what_is_recorded_while_redis_has_forgotten_frees_its_slots_in_time(
+    gateway: Sandbox, account: Account
+) -> None:
+    """Its stamps can't be corrected there; the rows' are, and the account is looked at by them."""
+    d.change(account, limit_count=1, limit_seconds=60)
+    d.enqueue(account, 2)
+    granted = d.grant()
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        redis.flushall()
+
+    d.send_now(granted)
+    d.grant()
+
+    assert d.fresh(account).next_due - timezone.now() < timedelta(seconds=61)

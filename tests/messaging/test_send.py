@@ -17,6 +17,7 @@ from apps.common.ids import uuid7
 from apps.messaging.gateways import client
 from apps.messaging.gateways.base import HandedBack, NotConnected, Outcome, Request, Sent, Unknown
 from apps.messaging.gateways.onlyfans import OnlyFansGateway
+from apps.messaging.limiter.rules import Log
 from apps.messaging.models import Account
 from apps.messaging.services import due, outcomes, send
 from apps.tenants.models import Tenant
@@ -75,7 +76,7 @@ def test_an_account_that_is_locked_for_long_costs_no_outcome(
     def fail(*_: Any, **__: Any) -> None:
         raise OperationalError("canceling statement due to lock timeout")
 
-    monkeypatch.setattr(due, "reconsider", fail)
+    monkeypatch.setattr(due, "hasten", fail)
     monkeypatch.setattr(client, "RESULTS_AT_ONCE", 2)
     outbox = d.enqueue(account, 4)
 
@@ -201,7 +202,11 @@ def request(base: str, **fields: Any) -> Outcome:
         "text": "Hello",
         "price": None,
         "media": [],
+        "granted_at": time.monotonic(),
         "write_by": time.monotonic() + 5,
+        "is_probe": False,
+        "account_log": Log("account", uuid7(), ()),
+        "logs": (),
     }
     gateway = OnlyFansGateway(base=base, user_agent="Huntaze/test")
     calls = [gateway.send(Request(**{**values, **fields}))]
@@ -306,3 +311,12 @@ def test_the_protocol_is_spoken_to_the_letter() -> None:
     for header in (f"Idempotency-Key: {key}", "Authorization: Bearer a token", "User-Agent: Huntaze/test"):
         assert header in head.splitlines()
     assert body == '{"text": "Hello", "price": "12.00", "media": []}'
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_batch_goes_in_the_order_of_its_claim(account: Account) -> None:
+    d.enqueue(account, 3)
+    given = sorted(d.grant(), reverse=True)
+    assert len(given) == 3
+    batch = send.start(message_ids=given, clock=send.Clock.at(timezone.now()), platforms=["onlyfans"])
+    assert [request.message_id for request in batch.requests] == given

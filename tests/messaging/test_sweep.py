@@ -32,9 +32,9 @@ def test_what_nobody_started_comes_back_with_its_slot(gateway: Sandbox, account:
     outbox = d.enqueue(account, 10, now=now)
     d.grant(now)
 
-    sweep.sweep_messages(now=now + 6 * SECOND)
+    d.sweep_all(now + 6 * SECOND)
     assert d.counts(outbox) == {"sending": 10}
-    sweep.sweep_messages(now=now + 6 * SECOND + A_MOMENT)
+    d.sweep_all(now + 6 * SECOND + A_MOMENT)
 
     assert d.counts(outbox) == {"queued": 10}
     assert {tuple(message.slots) for message in d.rows(outbox=outbox)} == {()}
@@ -53,7 +53,7 @@ def test_a_sender_that_died_before_writing_costs_no_message(gateway: Sandbox, ac
 
     sweep.doubt_abandoned(now=now + 30 * SECOND)
     assert d.counts(outbox) == {"sending": 1}
-    sweep.sweep_messages(now=now + 30 * SECOND + A_MOMENT)
+    d.sweep_all(now + 30 * SECOND + A_MOMENT)
 
     # The look-up, due already, found nothing.
     assert d.counts(outbox) == {"queued": 1}
@@ -90,7 +90,7 @@ def test_a_sender_killed_while_it_waits_neither_loses_nor_doubles(
     gateway.faults(honour_keys=honour_keys)
     assert d.counts(outbox) == {"sending": 5}
 
-    sweep.sweep_messages(now=timezone.now() + 31 * SECOND)
+    d.sweep_all(timezone.now() + 31 * SECOND)
 
     assert d.counts(outbox) == {"sent": 5}
     audit = gateway.audit()
@@ -152,7 +152,7 @@ def test_a_resumed_outbox_goes_on_after_a_sweep(gateway: Sandbox, agency: Tenant
     with tenant_transaction(agency):
         outboxes.resume(outbox=outbox, now=now)
 
-    sweep.sweep_messages(now=now)
+    d.sweep_all(now)
     d.dispatch()
 
     assert d.counts(outbox) == {"sent": 2}
@@ -161,14 +161,14 @@ def test_a_resumed_outbox_goes_on_after_a_sweep(gateway: Sandbox, agency: Tenant
 def test_a_cancelled_outboxs_rows_are_marked(
     gateway: Sandbox, agency: Tenant, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "CHUNK", 5)
+    monkeypatch.setattr(sweep, "CANCELLED_AT_ONCE", 5)
     outbox = d.enqueue(account, 22)
     untouched = d.enqueue(account, 1)
     d.grant()
     with tenant_transaction(agency):
         assert outboxes.cancel(outbox=outbox, now=timezone.now()) == 10
 
-    sweep.sweep_messages(now=timezone.now())
+    d.sweep_all(timezone.now())
 
     assert d.counts(outbox) == {"sending": 10, "cancelled": 12}
     assert {message.reason for message in d.rows(outbox=outbox, state="cancelled")} == {"outbox_cancelled"}
@@ -184,8 +184,8 @@ def test_an_unknown_message_of_a_cancelled_outbox_still_comes_to_its_end(
     d.change(outbox, cancelled_at=timezone.now())
     later = timezone.now() + HOUR
 
-    sweep.sweep_messages(now=later)
-    sweep.sweep_messages(now=later)
+    d.sweep_all(later)
+    d.sweep_all(later)
 
     assert d.counts(outbox) == {"cancelled": 1}
 

@@ -12,9 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.common.ids import uuid7
+from apps.messaging.models import DispatchEpoch, DispatchWorker, PlatformState
 from apps.operations import health, probes
+from apps.tenants.system import system_transaction
 from tests.conftest import as_json
 
 HEALTH = "/api/health"
@@ -40,8 +44,38 @@ def anybody(monkeypatch: pytest.MonkeyPatch) -> APIClient:
 def test_all_is_well(anybody: APIClient) -> None:
     response = anybody.get(HEALTH)
     assert response.status_code == 200
-    checks = dict.fromkeys(["database", "migrations", "redis", "broker"], "ok")
+    checks = {
+        **dict.fromkeys(["database", "migrations", "redis", "broker"], "ok"),
+        "dispatch": "no dispatch worker is alive",
+    }
     assert as_json(response) == {"status": "ok", "checks": checks}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_how_dispatch_works_is_a_remark_and_takes_no_server_away(anybody: APIClient) -> None:
+    def remark() -> str:
+        response = anybody.get(HEALTH)
+        assert (response.status_code, as_json(response)["status"]) == (200, "ok")
+        return str(as_json(response)["checks"]["dispatch"])
+
+    with system_transaction():
+        DispatchWorker.objects.create(
+            id=uuid7(), name="one", seen_at=timezone.now(), redis_since=timezone.now()
+        )
+    assert remark() == "ok"
+    with system_transaction():
+        DispatchWorker.objects.update(seen_at=timezone.now(), holds="the clocks differ")
+        PlatformState.objects.create(platform="onlyfans", breaker="open")
+        DispatchEpoch.objects.get_or_create(pk=1)
+        DispatchEpoch.objects.update(mode="postgres")
+    try:
+        assert remark() == (
+            "held: the clocks differ; limits are decided in PostgreSQL: slower, and exact; "
+            "breaker not closed: onlyfans"
+        )
+    finally:
+        with system_transaction():
+            DispatchEpoch.objects.update(mode="redis")
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/plain", "nonsense"])
@@ -86,7 +120,7 @@ def test_servers_that_never_answer_hold_nobody_up(
         monkeypatch.setattr(health, "DEADLINE", health.TIMEOUT)
         monkeypatch.setitem(connection.settings_dict, "HOST", str(tmp_path))
         down = health.check_health().down
-    assert set(down) == {"database", "migrations", "redis"}
+    assert set(down) == {"database", "migrations", "dispatch", "redis"}
 
 
 def test_a_migration_that_is_not_applied_is_named(anybody: APIClient) -> None:

@@ -14,7 +14,9 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.test import APIClient
 
+from apps.common.ids import uuid7
 from apps.costs.models import LedgerEntry
+from apps.messaging.models import DispatchWorker, PlatformState, SendBlock
 from apps.operations.services import dead_letters
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -72,6 +74,35 @@ def test_the_age_of_the_oldest_due_work_leaves_out_what_is_paused(agency: Tenant
     factories.account(tenant=agency, next_due=now - timedelta(days=1), paused_at=now)
     factories.account(tenant=factories.tenant(paused_at=now), next_due=now - timedelta(days=2))
     assert 90 <= scrape()["huntaze_queue_oldest_due_age_seconds", "dispatch"] < 120
+
+
+def test_the_dispatcher_says_who_decides_who_works_and_what_is_in_the_way() -> None:
+    now = timezone.now()
+    before = scrape()
+    assert (before["huntaze_dispatch_mode", "redis"], before["huntaze_dispatch_mode", "postgres"]) == (1, 0)
+    assert (before["huntaze_dispatch_workers",], before["huntaze_dispatch_held",]) == (0, 1)
+    assert before["huntaze_circuit_breaker_state", "onlyfans"] == 0
+    assert ("huntaze_dispatch_clock_skew_seconds", "low") not in before
+    measured = {"seen_at": now, "redis_since": now, "skew_low_us": -1500, "skew_high_us": 250}
+    with system_transaction():
+        DispatchWorker.objects.create(id=uuid7(), name="one", **measured)
+        DispatchWorker.objects.create(id=uuid7(), name="two", **{**measured, "skew_low_us": -900})
+        DispatchWorker.objects.create(
+            id=uuid7(),
+            name="gone",
+            **{**measured, "seen_at": now - timedelta(minutes=1), "skew_low_us": -(9**9)},
+        )
+        PlatformState.objects.create(platform="onlyfans", breaker="open", paused_at=now)
+        SendBlock.objects.create(layer="tenant", subject_id=uuid7(), until=now + timedelta(minutes=1))
+        SendBlock.objects.create(layer="tenant", subject_id=uuid7(), until=now - timedelta(minutes=1))
+    after = scrape()
+    assert (after["huntaze_dispatch_workers",], after["huntaze_dispatch_held",]) == (2, 0)
+    assert after["huntaze_circuit_breaker_state", "onlyfans"] == 2
+    assert after["huntaze_platform_paused", "onlyfans"] == 1
+    skew = {bound: after["huntaze_dispatch_clock_skew_seconds", bound] for bound in ("low", "high")}
+    assert skew == {"low": -0.0015, "high": 0.00025}
+    blocked = [after["huntaze_dispatch_blocked_layers", layer] for layer in ("user", "tenant", "global")]
+    assert blocked == [0, 1, 0]
 
 
 def test_open_dead_letters_are_counted() -> None:

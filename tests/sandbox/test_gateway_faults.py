@@ -183,4 +183,4 @@ def test_an_enforced_limit_opens_again(gateway: GatewayClient) -> None:
 
     assert refused > 0
     accepted = [each["at"] for each in gateway.arrivals() if each["accepted"]]
-    assert accepted[1] - accepted[0] >= 0.3
+    assert accepted[1] - accepted[0] >= 0.3 - 1e-6  # what a float of today can tell

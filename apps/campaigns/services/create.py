@@ -38,10 +38,13 @@ class CampaignDraft:
     priority: Priority = Priority.MEDIUM
 
 
-def create_campaign(*, tenant_id: UUID, draft: CampaignDraft, now: datetime) -> tuple[Campaign, Preflight]:
+def create_campaign(
+    *, tenant_id: UUID, draft: CampaignDraft, now: datetime, user_id: UUID | None = None
+) -> tuple[Campaign, Preflight]:
     """Record a campaign with its outbox and its steps; the workflow takes it from there.
 
-    Runs in the caller's transaction. Raises InvalidInputError for accounts that aren't the tenant's, a
+    `user_id` is whoever asks for it, whose limit its messages count in; None for an API key. Runs in the
+    caller's transaction. Raises InvalidInputError for accounts that aren't the tenant's, a
     segment that can't be understood or that no fan with consent falls into, and pay per view without a price.
     """
     if draft.type == CampaignType.PPV and draft.price is None:
@@ -59,7 +62,9 @@ def create_campaign(*, tenant_id: UUID, draft: CampaignDraft, now: datetime) -> 
             fields={"segment": "No fan with consent matches."},
         )
     campaign_id = uuid7()
-    outbox = outboxes.create_outbox(tenant_id=tenant_id, campaign_id=campaign_id, priority=draft.priority)
+    outbox = outboxes.create_outbox(
+        tenant_id=tenant_id, campaign_id=campaign_id, priority=draft.priority, user_id=user_id
+    )
     campaign = Campaign.objects.create(
         id=campaign_id,
         tenant_id=tenant_id,

@@ -50,7 +50,8 @@ class Operation:
     """One that a service carries out: `act(row, order)`, which may refuse with a DomainError.
 
     `together` hands it all rows at once, for services that lock them in an order of their own. `when` says on
-    which rows' pages the button stands. `asks_why` makes it a matter of one row, with a reason.
+    which rows' pages the button stands. `asks_why` makes it a matter of one row, with a reason. `remark` says
+    what the operator should know besides, given what `act` has returned each time.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Operation:
     when: Callable[[Any], bool] = lambda _row: True
     together: bool = False
     asks_why: bool = False
+    remark: Callable[[Sequence[Any]], str] = lambda _results: ""
 
 
 class ReasonForm(BaseDialogForm):  # type: ignore[misc]  # Unfold is untyped
@@ -108,19 +110,21 @@ class Operated:
         What was done also goes into the rows' history.
         """
         done: list[Model] = []
+        results: list[Any] = []
         batches = [list(rows)] if operation.together else [[row] for row in rows]
         for batch in batches:
             try:
                 with transaction.atomic():
-                    operation.act(batch if operation.together else batch[0], order)
+                    result = operation.act(batch if operation.together else batch[0], order)
             except DomainError as refusal:
                 subject = f"{batch[0]}: " if len(batch) == 1 else ""
                 messages.warning(order.request, f"{subject}{refusal.message}")
             else:
                 done += batch
+                results.append(result)
         if done:
             number = f": {len(done)}" if len(done) > 1 else ""
-            messages.success(order.request, f"{operation.done}{number}.")
+            messages.success(order.request, f"{operation.done}{number}. {operation.remark(results)}".strip())
             said = f"{operation.done}. {order.reason}".strip()
             LogEntry.objects.log_actions(order.user_id, done, CHANGE, said)
 

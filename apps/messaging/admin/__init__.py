@@ -1,3 +1,3 @@
-from apps.messaging.admin import accounts, messages, outboxes
+from apps.messaging.admin import accounts, dispatcher, limits, messages, outboxes, tenants
 
-__all__ = ["accounts", "messages", "outboxes"]
+__all__ = ["accounts", "dispatcher", "limits", "messages", "outboxes", "tenants"]

@@ -2,15 +2,23 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import path
+from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from apps.common.admin.base import Admin
 from apps.common.admin.columns import TENANT, Amount, ListLink, RowLink, badge
 from apps.common.admin.operations import Operation
+from apps.messaging.admin.dispatch_page import DispatchLink, dispatch_page
+from apps.messaging.admin.remarks import in_flight
 from apps.messaging.models import Account, Fan
 from apps.messaging.services.accounts import pause_account, resume_account
+from apps.messaging.services.connections import AccountFields, change_account
 from apps.tenants.admin.forms import TenantChoice
+
+_OWNERS = frozenset(AccountFields.__annotations__)
 
 
 class AccountForm(TenantChoice):
@@ -31,9 +39,14 @@ class AccountForm(TenantChoice):
             "credential",
             "limit_count",
             "limit_seconds",
+            "min_gap_ms",
+            "fan_gap_seconds",
+            "fan_cap_count",
+            "fan_cap_seconds",
             "time_zone",
             "quiet_start",
             "quiet_end",
+            "quiet_zone",
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,6 +82,7 @@ class AccountAdmin(Admin):
             ),
             "Paused",
             icon="pause",
+            remark=in_flight,
             when=lambda account: not account.paused_at,
         ),
         Operation(
@@ -81,8 +95,10 @@ class AccountAdmin(Admin):
         ),
     ]
     lists = [
+        DispatchLink(),
         ListLink("fans", "messaging.fan", account__id__exact="pk"),
         ListLink("messages", "messaging.message", account__id__exact="pk"),
+        ListLink("archived ones too", "messaging.messagerecord", account__id__exact="pk"),
         ListLink("campaigns", "campaigns.campaignaccount", account__id__exact="pk"),
         ListLink("contents", "content.content", account__id__exact="pk"),
         ListLink("ledger entries", "costs.ledgerentry", account_id="pk"),
@@ -101,7 +117,12 @@ class AccountAdmin(Admin):
         (
             "Limits",
             {
-                "fields": [("limit_count", "limit_seconds"), "time_zone", ("quiet_start", "quiet_end")],
+                "fields": [
+                    ("limit_count", "limit_seconds", "min_gap_ms"),
+                    ("fan_cap_count", "fan_cap_seconds", "fan_gap_seconds"),
+                    ("quiet_start", "quiet_end", "quiet_zone"),
+                    "time_zone",
+                ],
             },
         ),
     ]
@@ -116,19 +137,42 @@ class AccountAdmin(Admin):
         ("What belongs to it", {"fields": [tuple(lists)]}),
     ]
 
+    def get_urls(self) -> list[Any]:
+        dispatch = self.admin_site.admin_view(dispatch_page)
+        return [path("dispatch/", dispatch, name="messaging_dispatch"), *super().get_urls()]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """What its owner may set goes through the service: a new pace then counts at once, as in the API."""
+        given = {name: form.cleaned_data[name] for name in form.changed_data if name in _OWNERS}
+        if change and given:
+            fields: AccountFields = given  # type: ignore[assignment]  # its keys are the fields
+            change_account(account_id=obj.pk, now=timezone.now(), **fields)
+        super().save_model(request, obj, form, change)
+
     @display(description="state", ordering="paused_at")
     def state(self, account: Account) -> str:
         return badge("paused", "paused") if account.paused_at else badge("active", "active")
 
     @display(description="limit")
     def limit(self, account: Account) -> str:
+        if account.limit_count is None:
+            return "the platform's"
         return f"{account.limit_count} in {account.limit_seconds} s"
 
 
 class FanForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Fan
-        fields = ["account", "external_id", "name", "attributes", "spend", "last_purchase_at", "consent"]
+        fields = [
+            "account",
+            "external_id",
+            "name",
+            "attributes",
+            "spend",
+            "last_purchase_at",
+            "time_zone",
+            "consent",
+        ]
 
     def _post_clean(self) -> None:
         account = self.cleaned_data.get("account")
@@ -161,14 +205,14 @@ class FanAdmin(Admin):
     readonly_fields = ["id", TENANT, ListLink("messages", "messaging.message", fan__id__exact="pk")]
     add_fieldsets = [
         (None, {"fields": ["account", ("external_id", "name"), "consent"]}),
-        ("What is known", {"fields": [("spend", "last_purchase_at"), "attributes"]}),
+        ("What is known", {"fields": [("spend", "last_purchase_at"), "time_zone", "attributes"]}),
     ]
     fieldsets = [
         (
             None,
             {"fields": [("id", TENANT, readonly_fields[2]), "account", ("external_id", "name"), "consent"]},
         ),
-        ("What is known", {"fields": [("spend", "last_purchase_at"), "attributes"]}),
+        ("What is known", {"fields": [("spend", "last_purchase_at"), "time_zone", "attributes"]}),
     ]
 
     @display(description="fan")

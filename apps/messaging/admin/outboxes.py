@@ -4,12 +4,19 @@ from unfold.decorators import display
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import TENANT, IdLink, ListLink, RowLink, ShortId, badge, preformatted
 from apps.common.admin.filters import MadeInFilter
-from apps.common.admin.operations import Operation
+from apps.common.admin.operations import Operation, Order
+from apps.messaging.admin.remarks import in_flight
+from apps.messaging.hints import hint_resumed
 from apps.messaging.models import MessageTemplate, Outbox
 from apps.messaging.services import outboxes
 
 CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
 COUNTS = ("queued", "sending", "sent", "unknown", "dead", "cancelled")
+
+
+def _resume(outbox: Outbox, order: Order) -> None:
+    outboxes.resume(outbox=outbox, now=order.now)
+    hint_resumed()
 
 
 @admin.register(Outbox)
@@ -33,13 +40,14 @@ class OutboxAdmin(LongTableAdmin):
             lambda outbox, order: outboxes.pause(outbox=outbox, now=order.now),
             "Paused",
             icon="pause",
+            remark=in_flight,
             when=lambda outbox: not (outbox.paused_at or outbox.cancelled_at or outbox.closed_at),
         ),
         Operation(
             "resume",
             "Resume",
             "Its messages are sent again.",
-            lambda outbox, order: outboxes.resume(outbox=outbox, now=order.now),
+            _resume,
             "Resumed",
             when=lambda outbox: bool(outbox.paused_at and not outbox.cancelled_at),
         ),
@@ -51,18 +59,20 @@ class OutboxAdmin(LongTableAdmin):
             "Cancelled",
             icon="cancel",
             danger=True,
+            remark=in_flight,
             when=lambda outbox: not (outbox.cancelled_at or outbox.closed_at),
         ),
     ]
     lists = [
         ListLink("messages", "messaging.message", outbox__id__exact="pk"),
+        ListLink("archived ones too", "messaging.messagerecord", outbox__id__exact="pk"),
         ListLink("dead messages", "messaging.message", outbox__id__exact="pk", also={"state__exact": "dead"}),
         ListLink("templates", "messaging.messagetemplate", outbox__id__exact="pk"),
     ]
     fieldsets = [
         (None, {"fields": [("id", "state"), (TENANT, CAMPAIGN, "priority")]}),
         ("Messages", {"fields": [COUNTS, tuple(lists)]}),
-        ("Times", {"fields": [("created_at", "paused_at", "cancelled_at", "closed_at")]}),
+        ("Times", {"fields": [("created_at", "paused_at", "cancelled_at", "closed_at", "archived_at")]}),
     ]
 
     @display(description="state")

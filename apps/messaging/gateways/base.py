@@ -7,10 +7,15 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from apps.messaging.limiter.rules import Log
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One attempt of one message. Nothing is written after `write_by`, in seconds of the monotonic clock."""
+    """One attempt of one message.
+
+    `granted_at` and `write_by`, after which nothing is written, are in seconds of the monotonic clock.
+    """
 
     message_id: UUID
     attempt: int
@@ -22,7 +27,13 @@ class Request:
     text: str
     price: Decimal | None
     media: Sequence[str]
+    granted_at: float
     write_by: float
+    # Whether it tries out if the platform works again.
+    is_probe: bool
+    # The limiter's logs that have a stamp of it; the account's apart, since its next slot is asked for.
+    account_log: Log
+    logs: tuple[Log, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,16 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import aiohttp
 import structlog
+import uvloop
 from aiohttp.client import ClientTimeout
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -28,7 +30,10 @@ from apps.messaging.timing import CONNECT_TIMEOUT, SEND_TIMEOUT
 
 log = structlog.get_logger(__name__)
 
-CONNECTIONS = 512
+CONNECTIONS = 900
+# So many calls of a batch begin at once, and as many more whenever some time has gone by.
+MORE_AT_ONCE = 64
+MORE_EVERY_S = 0.02
 RESULTS_AT_ONCE = 100
 RESULTS_EVERY_S = 0.25
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -53,7 +58,8 @@ class Attempt:
             return
         found: socket.socket | None = self.transport.get_extra_info("socket")
         if found is not None:
-            with suppress(OSError):
+            # Where it is closed already there is nothing to reset; uvloop says so by a ValueError.
+            with suppress(OSError, ValueError):
                 found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
 
@@ -78,7 +84,7 @@ class _Client:
     """The loop's thread and its session; both live as long as the process."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="gateway-client", daemon=True).start()
         self.session = asyncio.run_coroutine_threadsafe(_open_session(), self.loop).result()
         atexit.register(self._close)
@@ -122,37 +128,66 @@ def session() -> aiohttp.ClientSession:
 
 
 def stream(calls: Iterable[Coroutine[Any, Any, Answer]]) -> Iterator[list[Answer]]:
-    """Run the calls at once; their answers, as soon as 100 are there or every 250 ms.
+    """Run the calls side by side; their answers, as soon as 100 are there or every 250 ms.
 
     A call that raises is logged and has no answer: the row that it was about is left to the sweep.
     """
-    client = _client()
-    ended: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+    crowd = _Crowd(calls)
+    running = asyncio.run_coroutine_threadsafe(crowd.run(), _client().loop)
+    while answers := crowd.answers.get():
+        yield answers
+    running.result()
 
-    async def run(call: Coroutine[Any, Any, Answer]) -> None:
-        answer: Answer | None = None
+
+class _Crowd(Generic[Answer]):
+    """Calls on the loop. Some begin at once, then one as another ends, and some more as time goes by.
+
+    A quick platform so gets its messages over few connections, a slow one over many.
+    """
+
+    def __init__(self, calls: Iterable[Coroutine[Any, Any, Answer]]) -> None:
+        self.answers: queue.SimpleQueue[list[Answer]] = queue.SimpleQueue()
+        self._waiting = deque(calls)
+        self._left = len(self._waiting)
+        self._ready: list[Answer] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until all have ended; then an empty list of answers says so."""
+        flushed_at = time.monotonic()
+        while self._left:
+            self._begin(MORE_AT_ONCE)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), MORE_EVERY_S)
+            if time.monotonic() - flushed_at >= RESULTS_EVERY_S:
+                self._flush()
+                flushed_at = time.monotonic()
+        self._flush()
+        self.answers.put([])
+
+    def _begin(self, most: int) -> None:
+        for _ in range(min(most, len(self._waiting))):
+            task = asyncio.ensure_future(self._call(self._waiting.popleft()))
+            # The loop itself keeps no hold of its tasks.
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _call(self, call: Coroutine[Any, Any, Answer]) -> None:
         try:
             answer = await call
-        finally:
-            ended.put(answer)
-
-    running = [asyncio.run_coroutine_threadsafe(run(call), client.loop) for call in calls]
-    left = len(running)
-    while left:
-        batch = _take(ended, most=min(left, RESULTS_AT_ONCE))
-        left -= len(batch)
-        if answers := [answer for answer in batch if answer is not None]:
-            yield answers
-    for each in running:
-        if error := each.exception():
+        except Exception as error:
             log.error("gateway.call_failed", error=repr(error), exc_info=error)
+        else:
+            self._ready.append(answer)
+        self._left -= 1
+        self._begin(1)
+        if len(self._ready) >= RESULTS_AT_ONCE:
+            self._flush()
+        if not self._left:
+            self._ended.set()
 
-
-def _take(ended: "queue.SimpleQueue[Answer | None]", *, most: int) -> list[Answer | None]:
-    """At least one answer, then those that come within 250 ms of it."""
-    batch = [ended.get()]
-    until = time.monotonic() + RESULTS_EVERY_S
-    with suppress(queue.Empty):
-        while len(batch) < most:
-            batch.append(ended.get(timeout=max(0, until - time.monotonic())))
-    return batch
+    def _flush(self) -> None:
+        if self._ready:
+            self.answers.put(self._ready)
+            self._ready = []

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -67,7 +68,7 @@ class OnlyFansGateway:
 
     async def look_up(self, look_up: LookUp) -> Finding:
         client.attempt_in_hand.set(client.Attempt(write_by=float("inf")))
-        url = self._url("accounts", look_up.account, "messages") % {
+        url = self._url(f"accounts/{_quoted(look_up.account)}/messages") % {
             "idempotency_key": str(look_up.message_id)
         }
         try:
@@ -87,7 +88,7 @@ class OnlyFansGateway:
 
     async def _post(self, request: Request) -> Outcome:
         async with client.session().post(
-            self._url("accounts", request.account, "chats", request.recipient, "messages"),
+            self._url(f"accounts/{_quoted(request.account)}/chats/{_quoted(request.recipient)}/messages"),
             json={
                 "text": request.text,
                 "price": None if request.price is None else f"{request.price:.2f}",
@@ -102,12 +103,16 @@ class OnlyFansGateway:
         ) as response:
             return await _outcome(response)
 
-    def _url(self, *segments: str) -> URL:
-        path = "/".join(quote(segment, safe="") for segment in segments)
+    def _url(self, path: str) -> URL:
         return URL(f"{self._base}/{path}", encoded=True)
 
     def _headers(self, credential: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {credential}", "User-Agent": self._user_agent}
+
+
+@lru_cache(maxsize=10_000)
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="")
 
 
 async def _outcome(response: aiohttp.ClientResponse) -> Outcome:

@@ -4,10 +4,8 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from django.db.models import Case, When
-from django.db.models.functions import Greatest
 
-from apps.messaging.models import Account
+from apps.messaging.models import Account, Message, MessageState
 from apps.messaging.services import due
 from apps.notifications.models import Alert, Level
 
@@ -16,11 +14,17 @@ log = structlog.get_logger(__name__)
 UNAUTHORISED = "The platform refused the credential (401): enter a new one, then resume."
 
 
-def pause_account(*, account: Account, reason: str = "", now: datetime) -> None:
-    """Send nothing more from the account. One that is paused already keeps its time and reason."""
+def pause_account(*, account: Account, reason: str = "", now: datetime) -> int:
+    """Send nothing more from the account, but what is on its way already: the number of these.
+
+    One that is paused already keeps its time and reason.
+    """
     Account.objects.filter(pk=account.pk, paused_at=None).update(paused_at=now, pause_reason=reason)
     account.refresh_from_db(fields=["paused_at", "pause_reason"])
-    log.info("account.paused", account_id=str(account.pk), reason=reason)
+    # Few are on their way at any time, and an index holds these alone.
+    in_flight = Message.objects.filter(state=MessageState.SENDING, account=account).count()
+    log.info("account.paused", account_id=str(account.pk), reason=reason, in_flight=in_flight)
+    return in_flight
 
 
 def resume_account(*, account: Account, now: datetime) -> None:
@@ -46,13 +50,3 @@ def pause_unauthorised(*, account_id: UUID, now: datetime) -> None:
         message=f"{account.name} was paused. {UNAUTHORISED}",
     )
     Alert.objects.bulk_create([alert], ignore_conflicts=True)
-
-
-def block(*, account_id: UUID, until: datetime) -> None:
-    """Have nothing sent from the account before then."""
-    Account.objects.filter(pk=account_id).update(
-        # PostgreSQL's GREATEST passes over nulls: without the case an idle account would get something to do.
-        blocked_until=Greatest("blocked_until", until),
-        next_due=Case(When(next_due__isnull=False, then=Greatest("next_due", until))),
-    )
-    log.info("account.throttled", account_id=str(account_id), until=until.isoformat())

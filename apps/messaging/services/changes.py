@@ -44,8 +44,8 @@ WHERE message.id = changed.id
 class Changes:
     """Messages that were changed; all of them are locked."""
 
-    def __init__(self) -> None:
-        self._tally = Tally()
+    def __init__(self, tally: Tally | None = None) -> None:
+        self._tally = tally or Tally()
         self._messages: dict[UUID, Message] = {}
 
     def move(self, message: Message, state: MessageState) -> None:

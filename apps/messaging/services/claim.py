@@ -1,174 +1,250 @@
 """The claim: due accounts get slots of their limits for the heads of their queues."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import connection
 
+from apps.messaging.gateways import client
 from apps.messaging.gateways.registry import connected_platforms
-from apps.messaging.limiter import Admission, Candidate, Log, admit
-from apps.messaging.models import Account, Message, MessageState
-from apps.messaging.quiet import quiet_until
-from apps.messaging.services import queue, slots, transitions
-from apps.messaging.services.changes import Changes
-from apps.messaging.services.rendering import RenderError, render
+from apps.messaging.limiter import sql_logs
+from apps.messaging.limiter.rules import (
+    LimiterUnavailableError,
+    MissingLogsError,
+    StaleEpochError,
+    Verdict,
+    Visit,
+    microseconds,
+)
+from apps.messaging.models import Message, MessageState, Mode
+from apps.messaging.services import blocks, breakers, due, epoch, granting, heartbeat, queue, quiet_hours
+from apps.messaging.services.blocks import Blocks
+from apps.messaging.services.due import DueAccount
+from apps.messaging.services.epoch import Epoch
+from apps.messaging.services.limits import read_limits
+from apps.messaging.services.queue import Head
+from apps.messaging.services.tally import Tally
+from apps.messaging.services.visits import Prepared, prepare
 from apps.messaging.timing import LATEST_ARRIVAL
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
-ACCOUNTS_AT_ONCE = 50
+ACCOUNTS_AT_ONCE = 100
 MESSAGES_A_VISIT = 10
-# Beyond so many messages on their way the senders are behind: more grants would only expire.
-LEASES_AT_MOST = 5000
-
-# Tenants in turn, then their accounts by when they are due.
-_LOCK_DUE = """
-SELECT account.id
-FROM messaging_account account
-JOIN (
-    SELECT due.id, row_number() OVER (PARTITION BY due.tenant_id ORDER BY due.next_due, due.id) AS turn
-    FROM messaging_account due JOIN tenants_tenant tenant ON tenant.id = due.tenant_id
-    WHERE due.next_due <= %(now)s AND due.paused_at IS NULL AND tenant.paused_at IS NULL
-      AND due.platform = ANY(%(platforms)s)
-) due ON due.id = account.id
-WHERE account.next_due <= %(now)s AND account.paused_at IS NULL
-ORDER BY due.turn, account.next_due
-LIMIT %(most)s
-FOR NO KEY UPDATE OF account SKIP LOCKED
-"""
+# As many messages as a worker can have on their way to platforms at once.
+LEASES_A_WORKER = client.CONNECTIONS
+_AHEAD_US = microseconds(LATEST_ARRIVAL)
+# A new epoch may have to begin first, and then logs to be loaded.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The messages granted, and whether other accounts may be due right now."""
+    """The messages granted, and whether other accounts may be due right now.
+
+    `even`: several tenants had about as many accounts due as there were turns, two at least, so that nobody
+    who sends little waits for the others. `held`: nothing was looked at, since the senders have enough to do.
+    """
 
     message_ids: Sequence[UUID] = field(default=())
     more: bool = False
+    even: bool = False
+    held: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether it is worth while to look again soon."""
+        return bool(self.message_ids) or self.more or self.held
 
 
-def claim_messages(*, now: datetime) -> Claim:
-    """Visit the accounts that are due. What is granted has a lease and has to be on its way within 5 s.
+def claim_messages(*, now: datetime, at: int | None = None, most: int = ACCOUNTS_AT_ONCE) -> Claim:
+    """Visit up to `most` accounts that are due.
 
-    Locks accounts, then messages, then outboxes. A crash after it costs nothing but the granted slots, until
-    the sweep gives them back.
+    What is granted has a lease and has to be on its way within 5 s. `now` is PostgreSQL's time, `at` the
+    limiter's in microseconds; None, as in production, is Redis's clock. Locks accounts, then messages, then
+    outboxes. A crash after the limiter's answer costs those slots until they expire, one after the commit
+    nothing, once the sweep has taken back what nobody started. Raises LimiterUnavailableError.
     """
-    with system_transaction():
-        if _outstanding_leases() >= LEASES_AT_MOST:
-            log.warning("claim.held", leases=LEASES_AT_MOST)
-            return Claim()
-        accounts = _lock_due_accounts(now=now)
-        message_ids = _visit(accounts, now=now)
-    if message_ids:
-        log.info("messages.claimed", number=len(message_ids), accounts=len(accounts))
-    more = len(accounts) == ACCOUNTS_AT_ONCE or any(
-        account.next_due is not None and account.next_due <= now for account in accounts
-    )
-    return Claim(message_ids=message_ids, more=more)
-
-
-def _outstanding_leases() -> int:
-    """How many messages are on their way; counted no further than the bound."""
-    sending = Message.objects.filter(state=MessageState.SENDING)
-    return sending.order_by()[:LEASES_AT_MOST].count()
-
-
-def _lock_due_accounts(*, now: datetime) -> list[Account]:
-    with connection.cursor() as cursor:
-        platforms = list(connected_platforms())
-        cursor.execute(_LOCK_DUE, {"now": now, "platforms": platforms, "most": ACCOUNTS_AT_ONCE})
-        account_ids = [account_id for (account_id,) in cursor.fetchall()]
-    found = Account.objects.defer("credential").in_bulk(account_ids)
-    return [found[account_id] for account_id in account_ids]
-
-
-def _visit(accounts: Sequence[Account], *, now: datetime) -> list[UUID]:
-    """One visit to each account; saves what it changes. Returns the messages granted."""
-    awake = [account for account in accounts if not _fall_quiet(account, now=now)]
-    awake_ids = [account.pk for account in awake]
-    # A statement of its own, after the locks: it sees whatever was enqueued before them.
-    heads = queue.heads(awake_ids, most=MESSAGES_A_VISIT, now=now)
-    messages = _lock_messages([message_id for ids in heads.values() for message_id in ids])
-    logs = slots.read_logs(awake, now=now)
-    changes = Changes()
-    granted: list[UUID] = []
-    free = {}
-    for account in awake:
-        head = [messages[message_id] for message_id in heads[account.pk] if message_id in messages]
-        admission = _serve(account, head, changes, log=logs[account.pk], now=now)
-        free[account.pk] = admission.next_free
-        granted += admission.granted
-    changes.write()
-    earliest = queue.earliest(awake_ids)
-    for account in awake:
-        first = earliest.get(account.pk)
-        account.next_due = first and max(first, free[account.pk], now)
-    Account.objects.bulk_update(accounts, ["next_due", "blocked_until"])
-    return granted
-
-
-def _fall_quiet(account: Account, *, now: datetime) -> bool:
-    """Block the account until the end of its quiet hours, if it is in them."""
-    ends = quiet_until(now, start=account.quiet_start, end=account.quiet_end, zone=account.time_zone)
-    if ends is None:
-        return False
-    account.blocked_until = max(ends, account.blocked_until or ends)
-    account.next_due = account.blocked_until
-    return True
-
-
-def _lock_messages(message_ids: Sequence[UUID]) -> dict[UUID, Message]:
-    """Those that are still queued, with what rendering needs, locked in the order of their ids."""
-    rows = (
-        Message.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("fan", "template")
-        .filter(pk__in=message_ids, state=MessageState.QUEUED)
-        .order_by("pk")
-    )
-    return {row.pk: row for row in rows}
-
-
-def _serve(
-    account: Account, head: Sequence[Message], changes: Changes, *, log: Log, now: datetime
-) -> Admission:
-    """Grant the account's free slots to the head of its queue."""
-    texts = _texts(account, head, changes, now=now)
-    by_id = {message.pk: message for message in head}
-    admission = admit(
-        [Candidate(message_id=message_id, fan_id=by_id[message_id].fan_id) for message_id in texts],
-        log=log,
-        account=slots.account_limit(account),
-        recipient=slots.recipient_limit(),
-        stamp=now + LATEST_ARRIVAL,
-        now=now,
-    )
-    for message_id in admission.granted:
-        transitions.grant(by_id[message_id], changes, text=texts[message_id], now=now)
-    for message_id, until in admission.refused.items():
-        by_id[message_id].not_before = until
-        changes.touch(by_id[message_id])
-    return admission
-
-
-def _texts(account: Account, head: Sequence[Message], changes: Changes, *, now: datetime) -> dict[UUID, str]:
-    """The text of each message that may be sent; the others come to their end."""
-    texts = {}
-    for message in head:
-        if not message.fan.consent:
-            transitions.cancel(message, changes, reason="suppressed", now=now)
-            continue
+    for last in (False,) * (_TRIES - 1) + (True,):
         try:
-            texts[message.pk] = _text(message, account)
-        except RenderError as error:
-            transitions.bury(message, changes, reason=error.code, error=error.message, now=now)
-    return texts
+            with system_transaction():
+                claim = _claim(most, now=now, at=at)
+        except StaleEpochError:
+            if last:
+                raise
+            epoch.renew(reason="Redis keeps another epoch", turns=False)
+        except MissingLogsError as missing:
+            if last:
+                raise
+            epoch.load_shared(missing.logs, now=now)
+        else:
+            break
+    if claim.message_ids:
+        log.info("messages.claimed", number=len(claim.message_ids))
+    return claim
 
 
-def _text(message: Message, account: Account) -> str:
-    """Its text, which the first claim renders; every later attempt sends the same."""
-    if message.text is not None or message.template is None:
-        return message.text or ""
-    return render(message.template.body, fan=message.fan, account=account)
+def _claim(most: int, *, now: datetime, at: int | None) -> Claim:
+    held = epoch.hold()
+    if _senders_are_behind(now=now):
+        return Claim(held=True)
+    blocked = blocks.read(now=now)
+    if blocked.everything:
+        return Claim()
+    platforms = breakers.passable(connected_platforms(), now=now)
+    accounts = due.lock_due(platforms.open, most=most, now=now)
+    probes = [account for each in platforms.probes for account in due.lock_due([each], most=1, now=now)]
+    round_ = _Round(held, now=now, at=at)
+    granted = round_.serve([*accounts, *probes], blocked, probed=frozenset(platforms.probes))
+    full = len(accounts) == most
+    turns = Counter(account.tenant_id for account in accounts).values()
+    return Claim(
+        message_ids=granted,
+        more=full or round_.left_over,
+        even=full and len(turns) > 1 and 1 < min(turns) >= max(turns) / 2,
+    )
+
+
+def _senders_are_behind(*, now: datetime) -> bool:
+    """Whether so many messages are on their way that more grants would only expire."""
+    most = LEASES_A_WORKER * max(1, heartbeat.live_workers(now=now))
+    sending = Message.objects.filter(state=MessageState.SENDING)
+    return sending.order_by()[:most].count() >= most
+
+
+class _Round:
+    """One claim's visits to the accounts that it has locked."""
+
+    def __init__(self, held: Epoch, *, now: datetime, at: int | None) -> None:
+        self._epoch, self._now, self._at = held, now, at
+        self.left_over = False
+
+    def serve(self, accounts: Sequence[DueAccount], blocked: Blocks, *, probed: frozenset[str]) -> list[UUID]:
+        """Grant what can be granted; write what became of the rest and when to come again."""
+        awake = self._put_to_sleep(accounts)
+        if not awake:
+            return []
+        # A statement of its own, after the locks: it sees whatever was enqueued before them.
+        heads = queue.heads(
+            [account.id for account in awake], most=MESSAGES_A_VISIT, now=self._now, blocked=blocked.users
+        )
+        prepared = prepare(awake, heads, now=self._now)
+        for each in prepared:
+            if each.account.platform in probed:
+                each.keep_one()
+        verdicts = self._decide(prepared, heads)
+        granted = self._write(prepared, verdicts, probed)
+        self._come_again(prepared, verdicts, blocked)
+        return granted
+
+    def _put_to_sleep(self, accounts: Iterable[DueAccount]) -> list[DueAccount]:
+        """Block the accounts that are in their quiet hours until these end. Returns the others."""
+        awake: list[DueAccount] = []
+        until: dict[UUID, datetime] = {}
+        for account in accounts:
+            ends = quiet_hours.of_account(account, now=self._now)
+            if ends is None:
+                awake.append(account)
+            else:
+                until[account.id] = ends
+        due.block(until)
+        return awake
+
+    def _decide(
+        self, prepared: Sequence[Prepared], heads: dict[UUID, list[Head]]
+    ) -> list[tuple[Visit, Verdict]]:
+        tenants = {each.account.tenant_id for each in prepared}
+        users = {head.user_id for found in heads.values() for head in found}
+        limits = read_limits({*tenants, *users})
+        visits = [each.visit(limits) for each in prepared]
+        return list(zip(visits, self._reserve(visits), strict=True))
+
+    def _reserve(self, visits: Sequence[Visit]) -> list[Verdict]:
+        if self._epoch.mode == Mode.POSTGRES:
+            return sql_logs.reserve(visits, ahead=_AHEAD_US, now=self._now)
+        with epoch.logs().connection() as redis:
+            verdicts = redis.reserve(visits, epoch=self._epoch.number, ahead=_AHEAD_US, now=self._at)
+            cold = [position for position, verdict in enumerate(verdicts) if verdict is None]
+            if cold:
+                asked = [visits[position] for position in cold]
+                epoch.load_accounts(asked, redis, epoch=self._epoch, now=self._now)
+                again = redis.reserve(asked, epoch=self._epoch.number, ahead=_AHEAD_US, now=self._at)
+                for position, verdict in zip(cold, again, strict=True):
+                    verdicts[position] = verdict
+        decided = [verdict for verdict in verdicts if verdict is not None]
+        if len(decided) < len(verdicts):
+            raise LimiterUnavailableError("a log vanished as soon as it had been loaded")
+        return decided
+
+    def _write(
+        self,
+        prepared: Sequence[Prepared],
+        verdicts: Sequence[tuple[Visit, Verdict]],
+        probed: frozenset[str],
+    ) -> list[UUID]:
+        tally = Tally()
+        grants: list[granting.Grant] = []
+        postponed: dict[UUID, datetime] = {}
+        for each, (_, verdict) in zip(prepared, verdicts, strict=True):
+            is_probe = each.account.platform in probed
+            for position in verdict.granted:
+                head = each.heads[position]
+                grants.append(granting.Grant(head.id, each.texts[head.id], is_probe))
+            for position, refusal in verdict.refused.items():
+                if refusal.log.layer == "recipient":
+                    postponed[each.heads[position].id] = self._in(refusal.wait)
+            postponed |= each.postponed
+        granted = granting.grant(grants, tally, epoch=self._epoch.number, now=self._now)
+        granting.end(
+            [end for each in prepared for end in each.suppressed],
+            MessageState.CANCELLED,
+            tally,
+            now=self._now,
+        )
+        granting.end(
+            [end for each in prepared for end in each.unrenderable],
+            MessageState.DEAD,
+            tally,
+            now=self._now,
+        )
+        granting.postpone(postponed)
+        tally.write()
+        served = zip(prepared, verdicts, strict=True)
+        sent_to = {each.account.platform for each, (_, verdict) in served if verdict.granted}
+        for platform in sorted(probed & sent_to):
+            breakers.probing(platform, now=self._now)
+        return granted
+
+    def _come_again(
+        self, prepared: Sequence[Prepared], verdicts: Sequence[tuple[Visit, Verdict]], blocked: Blocks
+    ) -> None:
+        """Say when each account is looked at again, and block the layers above them that are exhausted."""
+        refusals = []
+        finished: list[UUID] = []
+        at: dict[UUID, datetime | None] = {}
+        slot: dict[UUID, datetime] = {}
+        for each, (visit, verdict) in zip(prepared, verdicts, strict=True):
+            users = [refusal for refusal in verdict.refused.values() if refusal.log.layer == "user"]
+            exhausted = verdict.exhausted(visit)
+            refusals += users
+            if exhausted:
+                refusals.append(exhausted)
+            slot[each.account.id] = self._in(verdict.account_wait)
+            untouched = len(visit.candidates) - len(verdict.granted) - len(verdict.refused)
+            if untouched or users or each.left or each.seen == MESSAGES_A_VISIT:
+                at[each.account.id] = slot[each.account.id]
+                self.left_over |= not (verdict.account_wait or exhausted)
+            else:
+                finished.append(each.account.id)
+        earliest = queue.earliest(finished, blocked=blocked.users)
+        for account_id in finished:
+            first = earliest.get(account_id)
+            at[account_id] = first and max(first, slot[account_id])
+        due.put(at)
+        blocks.write(refusals, now=self._now)
+
+    def _in(self, microseconds_from_now: int) -> datetime:
+        return self._now + timedelta(microseconds=microseconds_from_now)

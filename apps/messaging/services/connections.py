@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from apps.common.constraints import violated
 from apps.common.errors import ConflictError, NotFoundError
 from apps.messaging.models import Account
-from apps.messaging.quiet import quiet_until
+from apps.messaging.services import quiet_hours
 
 
 class AccountFields(TypedDict, total=False):
@@ -17,15 +17,20 @@ class AccountFields(TypedDict, total=False):
 
     name: str
     credential: str
-    limit_count: int
-    limit_seconds: int
+    limit_count: int | None
+    limit_seconds: int | None
+    min_gap_ms: int
+    fan_gap_seconds: int | None
+    fan_cap_count: int | None
+    fan_cap_seconds: int | None
     time_zone: str
     quiet_start: time | None
     quiet_end: time | None
+    quiet_zone: str
 
 
 # A change of these can let an account send sooner than it was told to look again.
-_PACE = frozenset({"limit_count", "limit_seconds", "time_zone", "quiet_start", "quiet_end"})
+_PACE = frozenset(AccountFields.__annotations__) - {"name", "credential"}
 
 
 def connect_account(
@@ -52,7 +57,7 @@ def change_account(*, account_id: UUID, now: datetime, **fields: Unpack[AccountF
     account = Account.objects.select_for_update(no_key=True).filter(pk=account_id).first()
     if account is None:
         raise NotFoundError("There is no such account.")
-    quiet = _quiet_until(account, now=now)
+    quiet = quiet_hours.of_account(account, now=now)
     for name, value in fields.items():
         setattr(account, name, value)
     changed: list[str] = list(fields)
@@ -66,7 +71,3 @@ def change_account(*, account_id: UUID, now: datetime, **fields: Unpack[AccountF
     if changed:
         account.save(update_fields=changed)
     return account
-
-
-def _quiet_until(account: Account, *, now: datetime) -> datetime | None:
-    return quiet_until(now, start=account.quiet_start, end=account.quiet_end, zone=account.time_zone)

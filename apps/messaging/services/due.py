@@ -1,42 +1,150 @@
-"""`Account.next_due`: when a claim looks at an account again."""
+"""`Account.next_due`: when a claim looks at an account again, and which ones it looks at now."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
 from uuid import UUID
 
-from django.db.models import F
-from django.db.models.functions import Greatest, Least
+from django.db import connection
 
-from apps.messaging.models import Account
-from apps.messaging.services import queue, slots
+# Tenants in turn, then their accounts by when they are due. Each tenant offers more of them than a claim
+# takes, since other claims may hold its first ones.
+_DUE = """
+WITH RECURSIVE tenant AS (
+    (SELECT tenant_id FROM messaging_account
+     WHERE next_due IS NOT NULL AND paused_at IS NULL ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT following.tenant_id FROM tenant CROSS JOIN LATERAL (
+        SELECT tenant_id FROM messaging_account
+        WHERE next_due IS NOT NULL AND paused_at IS NULL AND tenant_id > tenant.tenant_id
+        ORDER BY tenant_id LIMIT 1
+    ) following
+), due AS (
+    SELECT first.id, first.next_due,
+           row_number() OVER (PARTITION BY tenant.tenant_id ORDER BY first.next_due, first.id) AS turn
+    FROM tenant
+    JOIN tenants_tenant agency ON agency.id = tenant.tenant_id AND agency.paused_at IS NULL
+    CROSS JOIN LATERAL (
+        SELECT id, next_due FROM messaging_account
+        WHERE tenant_id = tenant.tenant_id AND next_due <= %(now)s AND paused_at IS NULL
+          AND platform = ANY(%(platforms)s)
+        ORDER BY next_due LIMIT 4 * %(most)s
+    ) first
+    WHERE NOT EXISTS (
+        SELECT FROM messaging_sendblock block
+        WHERE block.layer = 'tenant' AND block.subject_id = tenant.tenant_id AND block.until > %(now)s
+    )
+)
+SELECT id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
+"""
+
+# A statement of its own: for each row that has changed since the snapshot, PostgreSQL evaluates it all again.
+_LOCK_DUE = """
+SELECT account.id, account.tenant_id, account.platform, account.limit_count, account.limit_seconds,
+       account.min_gap_ms, account.time_zone, account.quiet_start, account.quiet_end, account.quiet_zone,
+       account.fan_gap_seconds, account.fan_cap_count, account.fan_cap_seconds
+FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS due (id, turn)
+JOIN messaging_account account ON account.id = due.id
+WHERE account.next_due <= %(now)s AND account.paused_at IS NULL
+ORDER BY due.turn
+LIMIT %(most)s
+FOR NO KEY UPDATE OF account SKIP LOCKED
+"""
+
+# A statement of its own: as a part of the updates it might be skipped, or done in another order.
+_LOCK = "SELECT FROM messaging_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+
+# PostgreSQL's GREATEST and LEAST pass over nulls.
+_BRING_FORWARD = """
+UPDATE messaging_account AS account
+SET next_due = GREATEST(account.blocked_until, LEAST(account.next_due, due.at))
+FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[]) AS due (id, at)
+WHERE account.id = due.id
+  AND account.next_due IS DISTINCT FROM GREATEST(account.blocked_until, LEAST(account.next_due, due.at))
+"""
+
+_HASTEN = """
+UPDATE messaging_account AS account SET next_due = GREATEST(account.blocked_until, due.at)
+FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[]) AS due (id, at)
+WHERE account.id = due.id AND account.next_due > GREATEST(account.blocked_until, due.at)
+"""
+
+_SET = """
+UPDATE messaging_account AS account
+SET next_due = GREATEST(due.at, CASE WHEN due.at IS NOT NULL THEN account.blocked_until END)
+FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[]) AS due (id, at)
+WHERE account.id = due.id
+"""
+
+_BLOCK = """
+UPDATE messaging_account AS account
+SET blocked_until = GREATEST(account.blocked_until, block.until),
+    next_due = CASE WHEN account.next_due IS NOT NULL
+                    THEN GREATEST(account.next_due, account.blocked_until, block.until) END
+FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[]) AS block (id, until)
+WHERE account.id = block.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DueAccount:
+    """An account that a claim has locked."""
+
+    id: UUID
+    tenant_id: UUID
+    platform: str
+    limit_count: int | None
+    limit_seconds: int | None
+    min_gap_ms: int
+    time_zone: str
+    quiet_start: time | None
+    quiet_end: time | None
+    quiet_zone: str
+    fan_gap_seconds: int | None
+    fan_cap_count: int | None
+    fan_cap_seconds: int | None
+
+
+def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> list[DueAccount]:
+    """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, {"platforms": list(platforms), "most": most, "now": now})
+        ids = [account_id for (account_id,) in cursor.fetchall()]
+        cursor.execute(_LOCK_DUE, {"ids": ids, "most": most, "now": now})
+        return [DueAccount(*row) for row in cursor.fetchall()]
 
 
 def bring_forward(account_ids: Iterable[UUID], *, at: datetime) -> None:
-    """Have the accounts looked at by then, though not while they are blocked; in the order of their ids.
+    """Have the accounts looked at by then, though not while they are blocked.
 
     It locks the accounts until the transaction ends, so a claim can't overtake what the transaction enqueues.
     """
-    for account_id in sorted(account_ids):
-        # PostgreSQL's GREATEST and LEAST pass over nulls.
-        Account.objects.filter(pk=account_id).update(
-            next_due=Greatest(F("blocked_until"), Least(F("next_due"), at))
-        )
+    bring_forward_each(dict.fromkeys(account_ids, at))
 
 
-def reconsider(account_ids: Iterable[UUID], *, now: datetime) -> None:
-    """Bring the accounts forward to when they can really send: something may go and there is a slot for it.
+def bring_forward_each(ats: Mapping[UUID, datetime]) -> None:
+    """The same, each account to a time of its own."""
+    _execute(_BRING_FORWARD, ats)
 
-    For a transaction of its own, after outcomes were written: it locks accounts.
-    """
-    accounts = list(
-        Account.objects.select_for_update(no_key=True)
-        .filter(pk__in=set(account_ids))
-        .defer("credential")
-        .order_by("pk")
-    )
-    first = queue.earliest([account.pk for account in accounts])
-    logs = slots.read_logs(accounts, now=now)
-    for account in accounts:
-        if account.pk in first:
-            free = slots.next_free(account, logs[account.pk], now=now)
-            bring_forward([account.pk], at=max(first[account.pk], free))
+
+def hasten(ats: Mapping[UUID, datetime]) -> None:
+    """Have those accounts that wait for a slot looked at when there is one; others aren't touched."""
+    _execute(_HASTEN, ats)
+
+
+def put(ats: Mapping[UUID, datetime | None]) -> None:
+    """Say when locked accounts are looked at again, though not while they are blocked; None: not at all."""
+    _execute(_SET, ats)
+
+
+def block(until: Mapping[UUID, datetime]) -> None:
+    """Have nothing sent from the accounts before then."""
+    _execute(_BLOCK, until)
+
+
+def _execute(statement: str, ats: Mapping[UUID, datetime | None]) -> None:
+    if ats:
+        ids = sorted(ats)
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK, [ids])
+            cursor.execute(statement, {"ids": ids, "ats": [ats[each] for each in ids]})

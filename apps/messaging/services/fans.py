@@ -20,6 +20,7 @@ def create_fan(
     spend: Decimal,
     last_purchase_at: datetime | None,
     consent: bool,
+    time_zone: str = "",
 ) -> Fan:
     """Add a fan to an account. Raises ConflictError if it has one with this external id."""
     try:
@@ -33,6 +34,7 @@ def create_fan(
                 spend=spend,
                 last_purchase_at=last_purchase_at,
                 consent=consent,
+                time_zone=time_zone,
             )
     except IntegrityError as error:
         if violated(error) != "fan_unique":

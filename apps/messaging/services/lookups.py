@@ -1,11 +1,14 @@
 """Unknown messages: asking the platform what became of them."""
 
+import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import structlog
 
+from apps.common.connections import give_back_connection
 from apps.messaging.backoff import full_jitter
 from apps.messaging.gateways import client
 from apps.messaging.gateways.base import AskAgain, Found, Gateway, LookUp, NoLookUp, NotFound, Settled
@@ -13,7 +16,7 @@ from apps.messaging.gateways.registry import connected_platforms
 from apps.messaging.models import Message, MessageState
 from apps.messaging.services import due, transitions
 from apps.messaging.services.changes import Changes
-from apps.messaging.services.send import Clock, give_connection_back
+from apps.messaging.services.send import Clock
 from apps.messaging.timing import (
     LOOK_UP_ABSENT_EVERY,
     LOOK_UP_AFTER,
@@ -31,15 +34,29 @@ AT_ONCE = 200
 COUNTED = frozenset({"server_error", "malformed", "timed_out", "cut"})
 
 
+_asking = threading.Lock()
+
+
 def settle_unknown(*, now: datetime) -> int:
-    """Look up the unknown messages that are due, at most 200. Returns how many that were."""
-    clock = Clock.at(now)
+    """Look up the unknown messages that are due, at most 200. Returns how many that were.
+
+    A process asks for one such round at a time: a platform that hangs shall not hold all of its threads.
+    """
+    if not _asking.acquire(blocking=False):
+        return 0
+    try:
+        return _settle(Clock.at(now))
+    finally:
+        _asking.release()
+
+
+def _settle(clock: Clock) -> int:
     gateways = connected_platforms()
-    look_ups = take(now=now, platforms=gateways)
-    give_connection_back()
+    look_ups = take(now=clock.now, platforms=gateways)
+    give_back_connection()
     for findings in client.stream(_ask(gateways, look_ups)):
         record(findings=findings, now=clock.time())
-        give_connection_back()
+        give_back_connection()
     return len(look_ups)
 
 
@@ -71,13 +88,19 @@ def record(*, findings: Sequence[Settled], now: datetime) -> None:
     by_id = {settled.look_up.message_id: settled for settled in findings}
     with system_transaction():
         rows = Message.objects.select_for_update(no_key=True).filter(pk__in=by_id, state=MessageState.UNKNOWN)
+        messages = list(rows.order_by("pk"))
         changes = Changes()
-        for message in rows.order_by("pk"):
+        for message in messages:
             if message.attempt == by_id[message.pk].look_up.attempt:
                 _apply(by_id[message.pk], message, changes, now=now)
         changes.write()
+    back: dict[UUID, datetime] = {}
+    for message in messages:
+        if message.state == MessageState.QUEUED:
+            first = back.get(message.account_id, message.not_before)
+            back[message.account_id] = min(message.not_before, first)
     with system_transaction():
-        due.reconsider({settled.look_up.account_id for settled in findings}, now=now)
+        due.bring_forward_each(back)
 
 
 def _ask(
@@ -110,7 +133,8 @@ def _apply(settled: Settled, message: Message, changes: Changes, *, now: datetim
 
 def _try_again(message: Message, changes: Changes, *, now: datetime) -> None:
     """It never arrived: back to the queue, unless it has failed too often."""
-    message.failures += message.reason in COUNTED
+    # A probe was our idea, not the message's fault.
+    message.failures += message.reason in COUNTED and not message.is_probe
     if message.failures >= MAX_FAILURES:
         transitions.bury(message, changes, reason="attempts_exhausted", error=message.error, now=now)
     else:

@@ -1,52 +1,56 @@
 """An outbox's life, and how messages get into it."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, TextField, Value
 from django.db.models.functions import Coalesce
 
 from apps.common.errors import ConflictError
-from apps.common.ids import uuid7
+from apps.common.ids import uuid7_in_sql
 from apps.common.priority import Priority
-from apps.messaging.models import Fan, MessageTemplate, Outbox
+from apps.messaging.models import Account, Fan, MessageTemplate, Outbox
 from apps.messaging.services import due
-from apps.messaging.services.rendering import check_text
-from apps.messaging.services.tally import Tally
 
 log = structlog.get_logger(__name__)
 
+# Rows of one transaction: it keeps the account from claims for about so many times 0.05 ms.
 CHUNK = 5000
 
+# The recipients are taken in the order of their ids, as in every insertion: two of the same can't deadlock.
 _INSERT = """
-INSERT INTO messaging_message (
-    id, tenant_id, account_id, fan_id, outbox_id, template_id, text, price, media, priority, not_before,
-    state, attempt, failures, slots, platform_id, reason, error
+WITH wanted AS MATERIALIZED ({source}),
+inserted AS (
+    INSERT INTO messaging_message (
+        id, tenant_id, account_id, fan_id, outbox_id, template_id, text, user_id, price, media, priority,
+        not_before, state, attempt, failures, slots, platform_id, reason, error
+    )
+    SELECT {id}, %s, %s, numbered.fan_id, %s, %s, numbered.text, %s, %s, '[]', %s, %s,
+           'queued', 0, 0, '{{}}', '', '', ''
+    FROM (
+        SELECT wanted.fan_id, wanted.text, row_number() OVER (ORDER BY wanted.fan_id) - 1 AS number
+        FROM wanted
+    ) numbered
+    ORDER BY numbered.number
+    ON CONFLICT (outbox_id, fan_id) DO NOTHING
+    RETURNING 1
 )
-SELECT row.id, %(tenant_id)s, row.account_id, row.fan_id, %(outbox_id)s, %(template_id)s, row.text,
-       %(price)s, '[]', %(priority)s, %(not_before)s, 'queued', 0, 0, '{}', '', '', ''
-FROM unnest(%(ids)s::uuid[], %(accounts)s::uuid[], %(fans)s::uuid[], %(texts)s::text[])
-    AS row (id, account_id, fan_id, text)
-ON CONFLICT (outbox_id, fan_id) DO NOTHING
+SELECT (SELECT id FROM wanted ORDER BY id DESC LIMIT 1), (SELECT count(*) FROM inserted)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class FanText:
-    """A fan's own text."""
-
-    account_id: UUID
-    fan_id: UUID
-    text: str
-
-
-def create_outbox(*, tenant_id: UUID, campaign_id: UUID | None, priority: Priority) -> Outbox:
-    return Outbox.objects.create(tenant_id=tenant_id, campaign_id=campaign_id, priority=priority)
+def create_outbox(
+    *, tenant_id: UUID, campaign_id: UUID | None, priority: Priority, user_id: UUID | None
+) -> Outbox:
+    """An outbox for a campaign; `user_id` is whoever made it, None for an API key."""
+    return Outbox.objects.create(
+        tenant_id=tenant_id, campaign_id=campaign_id, priority=priority, user_id=user_id
+    )
 
 
 def enqueue_template(
@@ -63,33 +67,37 @@ def enqueue_template(
 ) -> UUID | None:
     """Enqueue a template's messages to the next `limit` of an account's fans, those with ids beyond `after`.
 
+    The database reads the fans and writes the messages in one statement, so a chunk costs no memory here.
     Returns the last id of the chunk, to go on from; None when no fan is left. A fan who has a message of this
     outbox already gets no second one, so a chunk may be repeated. Works in the caller's transaction. Raises
     ConflictError if the outbox is closed or cancelled.
     """
-    wanted = fans.filter(account_id=account_id, tenant_id=outbox.tenant_id)
-    if after is not None:
-        wanted = wanted.filter(pk__gt=after)
-    fan_ids = list(wanted.order_by("pk").values_list("pk", flat=True)[:limit])
-    if not fan_ids:
-        return None
     template, _ = MessageTemplate.objects.update_or_create(
         outbox=outbox, account_id=account_id, defaults={"body": body, "tenant_id": outbox.tenant_id}
     )
-    rows = [_Row(account_id=account_id, fan_id=fan_id, text=None) for fan_id in fan_ids]
-    _insert(rows, outbox=outbox, template_id=template.pk, price=price, not_before=max(not_before, now))
-    return fan_ids[-1]
+    chunk = _Chunk(outbox, account_id, template.pk, price, max(not_before, now), after, limit)
+    mine = fans.filter(account_id=account_id, tenant_id=outbox.tenant_id)
+    return chunk.insert(mine.values_list("pk", "pk", Value(None, output_field=TextField())))
 
 
 def enqueue_texts(
-    *, outbox: Outbox, texts: Sequence[FanText], price: Decimal | None, not_before: datetime, now: datetime
-) -> int:
-    """Enqueue messages with a text each; the number that is new. As repeatable as `enqueue_template`.
+    *,
+    outbox: Outbox,
+    account_id: UUID,
+    texts: QuerySet[Any],
+    price: Decimal | None,
+    not_before: datetime,
+    after: UUID | None,
+    limit: int = CHUNK,
+    now: datetime,
+) -> UUID | None:
+    """Enqueue messages with a text each: the next `limit` rows of `texts` beyond `after`.
 
-    Raises ConflictError likewise, and RenderError if a text can't be sent.
+    `texts` are rows of any model with an `account_id`, a `fan_id` of that account, and a `text` that
+    `rendering.check_text` has let through. Otherwise the same as `enqueue_template`.
     """
-    rows = [_Row(text.account_id, text.fan_id, check_text(text.text)) for text in texts]
-    return _insert(rows, outbox=outbox, template_id=None, price=price, not_before=max(not_before, now))
+    chunk = _Chunk(outbox, account_id, None, price, max(not_before, now), after, limit)
+    return chunk.insert(texts.filter(account_id=account_id).values_list("pk", "fan_id", "text"))
 
 
 def pause(*, outbox: Outbox, now: datetime) -> int:
@@ -128,45 +136,42 @@ def settled(outbox: Outbox) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _Chunk:
+    """What the messages of one insertion have in common, and where it begins and ends."""
+
+    outbox: Outbox
     account_id: UUID
-    fan_id: UUID
-    text: str | None
+    template_id: UUID | None
+    price: Decimal | None
+    not_before: datetime
+    after: UUID | None
+    limit: int
 
-
-def _insert(
-    rows: Iterable[_Row],
-    *,
-    outbox: Outbox,
-    template_id: UUID | None,
-    price: Decimal | None,
-    not_before: datetime,
-) -> int:
-    # In the order of the fans' ids, as every other insertion: two of the same fans then can't deadlock.
-    rows = sorted(rows, key=lambda row: row.fan_id)
-    due.bring_forward({row.account_id for row in rows}, at=not_before)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _INSERT,
-            {
-                "ids": [uuid7() for _ in rows],
-                "accounts": [row.account_id for row in rows],
-                "fans": [row.fan_id for row in rows],
-                "texts": [row.text for row in rows],
-                "tenant_id": outbox.tenant_id,
-                "outbox_id": outbox.pk,
-                "template_id": template_id,
-                "price": price,
-                "priority": outbox.priority,
-                "not_before": not_before,
-            },
+    def insert(self, source: QuerySet[Any, tuple[Any, ...]]) -> UUID | None:
+        """Insert messages for the next rows (id, fan, text) of `source`; the last of those ids, or None."""
+        # From here no claim can look at the account and miss what isn't committed yet.
+        Account.objects.select_for_update(no_key=True).only("pk").get(pk=self.account_id)
+        rest = source.filter(pk__gt=self.after) if self.after else source
+        select, parameters = rest.order_by("pk")[: self.limit].query.sql_with_params()
+        statement = _INSERT.format(
+            source=f"SELECT * FROM ({select}) AS source (id, fan_id, text)",  # noqa: S608  # Django's own SQL
+            id=uuid7_in_sql(number="numbered.number"),
         )
-        inserted: int = cursor.rowcount
-    tally = Tally()
-    tally.add(outbox.pk, "queued", inserted)
-    tally.write()
-    _update(outbox, Q(closed_at=None, cancelled_at=None))
-    return inserted
+        outbox = self.outbox
+        with connection.cursor() as cursor:
+            cursor.execute(
+                statement,
+                [
+                    *parameters,
+                    *(outbox.tenant_id, self.account_id, outbox.pk, self.template_id, outbox.user_id),
+                    *(self.price, outbox.priority, self.not_before),
+                ],
+            )
+            last, inserted = cursor.fetchone()
+        if last:
+            due.bring_forward([self.account_id] if inserted else [], at=self.not_before)
+            _update(outbox, Q(closed_at=None, cancelled_at=None), queued=F("queued") + inserted)
+        return UUID(str(last)) if last else None
 
 
 def _update(outbox: Outbox, state: Q, **changes: object) -> None:

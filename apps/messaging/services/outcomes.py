@@ -1,12 +1,14 @@
 """What becomes of messages when their attempts have ended: the table of outcomes."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 
+from apps.common.text import storable
 from apps.messaging.backoff import full_jitter
 from apps.messaging.gateways.base import (
     Dead,
@@ -19,43 +21,94 @@ from apps.messaging.gateways.base import (
     Unknown,
 )
 from apps.messaging.models import Message, MessageState
-from apps.messaging.services import accounts, due, transitions
+from apps.messaging.services import accounts, breakers, due, slots, transitions
 from apps.messaging.services.changes import Changes
+from apps.messaging.services.epoch import Epoch
+from apps.messaging.services.slots import Attempt
+from apps.messaging.services.tally import Tally
 from apps.messaging.timing import THROTTLE_AT_LEAST, THROTTLE_AT_MOST
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
 _OPEN = frozenset({MessageState.SENDING, MessageState.UNKNOWN})
+# Nothing of such an attempt can have reached the platform.
+_NEVER_BEGUN = (NotConnected, HandedBack)
+
+# By far the most frequent outcome, in one statement. What isn't as it should be goes the long way.
+_CONFIRM = """
+UPDATE messaging_message AS message
+SET state = 'sent', sent_at = done.at, finished_at = done.at, platform_id = done.platform_id,
+    slots = message.slots[:cardinality(message.slots) - 1]
+        || GREATEST(message.slots[cardinality(message.slots) - 1],
+                    LEAST(message.slots[cardinality(message.slots)], done.at)),
+    lease_expires_at = NULL, send_by = NULL, started_at = NULL
+FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(ats)s::timestamptz[], %(platform_ids)s::text[])
+    AS done (id, attempt, at, platform_id)
+WHERE message.id = done.id AND message.attempt = done.attempt AND message.state = 'sending'
+RETURNING message.id, message.outbox_id
+"""
 
 
-def record(*, results: Sequence[Result], now: datetime) -> None:
+def record(*, results: Sequence[Result], epoch: Epoch, now: datetime, at: int | None = None) -> None:
     """Write the outcomes, then bring their accounts forward to the slots that this has freed.
 
-    Two transactions, each in the lock order; if the second is lost, the sweep does its work.
+    The limiter's stamps are corrected first: should we die after it, the rows say no more than that a request
+    may have arrived later than it did. A slot is given back only when its message is back in the queue. If
+    the last transaction is lost, the sweep does its work.
     """
+    corrections = [_attempt(each, now=now) for each in results if _is_over(each)]
+    waits = slots.settle(corrections, epoch=epoch, now=now, at=at)
     with system_transaction():
         _restrict_accounts(results, now=now)
-        rows = _lock([result.request.message_id for result in results])
-        changes = Changes()
-        for result in results:
-            message = rows.get(result.request.message_id)
-            if message is not None and _counts(result, message):
-                _apply(result, message, changes, now=now)
-        changes.write()
+        back = _write(results, now=now)
+    returned = [_attempt(each, now=now) for each in results if isinstance(each.outcome, _NEVER_BEGUN)]
+    waits |= slots.settle(returned, epoch=epoch, now=now, at=at)
     try:
         with system_transaction():
-            due.reconsider({result.request.account_id for result in results}, now=now)
+            breakers.note(results, now=now)
+            due.hasten({account_id: now + wait for account_id, wait in waits.items()})
+            due.bring_forward_each(back)
     except (OperationalError, InterfaceError) as error:
         log.warning("accounts.not_reconsidered", error=f"{type(error).__name__}: {error}")
-    for result in results:
-        log.info(
-            "message.attempted",
-            message_id=str(result.request.message_id),
-            account_id=str(result.request.account_id),
-            attempt=result.request.attempt,
-            outcome=type(result.outcome).__name__,
+    _tell(results)
+
+
+def hand_back(*, message_ids: Sequence[UUID], epoch: Epoch, now: datetime, at: int | None = None) -> int:
+    """Return granted messages that nobody has started to the queue, then their slots. Returns how many."""
+    with system_transaction():
+        changes = Changes()
+        rows = [row for row in _lock(message_ids) if row.state == MessageState.SENDING and not row.started_at]
+        attempts = slots.attempts_of(rows)
+        for row in rows:
+            transitions.give_back(row, changes, not_before=row.not_before)
+        changes.write()
+    waits = slots.settle(attempts, epoch=epoch, now=now, at=at)
+    with system_transaction():
+        due.bring_forward_each(
+            {
+                row.account_id: max(row.not_before, now + waits.get(row.account_id, timedelta()))
+                for row in rows
+            }
         )
+    return len(rows)
+
+
+def _is_over(result: Result) -> bool:
+    """Whether its request has ended, so that it has arrived by then or never will."""
+    outcome = result.outcome
+    return not isinstance(outcome, _NEVER_BEGUN) and (not isinstance(outcome, Unknown) or outcome.over)
+
+
+def _attempt(result: Result, *, now: datetime) -> Attempt:
+    began = not isinstance(result.outcome, _NEVER_BEGUN)
+    return Attempt(
+        message_id=result.request.message_id,
+        number=result.request.attempt,
+        age=now - result.ended_at if began else None,
+        account_log=result.request.account_log,
+        logs=result.request.logs,
+    )
 
 
 def _restrict_accounts(results: Sequence[Result], *, now: datetime) -> None:
@@ -73,16 +126,68 @@ def _restrict_accounts(results: Sequence[Result], *, now: datetime) -> None:
         if account_id in unauthorised:
             accounts.pause_unauthorised(account_id=account_id, now=now)
         if account_id in blocked:
-            accounts.block(account_id=account_id, until=blocked[account_id])
+            due.block({account_id: blocked[account_id]})
 
 
 def _clamp(wait: timedelta) -> timedelta:
     return max(THROTTLE_AT_LEAST, min(wait, THROTTLE_AT_MOST))
 
 
-def _lock(message_ids: Sequence[UUID]) -> dict[UUID, Message]:
-    rows = Message.objects.select_for_update(no_key=True).filter(pk__in=message_ids).order_by("pk")
-    return {row.pk: row for row in rows}
+def _write(results: Sequence[Result], *, now: datetime) -> dict[UUID, datetime]:
+    """Write all outcomes. Returns the accounts with messages back in the queue, and when these may go."""
+    confirmed = _confirm([each for each in results if isinstance(each.outcome, Sent)])
+    rest = {each.request.message_id: each for each in results if each.request.message_id not in confirmed}
+    changes = Changes(confirmed.tally)
+    back: dict[UUID, datetime] = {}
+    for message in _lock(rest):
+        result = rest[message.pk]
+        if _counts(result, message):
+            _apply(result, message, changes, now=now)
+            if message.state == MessageState.QUEUED:
+                back[message.account_id] = min(
+                    message.not_before, back.get(message.account_id, message.not_before)
+                )
+    changes.write()
+    return back
+
+
+class _Confirmed(set[UUID]):
+    """The messages that became sent, and what that does to the counters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tally = Tally()
+
+
+def _confirm(results: Sequence[Result]) -> _Confirmed:
+    confirmed = _Confirmed()
+    rows = sorted(results, key=lambda each: each.request.message_id)
+    if not rows:
+        return confirmed
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CONFIRM,
+            {
+                "ids": [each.request.message_id for each in rows],
+                "attempts": [each.request.attempt for each in rows],
+                "ats": [each.ended_at for each in rows],
+                "platform_ids": [_platform_id(each) for each in rows],
+            },
+        )
+        for message_id, outbox_id in cursor.fetchall():
+            confirmed.add(message_id)
+            confirmed.tally.move(outbox_id, MessageState.SENDING, MessageState.SENT)
+    return confirmed
+
+
+def _platform_id(result: Result) -> str:
+    assert isinstance(result.outcome, Sent)
+    return str(storable(result.outcome.platform_id))[: transitions.LONGEST_ID]
+
+
+def _lock(message_ids: Iterable[UUID]) -> list[Message]:
+    rows = Message.objects.select_for_update(no_key=True).filter(pk__in=list(message_ids))
+    return list(rows.order_by("pk")) if message_ids else []
 
 
 def _counts(result: Result, message: Message) -> bool:
@@ -96,7 +201,7 @@ def _counts(result: Result, message: Message) -> bool:
 
 def _apply(result: Result, message: Message, changes: Changes, *, now: datetime) -> None:
     outcome, ended_at = result.outcome, result.ended_at
-    if not isinstance(outcome, Unknown) or outcome.over:
+    if _is_over(result):
         transitions.correct_slot(message, ended_at=ended_at)
     match outcome:
         case Sent(platform_id=platform_id):
@@ -114,3 +219,17 @@ def _apply(result: Result, message: Message, changes: Changes, *, now: datetime)
             transitions.give_back(message, changes, not_before=message.not_before)
         case Unknown(reason=reason, error=error):
             transitions.doubt(message, changes, reason=reason, error=error)
+
+
+def _tell(results: Sequence[Result]) -> None:
+    """One line per batch, and one for each message that wasn't simply sent."""
+    log.info("messages.attempted", **Counter(type(each.outcome).__name__ for each in results))
+    for each in results:
+        if not isinstance(each.outcome, Sent):
+            log.info(
+                "message.attempted",
+                message_id=str(each.request.message_id),
+                account_id=str(each.request.account_id),
+                attempt=each.request.attempt,
+                outcome=type(each.outcome).__name__,
+            )

@@ -6,7 +6,7 @@ output grows with their input at most, no loops. A body of bounded length takes 
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from liquid import Environment, FalsyStrictUndefined, Mode
 from liquid.exceptions import LiquidError
@@ -14,7 +14,6 @@ from liquid.template import BoundTemplate
 
 from apps.common.errors import InvalidInputError
 from apps.common.liquid import bounded
-from apps.messaging.models import Account, Fan
 
 LONGEST_TEXT = 10_000
 TAGS = frozenset({"#", "assign", "case", "comment", "echo", "if", "unless"})
@@ -66,11 +65,22 @@ def _environment() -> Environment:
 _ENVIRONMENT = _environment()
 
 
-def render(body: str, *, fan: Fan, account: Account) -> str:
+class Addressee(Protocol):
+    """What a template may say of a fan."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def external_id(self) -> str: ...
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...
+
+
+def render(body: str, *, fan: Addressee, account_name: str) -> str:
     """The text for a fan. Raises RenderError, also where a variable has neither value nor default."""
     variables = {
         "fan": {"name": fan.name, "external_id": fan.external_id, "attributes": fan.attributes},
-        "account": {"name": account.name},
+        "account": {"name": account_name},
     }
     try:
         text = str(_parse(body).render(**variables))

@@ -1,29 +1,47 @@
 """Sending a batch: start it, wait without a transaction or a connection to the database, record outcomes."""
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
+from apps.common.connections import give_back_connection
 from apps.messaging.gateways import client
 from apps.messaging.gateways.base import Gateway, Request, Result
 from apps.messaging.gateways.registry import connected_platforms
-from apps.messaging.models import Message, MessageState
-from apps.messaging.quiet import quiet_until
-from apps.messaging.services import due, outcomes, transitions
-from apps.messaging.services.changes import Changes
-from apps.messaging.timing import CONTROL_AGE
-from apps.tenants.models import Tenant
+from apps.messaging.models import Account, Message, PlatformState
+from apps.messaging.services import epoch, outcomes, quiet_hours
+from apps.messaging.services.limits import Limits, read_limits
+from apps.messaging.services.pressure import PRESSURE
+from apps.messaging.timing import CONTROL_AGE, SEND_WITHIN
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
 # When to try again to write outcomes that the database didn't take. Then the sweep finds the messages.
 RECORD_AGAIN = [timedelta(seconds=seconds) for seconds in (0.5, 2, 5, 10, 10)]
+
+_LOCK_UNSTARTED = """
+SELECT message.id, message.attempt, message.send_by, message.text, message.price, message.media,
+       message.is_probe, message.tenant_id, COALESCE(message.user_id, outbox.user_id), message.account_id,
+       message.fan_id, fan.external_id, fan.time_zone,
+       message.epoch = %(epoch)s AND fan.consent AND tenant.paused_at IS NULL
+           AND outbox.paused_at IS NULL AND outbox.cancelled_at IS NULL
+FROM messaging_message message
+JOIN messaging_fan fan ON fan.id = message.fan_id
+JOIN tenants_tenant tenant ON tenant.id = message.tenant_id
+LEFT JOIN messaging_outbox outbox ON outbox.id = message.outbox_id
+WHERE message.id = ANY(%(ids)s) AND message.state = 'sending' AND message.started_at IS NULL
+  AND message.send_by > %(now)s
+ORDER BY message.id FOR NO KEY UPDATE OF message
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,111 +63,139 @@ class Clock:
         return self.monotonic + (when - self.now).total_seconds()
 
 
-def send_batch(*, message_ids: Sequence[UUID], now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was started. Its outcomes are judged by the limits and the epoch that it was started under."""
+
+    requests: Sequence[Request]
+    epoch: epoch.Epoch
+    # The time of the limiter: None is Redis's own clock.
+    at: int | None
+
+
+def send_batch(*, message_ids: Sequence[UUID], now: datetime, at: int | None = None) -> None:
     """Send the granted messages that nobody has started: a second delivery of the task sends nothing."""
     clock = Clock.at(now)
     gateways = connected_platforms()
-    requests = start(message_ids=message_ids, clock=clock, platforms=gateways)
-    give_connection_back()
-    calls = (_send(gateways[request.platform], request, clock) for request in requests)
+    batch = start(message_ids=message_ids, clock=clock, platforms=gateways, at=at)
+    give_back_connection()
+    calls = (_send(gateways[request.platform], request, clock) for request in batch.requests)
     left: Sequence[Result] = ()
     for results in client.stream(calls):
-        left = _record([*left, *results], clock)
+        left = _record(batch, [*left, *results], clock)
     for wait in RECORD_AGAIN:
         if not left:
             return
         time.sleep(wait.total_seconds())
-        left = _record(left, clock)
+        left = _record(batch, left, clock)
     if left:
         log.error("batch.not_recorded", number=len(left))
 
 
-def start(*, message_ids: Sequence[UUID], clock: Clock, platforms: Iterable[str]) -> list[Request]:
-    """Mark as started what may still be sent, and say how; hand back what was stopped meanwhile."""
-    platforms, now = set(platforms), clock.now
+def start(
+    *, message_ids: Sequence[UUID], clock: Clock, platforms: Iterable[str], at: int | None = None
+) -> Batch:
+    """Mark as started what may still be sent, and say how; hand back what was stopped meanwhile.
+
+    In the order of the ids given, which is that of the claim: tenants in turn.
+    """
+    now = clock.now
+    control_expires_at = clock.time() + CONTROL_AGE
     with system_transaction():
-        ids = _lock_unstarted(message_ids, now=now)
-        # Read after the locks: pauses, consent and quiet hours as they are now.
-        control_expires_at = clock.time() + CONTROL_AGE
-        rows = list(
-            Message.objects.filter(pk__in=ids).select_related("account", "fan", "outbox").order_by("pk")
-        )
-        paused = set(Tenant.objects.exclude(paused_at=None).values_list("pk", flat=True))
-        sendable: list[Message] = []
-        barred: list[Message] = []
+        in_force = epoch.current()
+        locked = {row.id: row for row in _lock_unstarted(message_ids, epoch=in_force.number, now=now)}
+        rows = [locked[message_id] for message_id in message_ids if message_id in locked]
+        accounts = Account.objects.in_bulk({row.account_id for row in rows})
+        paused = PlatformState.objects.exclude(paused_at=None).values_list("platform", flat=True)
+        reachable = set(platforms) - set(paused)
+        limits = read_limits({subject for row in rows for subject in (row.tenant_id, row.user_id)})
+        sendable: list[_Row] = []
+        barred: list[UUID] = []
         for row in rows:
-            goes = row.tenant_id not in paused and row.account.platform in platforms and _may_go(row, now=now)
-            (sendable if goes else barred).append(row)
-        Message.objects.filter(pk__in=[row.pk for row in sendable]).update(started_at=now)
-        hand_back(barred, now=now)
+            account = accounts[row.account_id]
+            goes = row.goes and account.platform in reachable and not _sleeps(account, row, now=now)
+            if goes and account.paused_at is None:
+                sendable.append(row)
+            else:
+                barred.append(row.id)
+        Message.objects.filter(pk__in=[row.id for row in sendable]).update(started_at=now)
+    requests = [
+        _request(row, accounts[row.account_id], limits, clock, control_expires_at=control_expires_at)
+        for row in sendable
+    ]
+    batch = Batch(requests=requests, epoch=in_force, at=at)
     if barred:
-        with system_transaction():
-            due.reconsider({row.account_id for row in barred}, now=now)
-    return [_request(row, clock, control_expires_at=control_expires_at) for row in sendable]
+        outcomes.hand_back(message_ids=barred, epoch=in_force, now=clock.time(), at=at)
+    return batch
 
 
-def hand_back(messages: Iterable[Message], *, now: datetime) -> None:
-    """Return locked messages to the queue, and their slots with them."""
-    changes = Changes()
-    for message in messages:
-        transitions.give_back(message, changes, not_before=message.not_before)
-    changes.write()
+class _Row(NamedTuple):
+    id: UUID
+    attempt: int
+    send_by: datetime
+    text: str
+    price: Decimal | None
+    media: str
+    is_probe: bool
+    tenant_id: UUID
+    user_id: UUID | None
+    account_id: UUID
+    fan_id: UUID
+    recipient: str
+    time_zone: str
+    goes: bool
 
 
-def give_connection_back() -> None:
-    """Hold no connection while waiting on the network. Never inside a transaction."""
-    if connection.in_atomic_block:
-        raise RuntimeError("a batch must not be sent inside a transaction")
-    connection.close()
+def _lock_unstarted(message_ids: Sequence[UUID], *, epoch: int, now: datetime) -> list[_Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_UNSTARTED, {"ids": list(message_ids), "epoch": epoch, "now": now})
+        return [_Row(*row) for row in cursor.fetchall()]
 
 
-def _lock_unstarted(message_ids: Sequence[UUID], *, now: datetime) -> list[UUID]:
-    unstarted = Message.objects.filter(
-        pk__in=message_ids, state=MessageState.SENDING, started_at=None, send_by__gt=now
-    )
-    return list(unstarted.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+def _sleeps(account: Account, row: _Row, *, now: datetime) -> bool:
+    by_fan = quiet_hours.of_fan(account, zone=row.time_zone, now=now)
+    return bool(by_fan or quiet_hours.of_account(account, now=now))
 
 
-def _may_go(message: Message, *, now: datetime) -> bool:
-    account, box = message.account, message.outbox
-    if account.paused_at or not message.fan.consent or (box and (box.paused_at or box.cancelled_at)):
-        return False
-    return not quiet_until(now, start=account.quiet_start, end=account.quiet_end, zone=account.time_zone)
-
-
-def _request(message: Message, clock: Clock, *, control_expires_at: datetime) -> Request:
-    assert message.send_by is not None  # a constraint, for text as well
-    assert message.text is not None
+def _request(
+    row: _Row, account: Account, limits: Limits, clock: Clock, *, control_expires_at: datetime
+) -> Request:
+    of_account, *others = limits.logs(account, user_id=row.user_id, fan_id=row.fan_id)
     return Request(
-        message_id=message.pk,
-        attempt=message.attempt,
-        account_id=message.account_id,
-        platform=message.account.platform,
-        account=message.account.external_id,
-        credential=message.account.credential,
-        recipient=message.fan.external_id,
-        text=message.text,
-        price=message.price,
-        media=message.media,
-        write_by=clock.deadline(min(message.send_by, control_expires_at)),
+        message_id=row.id,
+        attempt=row.attempt,
+        account_id=row.account_id,
+        platform=account.platform,
+        account=account.external_id,
+        credential=account.credential,
+        recipient=row.recipient,
+        text=row.text,
+        price=row.price,
+        media=json.loads(row.media),
+        granted_at=clock.deadline(row.send_by - SEND_WITHIN),
+        write_by=clock.deadline(min(row.send_by, control_expires_at)),
+        is_probe=row.is_probe,
+        account_log=of_account,
+        logs=tuple(others),
     )
 
 
-def _record(results: Sequence[Result], clock: Clock) -> Sequence[Result]:
+def _record(batch: Batch, results: Sequence[Result], clock: Clock) -> Sequence[Result]:
     """Write the outcomes. Returns those that the database didn't take, to be tried again: all or none.
 
     Were they dropped, what the platform has taken would have to be looked up, and not every platform can say.
     """
     try:
-        outcomes.record(results=results, now=clock.time())
+        outcomes.record(results=results, epoch=batch.epoch, now=clock.time(), at=batch.at)
     except (OperationalError, InterfaceError) as error:
         log.warning("batch.record_failed", number=len(results), error=f"{type(error).__name__}: {error}")
         return results
     finally:
-        give_connection_back()
+        give_back_connection()
     return ()
 
 
 async def _send(gateway: Gateway, request: Request, clock: Clock) -> Result:
+    PRESSURE.note(time.monotonic() - request.granted_at)
     outcome = await gateway.send(request)
     return Result(request=request, outcome=outcome, ended_at=clock.time())

@@ -1,46 +1,85 @@
-"""The limiter over `Message.slots`: exact as long as the accounts asked about are locked."""
+"""Slots after the attempt: corrected to when it ended, or given back."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
-from django.db import connection
+import structlog
 
-from apps.messaging.limiter import Limit, Log, decide
-from apps.messaging.models import Account
+from apps.messaging.limiter import sql_logs
+from apps.messaging.limiter.rules import Ended, LimiterUnavailableError, Log, StaleEpochError, microseconds
+from apps.messaging.models import Account, Message, Mode, Outbox
+from apps.messaging.services import epoch as epochs
+from apps.messaging.services.epoch import Epoch
+from apps.messaging.services.limits import read_limits
+from apps.tenants.system import system_transaction
 
-_YOUNG = """
-SELECT message.account_id, message.fan_id, stamp
-FROM unnest(%s::uuid[], %s::timestamptz[]) AS asked (account_id, horizon)
-JOIN messaging_message message
-  ON message.account_id = asked.account_id AND message.newest_slot > asked.horizon
-CROSS JOIN LATERAL unnest(message.slots) AS stamp
-WHERE stamp > asked.horizon
-"""
+log = structlog.get_logger(__name__)
 
 
-def account_limit(account: Account) -> Limit:
-    return Limit(count=account.limit_count, seconds=account.limit_seconds)
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is over: so long ago, or None if nothing of it was ever under way."""
+
+    message_id: UUID
+    number: int
+    age: timedelta | None
+    account_log: Log
+    logs: tuple[Log, ...]
+
+    @property
+    def ended(self) -> Ended:
+        age = None if self.age is None else max(0, microseconds(self.age))
+        return Ended(self.message_id, self.number, age, self.logs)
 
 
-def recipient_limit() -> Limit:
-    return Limit(count=settings.SEND_LIMIT_COUNT, seconds=settings.SEND_LIMIT_SECONDS)
+def settle(
+    attempts: Sequence[Attempt], *, epoch: Epoch, now: datetime, at: int | None
+) -> dict[UUID, timedelta]:
+    """Correct the limiter's stamps. Returns for how long each account has no slot.
 
-
-def read_logs(accounts: Iterable[Account], *, now: datetime) -> dict[UUID, Log]:
-    """The stamps of each account that are younger than the longer of its windows."""
-    horizons = {
-        account.pk: now - max(account_limit(account).window, recipient_limit().window) for account in accounts
+    Redis may be away or keep another epoch: its logs are then loaded from the rows before they count again.
+    Until then nothing is known, so that claims had better look at once.
+    """
+    by_account: defaultdict[Log, list[Ended]] = defaultdict(list)
+    for each in attempts:
+        by_account[each.account_log].append(each.ended)
+    if not by_account:
+        return {}
+    accounts = list(by_account)
+    try:
+        if epoch.mode == Mode.POSTGRES:
+            with system_transaction():
+                waits = sql_logs.waits(accounts, now=now)
+        else:
+            with epochs.logs().connection() as redis:
+                waits = redis.settle(list(by_account.items()), epoch=epoch.number, now=at)
+    except (LimiterUnavailableError, StaleEpochError) as error:
+        log.warning("slots.not_settled", number=len(attempts), error=f"{type(error).__name__}: {error}")
+        waits = [0] * len(accounts)
+    return {
+        account.subject_id: timedelta(microseconds=wait)
+        for account, wait in zip(accounts, waits, strict=True)
+        if account.subject_id
     }
-    logs = {account_id: Log() for account_id in horizons}
-    with connection.cursor() as cursor:
-        cursor.execute(_YOUNG, [list(horizons), list(horizons.values())])
-        for account_id, fan_id, stamp in cursor.fetchall():
-            logs[account_id].add(fan_id, stamp)
-    return logs
 
 
-def next_free(account: Account, log: Log, *, now: datetime) -> datetime:
-    """When the account has a slot."""
-    return decide(log.stamps, limit=account_limit(account), now=now).next_free
+def attempts_of(messages: Iterable[Message]) -> list[Attempt]:
+    """The latest attempts of messages, none of which has begun."""
+    messages = list(messages)
+    accounts = Account.objects.defer("credential").in_bulk({each.account_id for each in messages})
+    boxes = Outbox.objects.filter(pk__in={each.outbox_id for each in messages if each.outbox_id})
+    users = dict(boxes.values_list("pk", "user_id"))
+    by_message = {
+        each.pk: each.user_id or (users.get(each.outbox_id) if each.outbox_id else None) for each in messages
+    }
+    limits = read_limits({*by_message.values(), *(each.tenant_id for each in messages)})
+    found = []
+    for each in messages:
+        of_account, *others = limits.logs(
+            accounts[each.account_id], user_id=by_message[each.pk], fan_id=each.fan_id
+        )
+        found.append(Attempt(each.pk, each.attempt, None, of_account, tuple(others)))
+    return found

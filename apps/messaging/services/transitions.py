@@ -5,22 +5,11 @@ from datetime import datetime
 from apps.common.text import storable
 from apps.messaging.models import Message, MessageState
 from apps.messaging.services.changes import Changes
-from apps.messaging.timing import LATEST_ARRIVAL, LEASE, LOOK_UP_AFTER, SEND_WITHIN
+from apps.messaging.timing import LOOK_UP_AFTER
 
-# A platform that throttles for days grants a message many slots; only the young ones count.
-_SLOTS_KEPT = 500
 _LONGEST_ERROR = 1000
 _LONGEST_REASON = 64
-_LONGEST_ID = 128
-
-
-def grant(message: Message, changes: Changes, *, text: str, now: datetime) -> None:
-    message.text = text
-    message.attempt += 1
-    message.slots = [*message.slots[-_SLOTS_KEPT:], now + LATEST_ARRIVAL]
-    message.send_by, message.lease_expires_at, message.started_at = now + SEND_WITHIN, now + LEASE, None
-    message.reason = message.error = ""
-    changes.move(message, MessageState.SENDING)
+LONGEST_ID = 128
 
 
 def requeue(
@@ -42,9 +31,10 @@ def give_back(
 
 
 def correct_slot(message: Message, *, ended_at: datetime) -> None:
-    """The request is over, so it has arrived by now or never will."""
+    """The request is over, so it has arrived by now or never will. Stamps still ascend."""
     if message.slots:
-        message.slots = [*message.slots[:-1], min(message.slots[-1], ended_at)]
+        *earlier, latest = message.slots
+        message.slots = [*earlier, max([min(latest, ended_at), *earlier[-1:]])]
 
 
 def doubt(message: Message, changes: Changes, *, reason: str, error: str) -> None:
@@ -58,7 +48,7 @@ def doubt(message: Message, changes: Changes, *, reason: str, error: str) -> Non
 def confirm(message: Message, changes: Changes, *, platform_id: str, now: datetime) -> None:
     _end_attempt(message)
     message.sent_at = message.finished_at = now
-    message.platform_id = _tidy(platform_id, _LONGEST_ID)
+    message.platform_id = _tidy(platform_id, LONGEST_ID)
     message.reason = message.error = ""
     changes.move(message, MessageState.SENT)
 

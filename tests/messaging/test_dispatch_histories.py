@@ -1,0 +1,124 @@
+"""Some histories that random ones seldom have, over the real services and the simulated platform."""
+
+from datetime import timedelta
+
+import pytest
+
+from apps.messaging.limiter.rules import Limit
+from apps.messaging.models import Mode
+from tests.messaging.dispatch_world import GOOD, SECOND, Fate, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def test_clocks_that_differ_within_the_margin_break_no_limit(world: World) -> None:
+    """The limiter's clock is behind at the first grant, ahead at the second; the platform has its own."""
+    account = world.accounts[0]
+    world.limit_account(account, Limit(1, 60))
+    world.skew = -120 * MILLISECOND
+    for tenth in range(8):
+        # What is enqueued has the account looked at, whenever it was to be.
+        world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+        if world.claim():
+            world.deliver(world.tasks.pop(), [GOOD])
+        world.advance(59.7 * SECOND if not tenth else 100 * MILLISECOND)
+        world.skew = 120 * MILLISECOND
+    assert len(world.platform.arrivals) == 2
+    world.platform.check_windows()
+
+
+@pytest.mark.parametrize("layer", ["account", "tenant"])
+def test_a_redis_that_starts_from_an_old_file_is_not_believed(world: World, layer: str) -> None:
+    if layer == "account":
+        world.limit_account(world.accounts[0], Limit(2, 60))
+    else:
+        world.limit_layer("tenant", None, Limit(2, 60))
+    for number in (1, 1, 3):
+        world.enqueue(world.accounts[0], number, user=None, priority=1, wait=timedelta())
+        if world.claim():
+            world.deliver(world.tasks.pop(), [GOOD])
+        world.advance(SECOND)
+        if number == 1 and len(world.outboxes) == 1:
+            saved = world.save_redis()
+        else:
+            world.restart_redis(saved)
+    world.claim()
+    assert len(world.platform.arrivals) == 2
+
+
+@pytest.mark.parametrize("kind", ["throttled", "unauthorised", "server_error", "cut", "died"])
+@pytest.mark.parametrize("loss", ["none", "flush", "for good"])
+def test_what_arrived_and_was_queued_again_counts_even_after_a_loss(
+    world: World, kind: str, loss: str
+) -> None:
+    account = world.accounts[0]
+    world.limit_account(account, Limit(1, 120))
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate(kind, accepted=False)])
+    world.advance(40 * SECOND)
+    for _ in range(2):
+        world.sweep()
+        world.advance(20 * SECOND)
+    if loss == "flush":
+        world.forget()
+    elif loss == "for good":
+        world.lose_redis(mode=Mode.POSTGRES)
+    world.resume(account)
+    world.run_out()
+    assert len(world.platform.arrivals) == 2
+    world.platform.check_windows()
+
+
+@pytest.mark.parametrize("kind", ["refused", "throttled", "server_error"])
+def test_an_answer_written_down_after_the_next_attempt_began_changes_nothing(world: World, kind: str) -> None:
+    world.enqueue(world.accounts[0], 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate(kind, accepted=False, later=90 * SECOND)])
+    for _ in range(4):
+        world.advance(20 * SECOND)
+        world.sweep()
+    world.advance(9 * SECOND)
+    assert len(world.claim()) == 1, "found missing, and granted again"
+    world.deliver(world.tasks.pop(), [Fate("sent", answer=5 * SECOND)])
+    world.advance(3 * SECOND)
+    assert [row.state for row in world.look().messages] == ["sending"]
+    world.run_out()
+    assert [row.state for row in world.look().messages] == ["sent"]
+
+
+def test_nobody_asks_about_a_message_that_may_still_arrive(world: World) -> None:
+    world.enqueue(world.accounts[0], 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate("timed_out", answer=9 * SECOND)])
+    world.advance(10.5 * SECOND)
+    assert not world.platform.arrivals
+    world.sweep()
+    world.run_out()
+    assert [row.state for row in world.look().messages] == ["sent"]
+    assert len(world.platform.arrivals) == 1
+
+
+def test_an_answer_written_down_after_the_end_changes_nothing(world: World) -> None:
+    world.enqueue(world.accounts[0], 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate("server_error", accepted=True, later=90 * SECOND)])
+    for _ in range(4):
+        world.advance(20 * SECOND)
+        world.sweep()
+    assert [row.state for row in world.look().messages] == ["sent"]
+    world.advance(20 * SECOND)
+    world.look()
+
+
+def test_what_was_sent_while_a_layer_had_no_limit_counts_once_it_has_one(world: World) -> None:
+    for limit in (Limit(3, 60), None, Limit(3, 60)):
+        world.limit_layer("tenant", None, limit)
+        world.enqueue(world.accounts[0], 2, user=None, priority=1, wait=timedelta())
+        if world.claim():
+            world.deliver(world.tasks.pop(), [GOOD])
+        world.advance(SECOND)
+    assert len(world.platform.arrivals) == 4
+    world.platform.check_windows()
