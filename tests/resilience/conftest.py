@@ -1,18 +1,25 @@
 import os
+import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from huntaze.stack import Stack
 from tests.live import Api, Platform, live_stack, new_agency
+from tests.resilience.hosts import Site
+from tests.resilience.rampage import Rampage
 from tests.services import HOME
 
 # A call of a provider is given up soon, so that one whose worker died counts as abandoned soon.
 ENVIRONMENT = {"HUNTAZE_AI_ATTEMPT_TIMEOUT": "6", "HUNTAZE_SWEEP_SECONDS": "2"}
+
+
+Ravage = Callable[..., Rampage]
 
 
 class Machine:
@@ -73,7 +80,27 @@ def ada(machine: Machine) -> Api:
 
 
 @pytest.fixture(autouse=True)
-def no_faults(machine: Machine) -> Iterator[None]:
+def no_faults(request: pytest.FixtureRequest) -> Iterator[None]:
+    """None are left behind by tests on the machine."""
+    machine: Machine | None = (
+        request.getfixturevalue("machine") if "machine" in request.fixturenames else None
+    )
     yield
-    machine.platform.heal()
-    machine.ai.heal()
+    if machine:
+        machine.platform.heal()
+        machine.ai.heal()
+
+
+@pytest.fixture
+def ravage() -> Iterator[Ravage]:
+    """Begins a rampage on a site; HUNTAZE_CHAOS_SEED repeats one."""
+    seed = int(os.environ.get("HUNTAZE_CHAOS_SEED") or secrets.randbelow(10**6))
+    begun: list[Rampage] = []
+
+    def ravage(site: Site, **options: Any) -> Rampage:
+        begun.append(Rampage(site, seed=seed, **options))
+        return begun[-1]
+
+    yield ravage
+    for rampage in begun:
+        rampage.site.heal()

@@ -20,6 +20,8 @@ from tests.resilience.books import check_books
 from tests.resilience.conftest import Machine
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 KINDS = (*PROCESSES, "redis", "postgres")
 SLOWLY = {"operation": "send", "latency": {"distribution": "constant", "ms": 1500}}
 THINKING = {"latency": {"distribution": "constant", "ms": 2000}}
@@ -65,12 +67,12 @@ def survive(machine: Machine, api: Api, *, seconds: int, honour_keys: bool) -> N
     wait_for_status(api, campaign, "awaiting_approval")
     gunicorn = psutil.Process(machine.pid_of("web"))
     gunicorn.children()[0].kill()
-    approve(api, campaign)
-    machine.kill("web")
-
     machine.platform.faults(SLOWLY, honour_keys=honour_keys)
+    approve(api, campaign)
+
     wait_for_sending(api, campaign)
     machine.kill("worker-dispatch")  # with messages that may or may not have arrived
+    machine.kill("web")
     machine.platform.faults(honour_keys=honour_keys)
     machine.kill("beat")
     # What the killed worker had begun keeps its slots, so the rest may have to wait for later windows.
