@@ -34,6 +34,8 @@ class Benchmark:
     sides: Callable[[Stack], AbstractContextManager[Sides]]
     processes: tuple[str, ...] = ()
     rounds: int = ROUNDS
+    # A round that takes minutes of a steady state needs none.
+    warm_up: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ def compare(benchmark: Benchmark, sides: Sides) -> Result:
     """
     pair = (sides.ours, sides.peer)
     measured: dict[Callable[[], float], list[float]] = {side: [] for side in pair}
-    for side in pair:
-        side()
+    if benchmark.warm_up:
+        for side in pair:
+            side()
     for number in range(benchmark.rounds):
         for side in pair if number % 2 == 0 else reversed(pair):
             measured[side].append(side())

@@ -22,8 +22,8 @@ class RoundError(Exception):
 
 
 @contextmanager
-def process(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> Iterator[None]:
-    """Run a command in the background, with what it starts; it ends with the block, and with us."""
+def process(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> Iterator[int]:
+    """Run a command in the background, with what it starts; it ends with the block, and with us. Its pid."""
     with log.open("ab") as output:
         started = subprocess.Popen(
             [*guarded("TERM", str(os.getpid())), *command],
@@ -35,7 +35,7 @@ def process(command: Sequence[str], *, environment: Mapping[str, str], log: Path
             start_new_session=True,
         )
     try:
-        yield
+        yield started.pid
     finally:
         started.terminate()
         try:
@@ -50,15 +50,14 @@ def measure(module: str, *arguments: str, environment: Mapping[str, str]) -> flo
 
     Raises RoundError with its last words.
     """
+    return float(run_to_end(f"tests.performance.{module}", *arguments, environment=environment))
+
+
+def run_to_end(module: str, *arguments: str, environment: Mapping[str, str]) -> str:
+    """Run a module in a process of its own; what it prints. Raises RoundError with its last words."""
     try:
         done = subprocess.run(
-            [
-                *guarded("KILL", str(os.getpid())),
-                sys.executable,
-                "-m",
-                f"tests.performance.{module}",
-                *arguments,
-            ],
+            [*guarded("KILL", str(os.getpid())), sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env=dict(environment),
             capture_output=True,
@@ -71,7 +70,13 @@ def measure(module: str, *arguments: str, environment: Mapping[str, str]) -> flo
     except subprocess.CalledProcessError as error:
         words = error.stderr.strip().splitlines() or ["no reason given"]
         raise RoundError(f"{module} failed: {words[-1]}") from error
-    return float(done.stdout)
+    return done.stdout
+
+
+def say(line: str) -> None:
+    """Print a figure that isn't compared."""
+    sys.stdout.write(f"  {line}\n")
+    sys.stdout.flush()
 
 
 def free_port() -> int:

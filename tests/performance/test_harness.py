@@ -1,4 +1,5 @@
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -44,3 +45,15 @@ def test_the_sides_take_turns_and_warming_up_does_not_count() -> None:
     )
     assert order == ["ours", "peer", "ours", "peer", "peer", "ours", "ours", "peer"]
     assert (result.ours, result.peer, result.ratio) == (20, 5, 4)
+
+
+def test_a_benchmark_may_do_without_warming_up() -> None:
+    order: list[str] = []
+
+    def side(name: str) -> float:
+        order.append(name)
+        return 1
+
+    sides = Sides(ours=lambda: side("ours"), peer=lambda: side("peer"))
+    compare(replace(benchmark("any"), rounds=1, warm_up=False), sides)
+    assert order == ["ours", "peer"]
