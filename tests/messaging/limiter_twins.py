@@ -1,6 +1,7 @@
 """The limiter's three forms side by side: the same questions to each, and whether their answers agree."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -73,6 +74,8 @@ class Twins:
     now: int = START
     memory: MemoryLimiter = field(default_factory=MemoryLimiter)
     messages: list[Asked] = field(default_factory=list)
+    # How often each account was granted something.
+    claims: Counter[UUID] = field(default_factory=Counter)
 
     def log(self, layer: str, subject: UUID | None) -> Log | None:
         limit = self.limits.get(layer)
@@ -104,6 +107,7 @@ class Twins:
                 account.pk,
                 self.shared(account),
                 [Candidate(each.row.pk, each.attempt + 1, self.own(each)) for each in messages],
+                self.claims[account.pk],
             )
             for account, messages in asked
         ]
@@ -115,6 +119,8 @@ class Twins:
         by_python = self.memory.reserve(visits, ahead=AHEAD, now=self.now)
         assert by_redis == by_python, "Redis differs from Python"
         assert by_sql == by_python, "PostgreSQL differs from Python"
+        given = zip(visits, by_python, strict=True)
+        self.claims.update({visit.account_id for visit, verdict in given if verdict.granted})
         for (_, messages), verdict in zip(asked, by_python, strict=True):
             for position in verdict.granted:
                 each = messages[position]
@@ -162,13 +168,8 @@ class Twins:
             message.slots[-1] = min(message.slots[-1], self.now - age)
         message.open = False
         ended = Ended(message.row.pk, message.attempt, age, others)
-        # A correction goes to Redis first, a slot that is given back into the row.
-        steps: list[Callable[[], object]] = [
-            lambda: self.settle_in_redis(account_log, ended),
-            lambda: self.save(message),
-        ]
-        for step in steps if age is not None else reversed(steps):
-            step()
+        self.save(message)
+        self.settle_in_redis(account_log, ended)
         everywhere = Ended(message.row.pk, message.attempt, age, self.every_log(message))
         wait = self.memory.settle(account_log, [everywhere], now=self.now)
         with system_transaction():

@@ -48,6 +48,38 @@ def test_a_redis_that_starts_from_an_old_file_is_not_believed(world: World, laye
     assert len(world.platform.arrivals) == 2
 
 
+@pytest.mark.parametrize("loss", ["a flush", "of Redis", "of Redis, until now"])
+def test_what_ends_after_a_loss_frees_its_slot_a_window_after_its_end(world: World, loss: str) -> None:
+    account = world.accounts[0]
+    world.limit_account(account, Limit(1, 60))
+    if loss == "of Redis, until now":
+        world.lose_redis(mode=Mode.POSTGRES)
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate("sent", answer=SECOND)])
+    if loss == "a flush":
+        world.forget()
+    elif loss == "of Redis":
+        world.lose_redis(mode=Mode.POSTGRES)
+    else:
+        world.find_redis()
+
+    # The account is looked at, and its log read from rows that say: still under way.
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    assert not world.claim()
+    world.advance(61.5 * SECOND)
+    assert len(world.claim()) == 1
+
+
+def test_a_claim_that_died_takes_no_slots_of_its_accounts_with_it(world: World) -> None:
+    account = world.accounts[0]
+    world.limit_account(account, Limit(2, 60))
+    world.enqueue(account, 2, user=None, priority=1, wait=timedelta())
+    world.claim_and_die()
+
+    assert len(world.claim()) == 2
+
+
 @pytest.mark.parametrize("kind", ["throttled", "unauthorised", "server_error", "cut", "died"])
 @pytest.mark.parametrize("loss", ["none", "flush", "for good"])
 def test_what_arrived_and_was_queued_again_counts_even_after_a_loss(

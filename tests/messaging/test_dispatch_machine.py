@@ -48,7 +48,7 @@ _fates = st.builds(
     arrive=_seconds(9.9),
     answer=_seconds(9.9),
     accepted=st.booleans(),
-    recorded=st.sampled_from(["wholly", "wholly", "wholly", "only in Redis", "without waking"]),
+    recorded=st.sampled_from(["wholly", "wholly", "wholly", "only in Redis"]),
     later=st.one_of(st.just(timedelta()), _seconds(27), _seconds(90)),
 )
 

@@ -1,8 +1,9 @@
 """The same traces through the limiter in Redis and in memory."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import pytest
@@ -40,11 +41,14 @@ class Pair:
     now: int = START
     number: int = 0
     open: list[tuple[Log, Candidate]] = field(default_factory=list)
+    # How often each account was granted something.
+    claims: Counter[UUID] = field(default_factory=Counter)
 
     def reserve(self, visits: list[Visit]) -> None:
         expected = self.memory.reserve(visits, ahead=AHEAD, now=self.now)
         assert self._verdicts(visits) == expected
         for visit, verdict in zip(visits, expected, strict=True):
+            self.claims[visit.account_id] += bool(verdict.granted)
             for position in verdict.granted:
                 candidate = visit.candidates[position]
                 others = (*visit.shared[:-1], *candidate.own)
@@ -74,7 +78,8 @@ class Pair:
         contents = []
         for visit in visits:
             account, own = visit.shared[-1], {log for each in visit.candidates for log in each.own}
-            contents.append(self._contents(account, visit.horizon))
+            claims = self.claims[visit.account_id]
+            contents.append(replace(self._contents(account, visit.horizon), claims=claims))
             contents += [self._contents(log, log.window) for log in (*visit.shared[:-1], *own)]
         self.redis.load(contents, epoch=1)
 
@@ -111,7 +116,10 @@ def test_redis_decides_as_memory_does(redis: RedisConnection, data: st.DataObjec
     def visits() -> list[Visit]:
         return [
             Visit(
-                ACCOUNTS[at], (everything, tenant, accounts[at]), [candidate(FANS[at]) for _ in range(number)]
+                ACCOUNTS[at],
+                (everything, tenant, accounts[at]),
+                [candidate(FANS[at]) for _ in range(number)],
+                pair.claims[ACCOUNTS[at]],
             )
             for at, number in enumerate(data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=3)))
         ]

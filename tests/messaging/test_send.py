@@ -8,6 +8,7 @@ from datetime import time as wall_time
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -21,6 +22,7 @@ from apps.messaging.limiter.rules import Log
 from apps.messaging.models import Account
 from apps.messaging.services import due, outcomes, send
 from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
 from tests import factories
 from tests.conftest import Sandbox
 from tests.messaging import dispatching as d
@@ -70,17 +72,48 @@ def test_outcomes_that_the_database_does_not_take_are_written_later(
     assert d.counts(outbox) == {"sent": 4}
 
 
-def test_an_account_that_is_locked_for_long_costs_no_outcome(
+def test_an_account_that_somebody_has_locked_keeps_no_outcome_waiting(
+    gateway: Sandbox, account: Account
+) -> None:
+    locked, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with system_transaction():
+            due.lock([account.pk])
+            locked.set()
+            release.wait(10)
+        connection.close()
+
+    outbox = d.enqueue(account, 11)
+    granted = d.grant()
+    with ThreadPoolExecutor(2) as pool:
+        holding = pool.submit(hold)
+        locked.wait(10)
+        sending = pool.submit(d.send_now, granted)
+        sent = {"queued": 1, "sent": 10}
+        wait_until(lambda: d.counts(outbox) == sent, seconds=10, what="the outcomes", every=0.01)
+        assert not sending.done()
+        as_granted = d.fresh(account).next_due
+        release.set()
+        holding.result()
+        sending.result()
+
+    assert d.fresh(account).next_due < as_granted - timedelta(seconds=5), "looked at when its slot is free"
+
+
+def test_an_account_that_is_locked_for_too_long_costs_no_outcome(
     gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise OperationalError("canceling statement due to lock timeout")
+    def lock(account_ids: object, *, waits: bool = True) -> dict[UUID, None]:
+        if waits:
+            raise OperationalError("canceling statement due to lock timeout")
+        return {}
 
-    monkeypatch.setattr(due, "hasten", fail)
-    monkeypatch.setattr(client, "RESULTS_AT_ONCE", 2)
     outbox = d.enqueue(account, 4)
+    granted = d.grant()
+    monkeypatch.setattr(due, "lock", lock)
 
-    d.dispatch()
+    d.send_now(granted)
 
     assert d.counts(outbox) == {"sent": 4}
 

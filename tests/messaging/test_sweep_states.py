@@ -202,11 +202,6 @@ def answered_but_never_written_down(world: World) -> None:
     sent_off(world, Fate("sent", recorded="only in Redis"))
 
 
-def written_down_but_nobody_woken(world: World) -> None:
-    sent_off(world, Fate("not_connected", recorded="without waking"))
-    late(world, None)
-
-
 def unknown_and_accepted(world: World) -> None:
     sent_off(world, Fate("cut", accepted=True))
 
@@ -273,7 +268,6 @@ def ends(world: World) -> set[str]:
         (started_by_a_sender_that_died_before_writing, "sending", "sent"),
         (started_by_a_sender_that_died_after_writing, "sending", "sent"),
         (answered_but_never_written_down, "sending", "sent"),
-        (written_down_but_nobody_woken, "queued", "sent"),
         (unknown_and_accepted, "unknown", "sent"),
         (unknown_and_not_accepted, "unknown", "sent"),
         (unknown_and_looked_up_by_someone_who_died, "unknown", "sent"),

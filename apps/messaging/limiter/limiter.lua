@@ -1,8 +1,9 @@
 -- The limiter's rule over logs in Redis; memory.py and sql_logs.py say the same in their languages.
 --
--- A log is a sorted set: a member per granted attempt, its score the stamp in microseconds. The member "h" is none:
--- its score, the horizon, says how far back the log is complete. Stamps lie far above any horizon, so it is never
--- counted. Recipients have no logs of their own: an account's members begin with who was written to.
+-- A log is a sorted set: a member per granted attempt, its score the stamp in microseconds. Two members are none.
+-- The score of "h", the horizon, says how far back the log is complete; stamps lie far above any horizon, so it is
+-- never counted. That of "c", below zero, says how many claims have added to an account's log. Recipients have no
+-- logs of their own: an account's members begin with who was written to.
 --
 -- KEYS[1]  where Redis keeps the epoch
 -- KEYS[2…] logs, referred to by their positions
@@ -93,12 +94,13 @@ end
 
 local function horizon(log)
   if not log.reach then
-    log.reach = tonumber(redis.call('ZSCORE', log.key, 'h') or 0)
+    local found = redis.call('ZMSCORE', log.key, 'h', 'c')
+    log.reach, log.claims = tonumber(found[1] or 0), -tonumber(found[2] or 0)
   end
   return log.reach
 end
 
--- How many members a log has: its stamps, old ones too, and its horizon.
+-- How many members a log has: its stamps, old ones too, and what it knows of itself.
 local function size(log)
   if not log.size then
     log.size = redis.call('ZCARD', log.key)
@@ -216,7 +218,7 @@ local function refusal(candidate, recipients)
 end
 
 local function take_visit()
-  local visit = {shared = take_logs(), candidates = {}}
+  local visit = {claims = take_number(), shared = take_logs(), candidates = {}}
   visit.account = visit.shared[#visit.shared]
   for index = 1, take_number() do
     local name = take()
@@ -231,7 +233,8 @@ local function take_visit()
   return visit
 end
 
--- Whether a visit's logs reach far enough; "load" if only the account's doesn't, "missing" if another doesn't.
+-- Whether a visit's logs are complete; "missing" if one doesn't reach far enough, "load" if only the account's doesn't
+-- or if it has the stamps of a claim that came to nothing.
 local function lacks(visit)
   for _, log in ipairs(visit.shared) do
     if log ~= visit.account and horizon(log) < log.kind.needs then
@@ -245,7 +248,8 @@ local function lacks(visit)
       end
     end
   end
-  return horizon(visit.account) < visit.account.kind.needs and 'load'
+  local account = visit.account
+  return (horizon(account) < account.kind.needs or account.claims ~= visit.claims) and 'load'
 end
 
 local function decide(visit, ahead)
@@ -285,6 +289,9 @@ local function decide(visit, ahead)
     end
   end
 
+  if #refusals < 3 * #visit.candidates then
+    add(account, text(-visit.claims - 1), 'c')
+  end
   local answer = {'ok'}
   for _, log in ipairs(visit.shared) do
     answer[#answer + 1] = wait(log)
@@ -295,13 +302,12 @@ local function decide(visit, ahead)
   return answer
 end
 
--- ARGV: how far ahead a request may arrive; the number of visits, and of each the logs that all candidates
--- share, the account's last; then of each candidate its name, the kind of its recipient (0: no limit), and the
+-- ARGV: how far ahead a request may arrive; the number of visits, and of each how many claims the rows know to have
+-- granted the account something; the logs that all candidates share, the account's last; then of each candidate its name, the kind of its recipient (0: no limit), and the
 -- other logs of its own.
 -- Returns {"ok", and of each visit a list}: {"ok", the wait of each shared log afterwards…, and of each candidate
 -- that wasn't granted three numbers}: its position, and -1 and 0 if the shared logs had none left for it, or the
--- position of the own log that refused it and that one's wait. {"load"} where the account's log doesn't reach far
--- enough, {"missing"} where another doesn't.
+-- position of the own log that refused it and that one's wait. {"load"} or {"missing"} where a log is incomplete.
 local function reserve()
   local answer, ahead = {'ok'}, take_number()
   for _ = 1, take_number() do
@@ -363,14 +369,14 @@ local function settle()
   return answer
 end
 
--- ARGV: the number of logs, then of each its position, its horizon, how long it is kept when idle (microseconds),
--- and the number of its stamps, followed by these: a stamp and its member.
+-- ARGV: the number of logs, then of each its position, its horizon, how long it is kept when idle (microseconds), how
+-- many claims have added to it, and the number of its stamps, followed by these: a stamp and its member.
 -- Returns {"ok"}. Whatever the logs held is forgotten.
 local function load()
   for _ = 1, take_number() do
     local key, reach, idle = KEYS[take_number()], take_number(), take_number()
     redis.call('DEL', key)
-    redis.call('ZADD', key, text(reach), 'h')
+    redis.call('ZADD', key, text(reach), 'h', text(-take_number()), 'c')
     for _ = 1, take_number() do
       redis.call('ZADD', key, take(), take())
     end

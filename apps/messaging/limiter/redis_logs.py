@@ -48,12 +48,16 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A log as it is to be loaded; `horizon` says how far back it is complete, 0 if it need not."""
+    """A log as it is to be loaded; `horizon` says how far back it is complete, 0 if it need not.
+
+    `claims`: how many claims the rows know to have granted an account something.
+    """
 
     log: Log
     horizon: int
     idle: int
     stamps: Sequence[Stamp]
+    claims: int = 0
 
 
 class RedisLogs:
@@ -215,7 +219,7 @@ class RedisConnection:
         call = _Call("reserve", self._token(epoch), now)
         call.add(ahead, len(visits))
         for visit in visits:
-            call.add(len(visit.shared))
+            call.add(visit.claims, len(visit.shared))
             for log in visit.shared[:-1]:
                 call.add_log(log, needs=log.needs)
             call.add_log(visit.shared[-1], needs=visit.horizon)
@@ -255,7 +259,8 @@ class RedisConnection:
 
     def _load(self, contents: Contents, recipients: Mapping[str, UUID | None], *, epoch: int) -> bytes:
         call = _Call("load", self._token(epoch), None)
-        call.add(1, call.position(contents.log), contents.horizon, contents.idle, len(contents.stamps))
+        call.add(1, call.position(contents.log), contents.horizon, contents.idle, contents.claims)
+        call.add(len(contents.stamps))
         for stamp in contents.stamps:
             name = stamp.member
             if contents.log.layer == "account":

@@ -119,11 +119,16 @@ def member(message_id: UUID, attempt: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One account's candidates, in order, and the logs that all of them share; the account's is the last."""
+    """One account's candidates, in order, and the logs that all of them share; the account's is the last.
+
+    `claims`: how many claims the rows know to have granted the account something. A log in Redis that knows
+    of another one has stamps of a claim that died before it committed.
+    """
 
     account_id: UUID
     shared: tuple[Log, ...]
     candidates: Sequence[Candidate]
+    claims: int = 0
 
     @property
     def common_logs(self) -> set[Log]:

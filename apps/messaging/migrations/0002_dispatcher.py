@@ -243,6 +243,16 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="account",
+            name="claims",
+            field=models.PositiveBigIntegerField(
+                db_default=0,
+                default=0,
+                editable=False,
+                help_text="How many claims have granted it something; the limiter's log of it knows of as many.",
+            ),
+        ),
+        migrations.AddField(
+            model_name="account",
             name="fan_cap_count",
             field=models.PositiveIntegerField(
                 blank=True,

@@ -91,6 +91,12 @@ class Account(TenantOwned):
         editable=False,
         help_text="The platform, or quiet hours, allow nothing before this.",
     )
+    claims = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="How many claims have granted it something; the limiter's log of it knows of as many.",
+    )
 
     class Meta:
         ordering = ["name", "id"]

@@ -65,8 +65,9 @@ def claim_messages(*, now: datetime, at: int | None = None, most: int = ACCOUNTS
 
     What is granted has a lease and has to be on its way within 5 s. `now` is PostgreSQL's time, `at` the
     limiter's in microseconds; None, as in production, is Redis's clock. Locks accounts, then messages, then
-    outboxes. A crash after the limiter's answer costs those slots until they expire, one after the commit
-    nothing, once the sweep has taken back what nobody started. Raises LimiterUnavailableError.
+    outboxes. After a crash between the limiter's answer and the commit, an account's log is loaded anew; the
+    layers above it miss those slots until they expire. One after the commit costs nothing, once the sweep has
+    taken back what nobody started. Raises LimiterUnavailableError.
     """
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
@@ -243,7 +244,7 @@ class _Round:
         for account_id in finished:
             first = earliest.get(account_id)
             at[account_id] = first and max(first, slot[account_id])
-        due.put(at)
+        due.claimed(at, granted=[visit.account_id for visit, verdict in verdicts if verdict.granted])
         blocks.write(refusals, now=self._now)
 
     def _in(self, microseconds_from_now: int) -> datetime:

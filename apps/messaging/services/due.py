@@ -42,7 +42,7 @@ SELECT id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
 _LOCK_DUE = """
 SELECT account.id, account.tenant_id, account.platform, account.limit_count, account.limit_seconds,
        account.min_gap_ms, account.time_zone, account.quiet_start, account.quiet_end, account.quiet_zone,
-       account.fan_gap_seconds, account.fan_cap_count, account.fan_cap_seconds
+       account.fan_gap_seconds, account.fan_cap_count, account.fan_cap_seconds, account.claims
 FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS due (id, turn)
 JOIN messaging_account account ON account.id = due.id
 WHERE account.next_due <= %(now)s AND account.paused_at IS NULL
@@ -52,7 +52,7 @@ FOR NO KEY UPDATE OF account SKIP LOCKED
 """
 
 # A statement of its own: as a part of the updates it might be skipped, or done in another order.
-_LOCK = "SELECT FROM messaging_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+_LOCK = "SELECT id, next_due FROM messaging_account WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 # PostgreSQL's GREATEST and LEAST pass over nulls.
 _BRING_FORWARD = """
@@ -69,9 +69,10 @@ FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[]) AS due (id, at)
 WHERE account.id = due.id AND account.next_due > GREATEST(account.blocked_until, due.at)
 """
 
-_SET = """
+_CLAIMED = """
 UPDATE messaging_account AS account
-SET next_due = GREATEST(due.at, CASE WHEN due.at IS NOT NULL THEN account.blocked_until END)
+SET next_due = GREATEST(due.at, CASE WHEN due.at IS NOT NULL THEN account.blocked_until END),
+    claims = account.claims + (account.id = ANY(%(granted)s))::int
 FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[]) AS due (id, at)
 WHERE account.id = due.id
 """
@@ -103,6 +104,7 @@ class DueAccount:
     fan_gap_seconds: int | None
     fan_cap_count: int | None
     fan_cap_seconds: int | None
+    claims: int
 
 
 def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> list[DueAccount]:
@@ -112,6 +114,16 @@ def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> list[DueA
         ids = [account_id for (account_id,) in cursor.fetchall()]
         cursor.execute(_LOCK_DUE, {"ids": ids, "most": most, "now": now})
         return [DueAccount(*row) for row in cursor.fetchall()]
+
+
+def lock(account_ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:
+    """Lock the accounts until the transaction ends, so that no claim visits them; or those that nobody has.
+
+    Returns when they are due.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK if waits else f"{_LOCK} SKIP LOCKED", [list(account_ids)])
+        return dict(cursor.fetchall())
 
 
 def bring_forward(account_ids: Iterable[UUID], *, at: datetime) -> None:
@@ -127,14 +139,20 @@ def bring_forward_each(ats: Mapping[UUID, datetime]) -> None:
     _execute(_BRING_FORWARD, ats)
 
 
-def hasten(ats: Mapping[UUID, datetime]) -> None:
-    """Have those accounts that wait for a slot looked at when there is one; others aren't touched."""
-    _execute(_HASTEN, ats)
+def hasten(ats: Mapping[UUID, datetime], *, locked: Mapping[UUID, datetime | None]) -> None:
+    """Have those of the locked accounts that wait for longer looked at by then; most are not touched."""
+    longer = {each: at for each, at in ats.items() if (locked.get(each) or at) > at}
+    if longer:
+        _write(_HASTEN, longer)
 
 
-def put(ats: Mapping[UUID, datetime | None]) -> None:
-    """Say when locked accounts are looked at again, though not while they are blocked; None: not at all."""
-    _execute(_SET, ats)
+def claimed(ats: Mapping[UUID, datetime | None], *, granted: Iterable[UUID]) -> None:
+    """Say when locked accounts are looked at again, though not while they are blocked; None: not at all.
+
+    `granted` names those of which the limiter has granted something.
+    """
+    if ats:
+        _write(_CLAIMED, ats, granted=granted)
 
 
 def block(until: Mapping[UUID, datetime]) -> None:
@@ -144,7 +162,10 @@ def block(until: Mapping[UUID, datetime]) -> None:
 
 def _execute(statement: str, ats: Mapping[UUID, datetime | None]) -> None:
     if ats:
-        ids = sorted(ats)
-        with connection.cursor() as cursor:
-            cursor.execute(_LOCK, [ids])
-            cursor.execute(statement, {"ids": ids, "ats": [ats[each] for each in ids]})
+        lock(ats)
+        _write(statement, ats)
+
+
+def _write(statement: str, ats: Mapping[UUID, datetime | None], *, granted: Iterable[UUID] = ()) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"ids": list(ats), "ats": list(ats.values()), "granted": list(granted)})

@@ -110,13 +110,14 @@ def load_shared(missing: Iterable[Log], *, now: datetime) -> None:
 
 def load_accounts(visits: Sequence[Visit], redis: RedisConnection, *, epoch: Epoch, now: datetime) -> None:
     """Load the logs of locked accounts and of their recipients."""
-    wanted = [(visit.shared[-1], visit.horizon) for visit in visits]
-    found = sql_logs.read_stamps(wanted, now=now)
+    found = sql_logs.read_stamps([(visit.shared[-1], visit.horizon) for visit in visits], now=now)
     contents = []
-    for account, horizon in wanted:
+    for visit in visits:
+        account, horizon = visit.shared[-1], visit.horizon
         idle = horizon + _AHEAD_US
         stamps = found[account]
-        contents.append(Contents(account, horizon, idle, [Stamp(each.at, each.member) for each in stamps]))
+        kept = [Stamp(each.at, each.member) for each in stamps]
+        contents.append(Contents(account, horizon, idle, kept, visit.claims))
         by_fan = defaultdict(list)
         for each in stamps:
             by_fan[each.fan_id].append(Stamp(each.at, each.member))

@@ -1,7 +1,7 @@
 """What becomes of messages when their attempts have ended: the table of outcomes."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,7 +23,6 @@ from apps.messaging.gateways.base import (
 from apps.messaging.models import Message, MessageState
 from apps.messaging.services import accounts, breakers, due, slots, transitions
 from apps.messaging.services.changes import Changes
-from apps.messaging.services.epoch import Epoch
 from apps.messaging.services.slots import Attempt
 from apps.messaging.services.tally import Tally
 from apps.messaging.timing import THROTTLE_AT_LEAST, THROTTLE_AT_MOST
@@ -50,32 +49,50 @@ RETURNING message.id, message.outbox_id
 """
 
 
-def record(*, results: Sequence[Result], epoch: Epoch, now: datetime, at: int | None = None) -> None:
-    """Write the outcomes, then bring their accounts forward to the slots that this has freed.
+def record(*, results: Sequence[Result], now: datetime, at: int | None = None) -> None:
+    """Write the outcomes, correct the limiter's stamps, bring accounts forward to the slots that this frees.
 
-    The limiter's stamps are corrected first: should we die after it, the rows say no more than that a request
-    may have arrived later than it did. A slot is given back only when its message is back in the queue. If
-    the last transaction is lost, the sweep does its work.
+    While an account is locked no claim loads its log, so what one finds in the limiter is either corrected or
+    read from rows that are. Nobody's outcomes wait for an account that somebody else has locked: it is
+    reconsidered afterwards, or else by the sweep.
     """
-    corrections = [_attempt(each, now=now) for each in results if _is_over(each)]
-    waits = slots.settle(corrections, epoch=epoch, now=now, at=at)
+    over = [_attempt(each, now=now) for each in results if not _may_arrive(each)]
     with system_transaction():
+        locked = due.lock({each.request.account_id for each in results}, waits=False)
         _restrict_accounts(results, now=now)
         back = _write(results, now=now)
-    returned = [_attempt(each, now=now) for each in results if isinstance(each.outcome, _NEVER_BEGUN)]
-    waits |= slots.settle(returned, epoch=epoch, now=now, at=at)
+        _reconsider(locked, over, back, now=now, at=at)
+        breakers.note(results, now=now)
+    others = {each.request.account_id for each in results} - locked.keys()
     try:
-        with system_transaction():
-            breakers.note(results, now=now)
-            due.hasten({account_id: now + wait for account_id, wait in waits.items()})
-            due.bring_forward_each(back)
+        if others:
+            with system_transaction():
+                mine = [each for each in over if each.account_log.subject_id in others]
+                _reconsider(due.lock(others), mine, back, now=now, at=at)
     except (OperationalError, InterfaceError) as error:
         log.warning("accounts.not_reconsidered", error=f"{type(error).__name__}: {error}")
     _tell(results)
 
 
-def hand_back(*, message_ids: Sequence[UUID], epoch: Epoch, now: datetime, at: int | None = None) -> int:
-    """Return granted messages that nobody has started to the queue, then their slots. Returns how many."""
+def _reconsider(
+    locked: Mapping[UUID, datetime | None],
+    over: Sequence[Attempt],
+    back: Mapping[UUID, datetime],
+    *,
+    now: datetime,
+    at: int | None,
+) -> None:
+    """Correct the stamps of what is over; have locked accounts looked at as soon as there is a reason."""
+    waits = slots.settle(over, now=now, at=at)
+    due.hasten({account_id: now + wait for account_id, wait in waits.items()}, locked=locked)
+    due.bring_forward_each({account_id: when for account_id, when in back.items() if account_id in locked})
+
+
+def hand_back(*, message_ids: Sequence[UUID], now: datetime, at: int | None = None) -> int:
+    """Return granted messages that nobody has started to the queue, then their slots. Returns how many.
+
+    Not before: whoever has the same batch could still start them if this were undone.
+    """
     with system_transaction():
         changes = Changes()
         rows = [row for row in _lock(message_ids) if row.state == MessageState.SENDING and not row.started_at]
@@ -83,8 +100,8 @@ def hand_back(*, message_ids: Sequence[UUID], epoch: Epoch, now: datetime, at: i
         for row in rows:
             transitions.give_back(row, changes, not_before=row.not_before)
         changes.write()
-    waits = slots.settle(attempts, epoch=epoch, now=now, at=at)
     with system_transaction():
+        waits = slots.settle(attempts, now=now, at=at)
         due.bring_forward_each(
             {
                 row.account_id: max(row.not_before, now + waits.get(row.account_id, timedelta()))
@@ -94,10 +111,9 @@ def hand_back(*, message_ids: Sequence[UUID], epoch: Epoch, now: datetime, at: i
     return len(rows)
 
 
-def _is_over(result: Result) -> bool:
-    """Whether its request has ended, so that it has arrived by then or never will."""
-    outcome = result.outcome
-    return not isinstance(outcome, _NEVER_BEGUN) and (not isinstance(outcome, Unknown) or outcome.over)
+def _may_arrive(result: Result) -> bool:
+    """Whether its request may still be on its way."""
+    return isinstance(result.outcome, Unknown) and not result.outcome.over
 
 
 def _attempt(result: Result, *, now: datetime) -> Attempt:
@@ -201,7 +217,7 @@ def _counts(result: Result, message: Message) -> bool:
 
 def _apply(result: Result, message: Message, changes: Changes, *, now: datetime) -> None:
     outcome, ended_at = result.outcome, result.ended_at
-    if _is_over(result):
+    if not _may_arrive(result) and not isinstance(outcome, _NEVER_BEGUN):
         transitions.correct_slot(message, ended_at=ended_at)
     match outcome:
         case Sent(platform_id=platform_id):

@@ -65,10 +65,9 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was started. Its outcomes are judged by the limits and the epoch that it was started under."""
+    """What was started. Its outcomes are judged by the limits that it was started under."""
 
     requests: Sequence[Request]
-    epoch: epoch.Epoch
     # The time of the limiter: None is Redis's own clock.
     at: int | None
 
@@ -102,8 +101,7 @@ def start(
     now = clock.now
     control_expires_at = clock.time() + CONTROL_AGE
     with system_transaction():
-        in_force = epoch.current()
-        locked = {row.id: row for row in _lock_unstarted(message_ids, epoch=in_force.number, now=now)}
+        locked = {row.id: row for row in _lock_unstarted(message_ids, epoch=epoch.current().number, now=now)}
         rows = [locked[message_id] for message_id in message_ids if message_id in locked]
         accounts = Account.objects.in_bulk({row.account_id for row in rows})
         paused = PlatformState.objects.exclude(paused_at=None).values_list("platform", flat=True)
@@ -123,9 +121,9 @@ def start(
         _request(row, accounts[row.account_id], limits, clock, control_expires_at=control_expires_at)
         for row in sendable
     ]
-    batch = Batch(requests=requests, epoch=in_force, at=at)
+    batch = Batch(requests=requests, at=at)
     if barred:
-        outcomes.hand_back(message_ids=barred, epoch=in_force, now=clock.time(), at=at)
+        outcomes.hand_back(message_ids=barred, now=clock.time(), at=at)
     return batch
 
 
@@ -186,7 +184,7 @@ def _record(batch: Batch, results: Sequence[Result], clock: Clock) -> Sequence[R
     Were they dropped, what the platform has taken would have to be looked up, and not every platform can say.
     """
     try:
-        outcomes.record(results=results, epoch=batch.epoch, now=clock.time(), at=batch.at)
+        outcomes.record(results=results, now=clock.time(), at=batch.at)
     except (OperationalError, InterfaceError) as error:
         log.warning("batch.record_failed", number=len(results), error=f"{type(error).__name__}: {error}")
         return results

@@ -11,10 +11,8 @@ import structlog
 from apps.messaging.limiter import sql_logs
 from apps.messaging.limiter.rules import Ended, LimiterUnavailableError, Log, StaleEpochError, microseconds
 from apps.messaging.models import Account, Message, Mode, Outbox
-from apps.messaging.services import epoch as epochs
-from apps.messaging.services.epoch import Epoch
+from apps.messaging.services import epoch
 from apps.messaging.services.limits import read_limits
-from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
@@ -35,27 +33,25 @@ class Attempt:
         return Ended(self.message_id, self.number, age, self.logs)
 
 
-def settle(
-    attempts: Sequence[Attempt], *, epoch: Epoch, now: datetime, at: int | None
-) -> dict[UUID, timedelta]:
-    """Correct the limiter's stamps. Returns for how long each account has no slot.
+def settle(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> dict[UUID, timedelta]:
+    """Correct the limiter's stamps in the epoch in force. Returns for how long each account has no slot.
 
-    Redis may be away or keep another epoch: its logs are then loaded from the rows before they count again.
-    Until then nothing is known, so that claims had better look at once.
+    The rows have been corrected, at least by this very transaction. Redis may be away, or keep another epoch:
+    its logs are then loaded from these rows before they count again. Until then nothing is known, so that
+    claims had better look at once.
     """
     by_account: defaultdict[Log, list[Ended]] = defaultdict(list)
     for each in attempts:
         by_account[each.account_log].append(each.ended)
     if not by_account:
         return {}
-    accounts = list(by_account)
+    accounts, in_force = list(by_account), epoch.current()
     try:
-        if epoch.mode == Mode.POSTGRES:
-            with system_transaction():
-                waits = sql_logs.waits(accounts, now=now)
+        if in_force.mode == Mode.POSTGRES:
+            waits = sql_logs.waits(accounts, now=now)
         else:
-            with epochs.logs().connection() as redis:
-                waits = redis.settle(list(by_account.items()), epoch=epoch.number, now=at)
+            with epoch.logs().connection() as redis:
+                waits = redis.settle(list(by_account.items()), epoch=in_force.number, now=at)
     except (LimiterUnavailableError, StaleEpochError) as error:
         log.warning("slots.not_settled", number=len(attempts), error=f"{type(error).__name__}: {error}")
         waits = [0] * len(accounts)

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Q
 
 from apps.messaging.models import Message, MessageState, Outbox
-from apps.messaging.services import blocks, due, epoch, heartbeat, lookups, outcomes, queue, transitions
+from apps.messaging.services import blocks, due, heartbeat, lookups, outcomes, queue, transitions
 from apps.messaging.services.changes import Changes
 from apps.messaging.services.limits import read_limits
 from apps.messaging.services.tally import Tally
@@ -77,12 +77,11 @@ def sweep_messages(*, now: datetime) -> None:
 def return_unstarted(*, now: datetime, at: int | None = None) -> int:
     """Take back what was granted but started by nobody in time, and its slots. Returns how many."""
     with system_transaction():
-        held = epoch.current()
         late = Message.objects.filter(
             state=MessageState.SENDING, started_at=None, send_by__lt=now - UNSTARTED_GRACE
         )
         ids = list(late.order_by("lease_expires_at").values_list("pk", flat=True)[:CHUNK])
-    returned = outcomes.hand_back(message_ids=ids, epoch=held, now=now, at=at) if ids else 0
+    returned = outcomes.hand_back(message_ids=ids, now=now, at=at) if ids else 0
     if returned:
         log.warning("messages.returned", number=returned)
     return returned

@@ -64,7 +64,7 @@ class Prepared:
             )
             for head in self.heads
         ]
-        return Visit(self.account.id, limits.shared_logs(self.account), candidates)
+        return Visit(self.account.id, limits.shared_logs(self.account), candidates, self.account.claims)
 
 
 def prepare(
