@@ -84,14 +84,7 @@ class Monkey:
         blow = Blow(name, at, BOUNDS[name], _by_account(held), waiting, reachable_at)
         self.blows.append(blow)
         # Shown when the test fails.
-        log.warning(
-            "%6.1f s  %-8s  back after %.1f s; %d accounts held, %d waiting",
-            at - self.blows[0].at,
-            name,
-            reachable_at - at,
-            len(blow.held),
-            len(waiting),
-        )
+        log.warning("%6.1f s  %s", at - self.blows[0].at, blow.describe())
 
     def _under_way(self) -> set[Row]:
         silent = self._attempts.without_look_up

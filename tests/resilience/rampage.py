@@ -8,7 +8,7 @@ from typing import Any
 from tests.resilience.backlog import enqueue_backlog
 from tests.resilience.hosts import Site
 from tests.resilience.monkey import Monkey
-from tests.resilience.recovery import Attempts, late_accounts
+from tests.resilience.recovery import Attempts, describe_lateness
 from tests.resilience.verdict import Ledger, check_delivered
 from tests.waiting import wait_until
 
@@ -85,7 +85,7 @@ class Rampage:
     def judge(self) -> None:
         check_delivered(self.backlog, self.ledger, without_look_up=self.silent)
         arrivals = self.ledger.arrivals()
-        late = late_accounts(self.backlog, self.monkey.blows, arrivals, slack=self.slack)
-        assert not late, "\n".join(late)
+        late = describe_lateness(self.backlog, self.monkey.blows, arrivals, slack=self.slack)
+        assert not late, late
         overdue = self.attempts.overdue()
         assert not overdue, "\n".join(overdue)

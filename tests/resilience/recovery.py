@@ -15,6 +15,8 @@ from tests.resilience.verdict import Arrival
 HELD_SECONDS = 20.0
 # By how long an attempt may outlast its lease.
 _GRACE_SECONDS = 10.0
+# Of those that are late, so many are named.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class Blow:
     waiting: frozenset[str]
     reachable_at: float
 
+    def describe(self) -> str:
+        away = self.reachable_at - self.at
+        return (
+            f"{self.name:<8}  back after {away:.1f} s; {len(self.held)} accounts held,"
+            f" {len(self.waiting)} waiting"
+        )
+
     def latest(self, account: str, arrivals: Sequence[Arrival], *, count: int, seconds: float) -> float:
         """When the account has to have sent again; `arrivals` are its own."""
         held = self.held.get(account, frozenset())
@@ -42,19 +51,21 @@ class Blow:
         return max(slot, self.reachable_at) + (HELD_SECONDS if held else self.bound)
 
 
-def late_accounts(
+def describe_lateness(
     backlog: Backlog, blows: Sequence[Blow], arrivals: Sequence[Arrival], *, slack: float
-) -> list[str]:
-    """Which accounts took too long after which blow, in words. A blow that follows gives its own time.
+) -> str:
+    """All blows in words, each with the accounts that took too long after it; empty if none did.
 
-    `slack` is what each may take longer on a machine with other things to do, in seconds.
+    A blow that follows gives its own time. `slack` is what each may take longer on a machine with other
+    things to do, in seconds.
     """
     by_account: defaultdict[str, list[Arrival]] = defaultdict(list)
     for arrival in sorted(arrivals, key=lambda each: each.at):
         by_account[arrival.account].append(arrival)
-    late = []
+    lines, anybody = [], False
     for number, blow in enumerate(blows):
-        for account in sorted(blow.waiting):
+        late = []
+        for account in blow.waiting:
             own = by_account[account]
             latest = blow.at
             for each in blows[number:]:
@@ -62,15 +73,15 @@ def late_accounts(
                     break
                 own_time = each.latest(account, own, count=backlog.count, seconds=backlog.seconds)
                 latest = max(latest, own_time + slack)
-            again = next((arrival.at for arrival in own if arrival.at > blow.at), None)
-            if again is None or again > latest:
-                took = "never" if again is None else f"after {again - blow.at:.1f} s"
+            again = next((arrival.at for arrival in own if arrival.at > blow.at), float("inf"))
+            if again > latest:
                 kind = "held" if account in blow.held else "free"
-                late.append(
-                    f"{account} ({kind}) {took}, not {latest - blow.at:.1f} s, after {blow.name}"
-                    f" (away for {blow.reachable_at - blow.at:.1f} s)"
-                )
-    return late
+                words = f"{account} ({kind}) after {again - blow.at:.1f} s, not {latest - blow.at:.1f} s"
+                late.append((again - latest, words))
+        anybody = anybody or bool(late)
+        worst = "".join(f", {words}" for _, words in sorted(late, reverse=True)[:_SHOWN])
+        lines.append(f"{blow.at - blows[0].at:6.1f} s  {blow.describe()}; {len(late)} late{worst}")
+    return "\n".join(lines) if anybody else ""
 
 
 @dataclass
