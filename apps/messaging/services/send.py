@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,8 @@ from apps.common.connections import give_back_connection
 from apps.messaging.gateways import client
 from apps.messaging.gateways.base import Gateway, Request, Result
 from apps.messaging.gateways.registry import connected_platforms
-from apps.messaging.models import Account, Message, PlatformState
+from apps.messaging.limiter.rules import Log
+from apps.messaging.models import Account, Message, Outbox, PlatformState
 from apps.messaging.services import epoch, outcomes, quiet_hours
 from apps.messaging.services.limits import Limits, read_limits
 from apps.messaging.services.pressure import PRESSURE
@@ -28,19 +29,16 @@ log = structlog.get_logger(__name__)
 # When to try again to write outcomes that the database didn't take. Then the sweep finds the messages.
 RECORD_AGAIN = [timedelta(seconds=seconds) for seconds in (0.5, 2, 5, 10, 10)]
 
-_LOCK_UNSTARTED = """
-SELECT message.id, message.attempt, message.send_by, message.text, message.price, message.media,
-       message.is_probe, message.tenant_id, COALESCE(message.user_id, outbox.user_id), message.account_id,
-       message.fan_id, fan.external_id, fan.time_zone,
-       message.epoch = %(epoch)s AND fan.consent AND tenant.paused_at IS NULL
-           AND outbox.paused_at IS NULL AND outbox.cancelled_at IS NULL
-FROM messaging_message message
-JOIN messaging_fan fan ON fan.id = message.fan_id
-JOIN tenants_tenant tenant ON tenant.id = message.tenant_id
-LEFT JOIN messaging_outbox outbox ON outbox.id = message.outbox_id
-WHERE message.id = ANY(%(ids)s) AND message.state = 'sending' AND message.started_at IS NULL
-  AND message.send_by > %(now)s
-ORDER BY message.id FOR NO KEY UPDATE OF message
+# Those that nobody has started; the last column says whether anything of the message's own stops it.
+_START = """
+UPDATE messaging_message AS message SET started_at = %(now)s
+FROM unnest(%(ids)s::uuid[]) AS asked (id), messaging_fan fan, tenants_tenant tenant
+WHERE message.id = asked.id AND message.state = 'sending' AND message.started_at IS NULL
+  AND message.send_by > %(now)s AND fan.id = message.fan_id AND tenant.id = message.tenant_id
+RETURNING message.id, message.attempt, message.send_by, message.text, message.price, message.media,
+    message.is_probe, message.tenant_id, message.user_id, message.outbox_id, message.account_id,
+    message.fan_id, fan.external_id, fan.time_zone,
+    message.epoch = %(epoch)s AND fan.consent AND tenant.paused_at IS NULL
 """
 
 
@@ -101,30 +99,24 @@ def start(
     now = clock.now
     control_expires_at = clock.time() + CONTROL_AGE
     with system_transaction():
-        locked = {row.id: row for row in _lock_unstarted(message_ids, epoch=epoch.current().number, now=now)}
-        rows = [locked[message_id] for message_id in message_ids if message_id in locked]
-        accounts = Account.objects.in_bulk({row.account_id for row in rows})
-        paused = PlatformState.objects.exclude(paused_at=None).values_list("platform", flat=True)
-        reachable = set(platforms) - set(paused)
-        limits = read_limits({subject for row in rows for subject in (row.tenant_id, row.user_id)})
-        sendable: list[_Row] = []
-        barred: list[UUID] = []
-        for row in rows:
-            account = accounts[row.account_id]
-            goes = row.goes and account.platform in reachable and not _sleeps(account, row, now=now)
-            if goes and account.paused_at is None:
-                sendable.append(row)
-            else:
-                barred.append(row.id)
-        Message.objects.filter(pk__in=[row.id for row in sendable]).update(started_at=now)
+        rows = _start(message_ids, now=now)
+        outboxes = _outboxes({row.outbox_id for row in rows if row.outbox_id})
+        subjects = {subject for row in rows for subject in (row.tenant_id, row.user_id)}
+        limits = read_limits({*subjects, *(outbox.user_id for outbox in outboxes.values())})
+        senders = _senders({row.account_id for row in rows}, limits, platforms, now=now)
+        started = [_Started(row, senders[row.account_id], outboxes.get(row.outbox_id)) for row in rows]
+        barred = [each.row.id for each in started if not each.goes(now=now)]
+        if barred:
+            Message.objects.filter(pk__in=barred).update(started_at=None)
+    stopped = frozenset(barred)
     requests = [
-        _request(row, accounts[row.account_id], limits, clock, control_expires_at=control_expires_at)
-        for row in sendable
+        each.request(limits, clock, control_expires_at=control_expires_at)
+        for each in started
+        if each.row.id not in stopped
     ]
-    batch = Batch(requests=requests, at=at)
     if barred:
         outcomes.hand_back(message_ids=barred, now=clock.time(), at=at)
-    return batch
+    return Batch(requests=requests, at=at)
 
 
 class _Row(NamedTuple):
@@ -137,6 +129,7 @@ class _Row(NamedTuple):
     is_probe: bool
     tenant_id: UUID
     user_id: UUID | None
+    outbox_id: UUID | None
     account_id: UUID
     fan_id: UUID
     recipient: str
@@ -144,38 +137,82 @@ class _Row(NamedTuple):
     goes: bool
 
 
-def _lock_unstarted(message_ids: Sequence[UUID], *, epoch: int, now: datetime) -> list[_Row]:
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """An account, whether it may send, and the logs that all its messages are in, its own being the last."""
+
+    account: Account
+    goes: bool
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A message that nobody else can start any more."""
+
+    row: _Row
+    sender: _Sender
+    outbox: Outbox | None
+
+    def goes(self, *, now: datetime) -> bool:
+        """Whether nothing has stopped it since its grant."""
+        if not self.row.goes or not self.sender.goes:
+            return False
+        if self.outbox and (self.outbox.paused_at or self.outbox.cancelled_at):
+            return False
+        return not quiet_hours.of_fan(self.sender.account, zone=self.row.time_zone, now=now)
+
+    def request(self, limits: Limits, clock: Clock, *, control_expires_at: datetime) -> Request:
+        row, account, (*above, of_account) = self.row, self.sender.account, self.sender.logs
+        user_id = row.user_id or (self.outbox.user_id if self.outbox else None)
+        own = limits.own_logs(platform=account.platform, user_id=user_id, fan_id=row.fan_id)
+        return Request(
+            message_id=row.id,
+            attempt=row.attempt,
+            account_id=row.account_id,
+            platform=account.platform,
+            account=account.external_id,
+            credential=account.credential,
+            recipient=row.recipient,
+            text=row.text,
+            price=row.price,
+            media=json.loads(row.media),
+            granted_at=clock.deadline(row.send_by - SEND_WITHIN),
+            write_by=clock.deadline(min(row.send_by, control_expires_at)),
+            is_probe=row.is_probe,
+            account_log=of_account,
+            logs=(*above, *own),
+        )
+
+
+def _start(message_ids: Sequence[UUID], *, now: datetime) -> list[_Row]:
+    in_force = epoch.current()
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK_UNSTARTED, {"ids": list(message_ids), "epoch": epoch, "now": now})
-        return [_Row(*row) for row in cursor.fetchall()]
+        cursor.execute(_START, {"ids": sorted(message_ids), "epoch": in_force.number, "now": now})
+        rows = {row.id: row for row in map(_Row._make, cursor.fetchall())}
+    return [rows[message_id] for message_id in message_ids if message_id in rows]
 
 
-def _sleeps(account: Account, row: _Row, *, now: datetime) -> bool:
-    by_fan = quiet_hours.of_fan(account, zone=row.time_zone, now=now)
-    return bool(by_fan or quiet_hours.of_account(account, now=now))
+def _outboxes(outbox_ids: Collection[UUID]) -> dict[UUID | None, Outbox]:
+    if not outbox_ids:
+        return {}
+    return dict(Outbox.objects.only("user_id", "paused_at", "cancelled_at").in_bulk(outbox_ids))
 
 
-def _request(
-    row: _Row, account: Account, limits: Limits, clock: Clock, *, control_expires_at: datetime
-) -> Request:
-    of_account, *others = limits.logs(account, user_id=row.user_id, fan_id=row.fan_id)
-    return Request(
-        message_id=row.id,
-        attempt=row.attempt,
-        account_id=row.account_id,
-        platform=account.platform,
-        account=account.external_id,
-        credential=account.credential,
-        recipient=row.recipient,
-        text=row.text,
-        price=row.price,
-        media=json.loads(row.media),
-        granted_at=clock.deadline(row.send_by - SEND_WITHIN),
-        write_by=clock.deadline(min(row.send_by, control_expires_at)),
-        is_probe=row.is_probe,
-        account_log=of_account,
-        logs=tuple(others),
-    )
+def _senders(
+    account_ids: Collection[UUID], limits: Limits, platforms: Iterable[str], *, now: datetime
+) -> dict[UUID, _Sender]:
+    paused = PlatformState.objects.exclude(paused_at=None).values_list("platform", flat=True)
+    reachable = set(platforms) - set(paused)
+
+    def goes(account: Account) -> bool:
+        awake = not quiet_hours.of_account(account, now=now)
+        return awake and account.paused_at is None and account.platform in reachable
+
+    return {
+        account.pk: _Sender(account, goes(account), limits.shared_logs(account))
+        for account in Account.objects.in_bulk(account_ids).values()
+    }
 
 
 def _record(batch: Batch, results: Sequence[Result], clock: Clock) -> Sequence[Result]:
