@@ -85,7 +85,9 @@ class Rampage:
     def judge(self) -> None:
         check_delivered(self.backlog, self.ledger, without_look_up=self.silent)
         arrivals = self.ledger.arrivals()
-        late = describe_lateness(self.backlog, self.monkey.blows, arrivals, slack=self.slack)
+        late = describe_lateness(
+            self.backlog, self.monkey.blows, arrivals, doubted=self.attempts.doubted, slack=self.slack
+        )
         assert not late, late
         overdue = self.attempts.overdue()
         assert not overdue, "\n".join(overdue)

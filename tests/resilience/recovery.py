@@ -2,12 +2,12 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import psycopg
 
-from apps.messaging.timing import LEASE
+from apps.messaging.timing import LATEST_ARRIVAL, LEASE
 from tests.resilience.backlog import Backlog
 from tests.resilience.verdict import Arrival
 
@@ -15,6 +15,7 @@ from tests.resilience.verdict import Arrival
 HELD_SECONDS = 20.0
 # By how long an attempt may outlast its lease.
 _GRACE_SECONDS = 10.0
+_LATEST_ARRIVAL = LATEST_ARRIVAL.total_seconds()
 # Of those that are late, so many are named.
 _SHOWN = 3
 
@@ -40,24 +41,33 @@ class Blow:
             f" {len(self.waiting)} waiting"
         )
 
-    def latest(self, account: str, arrivals: Sequence[Arrival], *, count: int, seconds: float) -> float:
+    def latest(
+        self, account: str, arrivals: Sequence[Arrival], doubted: Set[str], *, count: int, seconds: float
+    ) -> float:
         """When the account has to have sent again; `arrivals` are its own."""
         held = self.held.get(account, frozenset())
         before = [arrival for arrival in arrivals if arrival.at <= self.at]
         # What hasn't arrived takes a slot all the same, from now on at the latest.
         pending = len(held - {arrival.key for arrival in before})
-        times = [arrival.at for arrival in before] + [self.at] * pending
+        # Of what nobody saw arrive it is only known when that was at the latest.
+        stamps = [arrival.at + _LATEST_ARRIVAL * (arrival.key in doubted) for arrival in before]
+        times = sorted(stamps + [self.at] * pending)
         slot = times[-count] + seconds if len(times) >= count else self.at
         return max(slot, self.reachable_at) + (HELD_SECONDS if held else self.bound)
 
 
 def describe_lateness(
-    backlog: Backlog, blows: Sequence[Blow], arrivals: Sequence[Arrival], *, slack: float
+    backlog: Backlog,
+    blows: Sequence[Blow],
+    arrivals: Sequence[Arrival],
+    *,
+    doubted: Set[str],
+    slack: float,
 ) -> str:
     """All blows in words, each with the accounts that took too long after it; empty if none did.
 
-    A blow that follows gives its own time. `slack` is what each may take longer on a machine with other
-    things to do, in seconds.
+    A blow that follows gives its own time. `doubted` are the messages with an attempt of which nobody heard,
+    `slack` is what each account may take longer on a machine with other things to do, in seconds.
     """
     by_account: defaultdict[str, list[Arrival]] = defaultdict(list)
     for arrival in sorted(arrivals, key=lambda each: each.at):
@@ -71,7 +81,7 @@ def describe_lateness(
             for each in blows[number:]:
                 if each.at > latest:
                     break
-                own_time = each.latest(account, own, count=backlog.count, seconds=backlog.seconds)
+                own_time = each.latest(account, own, doubted, count=backlog.count, seconds=backlog.seconds)
                 latest = max(latest, own_time + slack)
             again = next((arrival.at for arrival in own if arrival.at > blow.at), float("inf"))
             if again > latest:
@@ -91,6 +101,8 @@ class Attempts:
     backlog: Backlog
     # Accounts whose messages may stay unknown.
     without_look_up: frozenset[str] = frozenset()
+    # The messages of which it was unknown for a while what has become of them.
+    doubted: set[str] = field(default_factory=set)
     _seen: dict[tuple[str, int], tuple[float, float, str]] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -101,8 +113,10 @@ class Attempts:
         except psycopg.OperationalError:
             return
         for row in rows:
-            if row.state == "unknown" and row.account in self.without_look_up:
-                continue
+            if row.state == "unknown":
+                self.doubted.add(row.id)
+                if row.account in self.without_look_up:
+                    continue
             first = self._seen.get((row.id, row.attempt), (now,))[0]
             self._seen[row.id, row.attempt] = (first, now, row.state)
 
