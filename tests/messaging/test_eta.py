@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from django.utils import timezone
 
+from apps.common.ids import uuid7
 from apps.common.priority import Priority
 from apps.messaging.models import Account, Outbox, PlatformState
 from apps.messaging.services import eta, outboxes
@@ -149,6 +150,23 @@ def test_a_limit_of_the_user_is_shared_by_what_that_user_queued(agency: Tenant, 
 
     assert end_of(mine, now=now) == now + WINDOW
     assert end_of(others, now=now) == now
+
+
+def test_an_accounts_end_keeps_the_limits_of_those_who_queued(agency: Tenant, account: Account) -> None:
+    now, (anna, ben) = timezone.now(), (uuid7(), uuid7())
+    other = factories.account(tenant=agency)
+    limit(agency, "user", 2, subject_id=anna)
+    d.enqueue(account, 3, outbox=factories.outbox(tenant=agency, user_id=anna), now=now)
+    d.enqueue(account, 1, outbox=factories.outbox(tenant=agency, user_id=ben), now=now)
+    d.enqueue(other, 2, outbox=factories.outbox(tenant=agency, user_id=anna), now=now)
+    third = factories.account(tenant=agency)
+    d.enqueue(third, 2, outbox=factories.outbox(tenant=agency, user_id=ben), now=now)
+
+    ends = eta.of_accounts([account, other, third], now=now)
+
+    assert ends[account.pk].ends_at == now + 2 * WINDOW, "Anna's fifth message goes in her third window"
+    assert ends[other.pk].ends_at == now + 2 * WINDOW
+    assert ends[third.pk].ends_at == now
 
 
 def test_estimates_cost_the_same_statements_for_any_number(

@@ -37,8 +37,8 @@ WHERE state = 'unknown' AND account_id = ANY(%(accounts)s) GROUP BY account_id
 class Backlog:
     """An account's messages that have not come to their end.
 
-    `queued` may go, the first of them from `first` on, and by the account's own limit all are gone at
-    `ends_at`. `held` are queued in paused outboxes.
+    `queued` may go, the first of them from `first` on, and by the limits of the account and of those who
+    queued them all are gone at `ends_at`. `held` are queued in paused outboxes.
     """
 
     queued: int
@@ -117,8 +117,9 @@ def outlook(
 ) -> Outlook:
     """When its queue goes on, what it waits for, and when it will have gone.
 
-    The end is an upper bound of what is queued now, under the limits of the account and of the layers above,
-    which its accounts share in turns. Users' and recipients' limits aren't looked at.
+    The end is an upper bound of what is queued now, under the limits of the account, of the users whose
+    messages they are, and of the layers above, which its accounts share in turns. A recipient's limit shows
+    once it has put a message off.
     """
     slot = now + max(each.wait for each in (standing, *(each.standing for each in above)))
     stop = _stop(account, situation, tenant_paused=tenant_paused)

@@ -13,7 +13,16 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, Sum
 
-from apps.messaging.models import Account, Layer, Message, MessageState, Outbox, PlatformState, QuietZone
+from apps.messaging.models import (
+    Account,
+    Layer,
+    Message,
+    MessageState,
+    Outbox,
+    PlatformState,
+    QuietZone,
+    SendLimit,
+)
 from apps.messaging.pace import Lane, LaneEnd, Pace, lane_ends
 from apps.messaging.services.limits import Limits, read_limits
 from apps.tenants.models import Tenant
@@ -36,6 +45,16 @@ LEFT JOIN messaging_outbox outbox ON outbox.id = message.outbox_id
 WHERE message.state = 'queued' AND message.account_id = ANY(%(accounts)s)
   AND outbox.paused_at IS NULL AND outbox.cancelled_at IS NULL
 GROUP BY 1, 2, 3
+"""
+
+# Whose messages an account has queued.
+_USERS = """
+SELECT DISTINCT message.account_id, COALESCE(message.user_id, outbox.user_id)
+FROM messaging_message message
+LEFT JOIN messaging_outbox outbox ON outbox.id = message.outbox_id
+WHERE message.state = 'queued' AND message.account_id = ANY(%(accounts)s)
+  AND outbox.paused_at IS NULL AND outbox.cancelled_at IS NULL
+  AND COALESCE(message.user_id, outbox.user_id) IS NOT NULL
 """
 
 # Counting takes a third of a second for each million of queued messages. An estimate is an instant, which
@@ -66,18 +85,40 @@ def paces(accounts: Sequence[Account]) -> dict[UUID, Pace]:
 
 
 def of_accounts(accounts: Sequence[Account], *, now: datetime) -> dict[UUID, Queue]:
-    """What each of these accounts has to send, and until when; limits above the accounts are left out."""
+    """What each of these accounts has to send, and until when; tenants' and the global limit are left out."""
     with system_transaction():
         roads = _Roads.read(accounts, now=now)
+        by_users = _ends_of_users(accounts, now=now)
     ends = {account.pk: roads.ends(account) for account in accounts}
     return {
         account_id: Queue(
             queued=sum(lane.queued for lane in roads.lanes[account_id]),
             first=min((lane.first for lane in roads.lanes[account_id]), default=None),
-            ends_at=max((each.at for each in found.values()), default=None) if found else None,
+            ends_at=max([*(each.at for each in found.values()), *by_users[account_id]]) if found else None,
         )
         for account_id, found in ends.items()
     }
+
+
+def _ends_of_users(accounts: Sequence[Account], *, now: datetime) -> Mapping[UUID, Sequence[datetime]]:
+    """By account: when all will have gone that those have queued, wherever, whose own limit it waits for."""
+    ends: defaultdict[UUID, list[datetime]] = defaultdict(list)
+    if not SendLimit.objects.filter(layer=Layer.USER).exists():
+        return ends
+    with connection.cursor() as cursor:
+        cursor.execute(_USERS, {"accounts": [account.pk for account in accounts]})
+        found = cursor.fetchall()
+    users = {user_id for _, user_id in found}
+    limits = read_limits(users)
+    of_user = {
+        user_id: Pace(limit).at(now, _ahead(Q(user_id=user_id), turns=None) - 1)
+        for user_id in users
+        if (limit := limits.of_layer(Layer.USER, user_id))
+    }
+    for account_id, user_id in found:
+        if user_id in of_user:
+            ends[account_id].append(of_user[user_id])
+    return ends
 
 
 def estimates(*, outboxes: Iterable[Outbox], now: datetime) -> dict[UUID, datetime]:
