@@ -33,7 +33,7 @@ class Rampage:
         seconds: int,
         seed: int,
         silent_every: int = 0,
-        slack: float = 5,
+        slack: float = 2,
     ) -> None:
         """Each account is limited to 10 messages in `seconds`; every so-manieth has no look-up.
 

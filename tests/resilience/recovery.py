@@ -113,11 +113,12 @@ class Attempts:
         except psycopg.OperationalError:
             return
         for row in rows:
-            if row.state == "unknown":
-                self.doubted.add(row.id)
-                if row.account in self.without_look_up:
-                    continue
             first = self._seen.get((row.id, row.attempt), (now,))[0]
+            # Some are looked up as soon as they are given up.
+            if row.state == "unknown" or now - first > _LATEST_ARRIVAL:
+                self.doubted.add(row.id)
+            if row.state == "unknown" and row.account in self.without_look_up:
+                continue
             self._seen[row.id, row.attempt] = (first, now, row.state)
 
     def overdue(self) -> list[str]:
