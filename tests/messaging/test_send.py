@@ -73,8 +73,9 @@ def test_outcomes_that_the_database_does_not_take_are_written_later(
 
 
 def test_an_account_that_somebody_has_locked_keeps_no_outcome_waiting(
-    gateway: Sandbox, account: Account
+    gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client, "RESULTS_EVERY_S", 60)
     locked, release = threading.Event(), threading.Event()
 
     def hold() -> None:

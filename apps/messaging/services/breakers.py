@@ -61,7 +61,7 @@ def probing(platform: str, *, now: datetime) -> None:
 
 
 def note(results: Sequence[Result], *, now: datetime) -> None:
-    """Count what a batch tells about its platforms. Their rows are locked after all others."""
+    """Count what a batch tells about its platforms. Their rows are locked after messages."""
     failures = Counter(each.request.platform for each in results if _failed(each))
     answers = {each.request.platform for each in results if _answered(each)}
     troubled = set(

@@ -44,12 +44,12 @@ WHERE message.id = changed.id
 class Changes:
     """Messages that were changed; all of them are locked."""
 
-    def __init__(self, tally: Tally | None = None) -> None:
-        self._tally = tally or Tally()
+    def __init__(self) -> None:
+        self.tally = Tally()
         self._messages: dict[UUID, Message] = {}
 
     def move(self, message: Message, state: MessageState) -> None:
-        self._tally.move(message.outbox_id, message.state, state)
+        self.tally.move(message.outbox_id, message.state, state)
         message.state = state
         self._messages[message.pk] = message
 
@@ -59,10 +59,14 @@ class Changes:
 
     def write(self) -> None:
         """Messages first, then outboxes: the lock order."""
+        self.write_messages()
+        self.tally.write()
+
+    def write_messages(self) -> None:
+        """All but the counters, at whose rows everybody meets: the shorter they are held, the better."""
         if self._messages:
             with connection.cursor() as cursor:
                 cursor.execute(_UPDATE, {name: self._column(name) for name in _COLUMNS})
-        self._tally.write()
 
     def _column(self, name: str) -> list[Any]:
         messages = self._messages.values()

@@ -121,6 +121,7 @@ class _Round:
 
     def __init__(self, held: Epoch, *, now: datetime, at: int | None) -> None:
         self._epoch, self._now, self._at = held, now, at
+        self._tally = Tally()
         self.left_over = False
 
     def serve(self, accounts: Sequence[DueAccount], blocked: Blocks, *, probed: frozenset[str]) -> list[UUID]:
@@ -139,6 +140,8 @@ class _Round:
         verdicts = self._decide(prepared, heads)
         granted = self._write(prepared, verdicts, probed)
         self._come_again(prepared, verdicts, blocked)
+        # Last, since everybody meets at the outboxes' rows.
+        self._tally.write()
         return granted
 
     def _put_to_sleep(self, accounts: Iterable[DueAccount]) -> list[DueAccount]:
@@ -186,7 +189,7 @@ class _Round:
         verdicts: Sequence[tuple[Visit, Verdict]],
         probed: frozenset[str],
     ) -> list[UUID]:
-        tally = Tally()
+        tally = self._tally
         grants: list[granting.Grant] = []
         postponed: dict[UUID, datetime] = {}
         for each, (_, verdict) in zip(prepared, verdicts, strict=True):
@@ -212,7 +215,6 @@ class _Round:
             now=self._now,
         )
         granting.postpone(postponed)
-        tally.write()
         served = zip(prepared, verdicts, strict=True)
         sent_to = {each.account.platform for each, (_, verdict) in served if verdict.granted}
         for platform in sorted(probed & sent_to):

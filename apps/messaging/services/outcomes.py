@@ -57,12 +57,14 @@ def record(*, results: Sequence[Result], now: datetime, at: int | None = None) -
     reconsidered afterwards, or else by the sweep.
     """
     over = [_attempt(each, now=now) for each in results if not _may_arrive(each)]
+    changes = Changes()
     with system_transaction():
         locked = due.lock({each.request.account_id for each in results}, waits=False)
         _restrict_accounts(results, now=now)
-        back = _write(results, now=now)
+        back = _write(results, changes, now=now)
         _reconsider(locked, over, back, now=now, at=at)
         breakers.note(results, now=now)
+        changes.tally.write()
     others = {each.request.account_id for each in results} - locked.keys()
     try:
         if others:
@@ -149,11 +151,13 @@ def _clamp(wait: timedelta) -> timedelta:
     return max(THROTTLE_AT_LEAST, min(wait, THROTTLE_AT_MOST))
 
 
-def _write(results: Sequence[Result], *, now: datetime) -> dict[UUID, datetime]:
-    """Write all outcomes. Returns the accounts with messages back in the queue, and when these may go."""
-    confirmed = _confirm([each for each in results if isinstance(each.outcome, Sent)])
+def _write(results: Sequence[Result], changes: Changes, *, now: datetime) -> dict[UUID, datetime]:
+    """Write all outcomes but the counters.
+
+    Returns the accounts with messages back in the queue, and when these may go.
+    """
+    confirmed = _confirm([each for each in results if isinstance(each.outcome, Sent)], changes.tally)
     rest = {each.request.message_id: each for each in results if each.request.message_id not in confirmed}
-    changes = Changes(confirmed.tally)
     back: dict[UUID, datetime] = {}
     for message in _lock(rest):
         result = rest[message.pk]
@@ -163,23 +167,15 @@ def _write(results: Sequence[Result], *, now: datetime) -> dict[UUID, datetime]:
                 back[message.account_id] = min(
                     message.not_before, back.get(message.account_id, message.not_before)
                 )
-    changes.write()
+    changes.write_messages()
     return back
 
 
-class _Confirmed(set[UUID]):
-    """The messages that became sent, and what that does to the counters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tally = Tally()
-
-
-def _confirm(results: Sequence[Result]) -> _Confirmed:
-    confirmed = _Confirmed()
+def _confirm(results: Sequence[Result], tally: Tally) -> set[UUID]:
+    """The messages that became sent."""
     rows = sorted(results, key=lambda each: each.request.message_id)
     if not rows:
-        return confirmed
+        return set()
     with connection.cursor() as cursor:
         cursor.execute(
             _CONFIRM,
@@ -190,10 +186,10 @@ def _confirm(results: Sequence[Result]) -> _Confirmed:
                 "platform_ids": [_platform_id(each) for each in rows],
             },
         )
-        for message_id, outbox_id in cursor.fetchall():
-            confirmed.add(message_id)
-            confirmed.tally.move(outbox_id, MessageState.SENDING, MessageState.SENT)
-    return confirmed
+        found = cursor.fetchall()
+    for _, outbox_id in found:
+        tally.move(outbox_id, MessageState.SENDING, MessageState.SENT)
+    return {message_id for message_id, _ in found}
 
 
 def _platform_id(result: Result) -> str:
