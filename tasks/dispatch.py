@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 BEAT_EVERY = timedelta(seconds=1)
 TICK_MISSED_AFTER = timedelta(seconds=3)
-# A tick's claims end before the next tick comes. While there is work a task takes the next one's place, since that
-# would have to wait for all batches that are queued before it; but not for as long as a broker's patience.
+# A tick's claims end before the next tick comes. While there is work a task takes the next one's place, since
+# that would have to wait for all batches that are queued before it; but not for as long as a broker's patience.
 CLAIM_FOR_S = 0.9
 CLAIM_AT_MOST_S = 10
 # How soon to look again while there is work: after a claim that left nothing due, and when the senders had no
@@ -154,18 +154,19 @@ def _claim_until_the_next_tick(hand_on: Callable[[Sequence[UUID]], None]) -> boo
     the senders have time for.
     """
     ends, busy = time.monotonic() + CLAIM_FOR_S, False
-    found, most = Claim(), 0
+    even, most = False, 0
     while not _stopping.is_set():
         full = claim.ACCOUNTS_AT_ONCE
-        most = min(2 * most, full) if found.even else PRESSURE.share(full)
-        found = Claim(held=True) if PRESSURE.is_high and not found.even else _claim(most)
+        most = min(2 * most, full) if even else PRESSURE.share(full)
+        found = Claim(held=True) if PRESSURE.is_high and not even else _claim(most)
         for batch in _batches(found):
             hand_on(batch)
+        even = found.even or (even and found.held)
         busy = busy or bool(found)
         if not busy or time.monotonic() >= ends:
             return busy
         if not found.more:
-            _stopping.wait(CLAIM_HELD_S if PRESSURE.is_high else CLAIM_AGAIN_S)
+            _stopping.wait(CLAIM_HELD_S if found.held or PRESSURE.is_high else CLAIM_AGAIN_S)
     return False
 
 
