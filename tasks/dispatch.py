@@ -35,7 +35,7 @@ BATCH = 500
 BEAT_EVERY = timedelta(seconds=1)
 TICK_MISSED_AFTER = timedelta(seconds=3)
 # A tick's claims end before the next tick comes. While there is work a task takes the next one's place, since
-# that would have to wait for all batches that are queued before it; but not for as long as a broker's patience.
+# that would have to wait for all batches that are queued before it; though not beyond any broker's patience.
 CLAIM_FOR_S = 0.9
 CLAIM_AT_MOST_S = 10
 # How soon to look again while there is work: after a claim that left nothing due, and when the senders had no

@@ -180,7 +180,7 @@ class World:
             message_ids=task, clock=Clock(now=self.now, monotonic=0.0), platforms=["onlyfans"], at=self.at
         )
         for position, request in enumerate(batch.requests):
-            self._go(request, fates[position % len(fates)])
+            self._go(request, batch.epoch, fates[position % len(fates)])
 
     def sweep(self) -> None:
         with suppress(LimiterUnavailableError):
@@ -385,16 +385,16 @@ class World:
                 found[subject] = limit
         return Grant(next(self._numbers), frozenset(subjects), found)
 
-    def _go(self, request: Request, fate: Fate) -> None:
+    def _go(self, request: Request, in_force: epoch.Epoch, fate: Fate) -> None:
         """Schedule what becomes of a request that a sender has in hand."""
         write_by = timedelta(seconds=request.write_by)
         written = self.now + fate.write
         if fate.write > write_by:
-            self._at(written, lambda: self._record(request, HandedBack(), fate))
+            self._at(written, lambda: self._record(request, HandedBack(), in_force, fate))
             return
         if fate.kind == "not_connected":
             outcome = NotConnected(error="refused")
-            self._at(written + fate.answer, lambda: self._record(request, outcome, fate))
+            self._at(written + fate.answer, lambda: self._record(request, outcome, in_force, fate))
             return
         if fate.kind == "died_unwritten":
             return
@@ -410,9 +410,9 @@ class World:
         if fate.kind in ("timed_out", "lost"):
             ended = written + SEND_TIMEOUT
         if fate.kind != "died":
-            self._at(ended, lambda: self._record(request, _outcome(fate.kind), fate))
+            self._at(ended, lambda: self._record(request, _outcome(fate.kind), in_force, fate))
 
-    def _record(self, request: Request, outcome: Outcome, fate: Fate) -> None:
+    def _record(self, request: Request, outcome: Outcome, in_force: epoch.Epoch, fate: Fate) -> None:
         """The outcome is known; it is written down now, later, in part or not at all."""
         result = Result(request=request, outcome=outcome, ended_at=self.now)
 
@@ -420,7 +420,7 @@ class World:
             with pytest.MonkeyPatch.context() as patch, suppress(SenderDied):
                 if fate.recorded == "only in Redis":
                     patch.setattr(breakers, "note", _die)
-                outcomes.record(results=[result], now=self.now, at=self.at)
+                outcomes.record(results=[result], epoch=in_force, now=self.now, at=self.at)
             if fate.recorded != "only in Redis" and isinstance(outcome, Dead | Throttled | Unauthorised):
                 self.platform.refused(request)
 

@@ -61,7 +61,10 @@ class Pair:
         for (account, candidate), age in zip(chosen, ages, strict=False):
             ended = Ended(candidate.message_id, candidate.attempt, age, candidate.own)
             by_account.setdefault(account, []).append(ended)
-        expected = [self.memory.settle(account, some, now=self.now) for account, some in by_account.items()]
+        full = [self.memory.wait(account, now=self.now) > 0 for account in by_account]
+        waits = [self.memory.settle(account, some, now=self.now) for account, some in by_account.items()]
+        # Where there was a slot before, nobody asks for the next one.
+        expected = [wait if was_full else None for wait, was_full in zip(waits, full, strict=True)]
         assert self.redis.settle(list(by_account.items()), epoch=1, now=self.now) == expected
 
     def _verdicts(self, visits: list[Visit]) -> list[Verdict | None]:

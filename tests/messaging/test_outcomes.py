@@ -14,7 +14,7 @@ from apps.messaging.gateways.base import Dead, HandedBack, Request, Result, Sent
 from apps.messaging.gateways.onlyfans import retry_after
 from apps.messaging.limiter.rules import Limit, Log
 from apps.messaging.models import Account, Message, Outbox
-from apps.messaging.services import accounts, lookups, outcomes
+from apps.messaging.services import accounts, epoch, lookups, outcomes
 from apps.notifications.models import Alert
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
@@ -63,7 +63,9 @@ def result(message: Message, outcome: Any, *, attempt: int | None = None) -> Res
 
 
 def record(late: Result) -> None:
-    outcomes.record(results=[late], now=timezone.now())
+    with system_transaction():
+        in_force = epoch.current()
+    outcomes.record(results=[late], epoch=in_force, now=timezone.now())
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422])

@@ -9,9 +9,10 @@ import pytest
 from apps.messaging.gateways.base import Result, Sent, Throttled, Unknown
 from apps.messaging.limiter.rules import to_stamp
 from apps.messaging.models import Account, Fan, QuietZone
-from apps.messaging.services import outcomes, send
+from apps.messaging.services import epoch, outcomes, send
 from apps.messaging.services.send import Clock
 from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
 from tests import factories
 from tests.messaging import dispatching as d
 from tests.messaging.test_outcomes import result
@@ -128,7 +129,9 @@ def wrote(account: Account, fan: Fan, *, now: datetime) -> datetime:
 
 
 def record_at(ended: Result, when: datetime) -> None:
-    outcomes.record(results=[replace(ended, ended_at=when)], now=when, at=to_stamp(when))
+    with system_transaction():
+        in_force = epoch.current()
+    outcomes.record(results=[replace(ended, ended_at=when)], epoch=in_force, now=when, at=to_stamp(when))
 
 
 def test_campaigns_keep_a_gap_between_what_they_write_to_a_fan(account: Account) -> None:

@@ -192,7 +192,9 @@ def _send(meter: Meter, wanted: int) -> int:
             batch = send.start(message_ids=granted, clock=send.Clock.at(now), platforms=["onlyfans"])
             results = [Result(request, Sent(platform_id="1234567890"), now) for request in batch.requests]
             for first in range(0, len(results), AT_ONCE):
-                outcomes.record(results=results[first : first + AT_ONCE], now=timezone.now())
+                outcomes.record(
+                    results=results[first : first + AT_ONCE], epoch=batch.epoch, now=timezone.now()
+                )
             sent += len(results)
     for table, (all_before, hot_before) in before.items():
         every, hot = meter.updates(table)

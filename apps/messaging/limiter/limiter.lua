@@ -322,7 +322,7 @@ end
 -- ARGV: the number of accounts' logs, and of each the log and the number of its attempts; then of these the name
 -- and how long ago it ended (-1: it never began, so its slot is free again); then the number of other logs, and
 -- of each its position, the number of its attempts, and their numbers (none if it has all of them).
--- Returns {"ok", each account's wait}.
+-- Returns {"ok", each account's wait, or -1 where it had a slot already: then nobody has been put off}.
 local function settle()
   local accounts, names, stamps, answer = {}, {}, {}, {'ok'}
 
@@ -349,6 +349,7 @@ local function settle()
 
   for index = 1, take_number() do
     local log, first = take_log(), #names + 1
+    local before = wait(log)
     for _ = 1, take_number() do
       local age
       names[#names + 1], age = take(), take_number()
@@ -357,7 +358,7 @@ local function settle()
     correct(log.key, first, #names, function(number)
       return names[number], stamps[number]
     end)
-    answer[index + 1] = wait(log)
+    answer[index + 1] = before > 0 and wait(log) or -1
   end
   for _ = 1, take_number() do
     local key, some = KEYS[take_number()], take_number()

@@ -180,10 +180,14 @@ class RedisConnection:
 
     def settle(
         self, attempts: Sequence[tuple[Log, Sequence[Ended]]], *, epoch: int, now: int | None = None
-    ) -> list[int]:
-        """Correct or give back the stamps of each account; the accounts' waits. Raises StaleEpochError."""
+    ) -> list[int | None]:
+        """Correct or give back the stamps of each account; the waits of those that had no slot before.
+
+        Raises StaleEpochError.
+        """
         calls = (self._settle(some, epoch=epoch, now=now) for some in _sliced(attempts, _VISITS_A_CALL))
-        return [int(wait) for found in self._run(calls) for wait in _accepted(found)]
+        waits = (int(wait) for found in self._run(calls) for wait in _accepted(found))
+        return [wait if wait >= 0 else None for wait in waits]
 
     def load(self, logs: Iterable[Contents], *, epoch: int) -> None:
         """Replace what logs hold. Raises StaleEpochError."""

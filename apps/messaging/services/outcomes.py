@@ -20,10 +20,12 @@ from apps.messaging.gateways.base import (
     Unauthorised,
     Unknown,
 )
-from apps.messaging.models import Message, MessageState
+from apps.messaging.limiter.rules import LimiterUnavailableError, StaleEpochError
+from apps.messaging.models import Message, MessageState, Mode
 from apps.messaging.services import accounts, breakers, due, slots, transitions
 from apps.messaging.services.changes import Changes
-from apps.messaging.services.slots import Attempt
+from apps.messaging.services.epoch import Epoch
+from apps.messaging.services.slots import Attempt, Waits
 from apps.messaging.services.tally import Tally
 from apps.messaging.timing import THROTTLE_AT_LEAST, THROTTLE_AT_MOST
 from apps.tenants.system import system_transaction
@@ -49,43 +51,55 @@ RETURNING message.id, message.outbox_id
 """
 
 
-def record(*, results: Sequence[Result], now: datetime, at: int | None = None) -> None:
-    """Write the outcomes, correct the limiter's stamps, bring accounts forward to the slots that this frees.
+def record(*, results: Sequence[Result], epoch: Epoch, now: datetime, at: int | None = None) -> None:
+    """Write the outcomes; bring accounts forward that have been put off, to the slots that this has freed.
 
-    While an account is locked no claim loads its log, so what one finds in the limiter is either corrected or
-    read from rows that are. Nobody's outcomes wait for an account that somebody else has locked: it is
-    reconsidered afterwards, or else by the sweep.
+    The limiter's stamps are corrected first. Should we die after it, the rows say no more than that a request
+    may have arrived later than it did. Where another epoch is in force by now it is done, or done again, when
+    the rows are written: its logs may have been loaded from them before.
+
+    Nobody's outcomes wait for an account that somebody else has locked: it is reconsidered afterwards, or
+    else by the sweep.
     """
     over = [_attempt(each, now=now) for each in results if not _may_arrive(each)]
+    waits = _settle(over, epoch=epoch, now=now, at=at)
+    accounts = {each.request.account_id for each in results if not _may_arrive(each)}
+    if waits is not None:
+        accounts = waits.keys() | {each.request.account_id for each in results if _comes_back(each)}
     changes = Changes()
     with system_transaction():
-        locked = due.lock({each.request.account_id for each in results}, waits=False)
+        locked = due.lock(accounts, waits=False) if waits is not None and accounts else {}
         _restrict_accounts(results, now=now)
         back = _write(results, changes, now=now)
-        _reconsider(locked, over, back, now=now, at=at)
+        _bring_forward(locked, waits or {}, back, now=now)
         breakers.note(results, now=now)
         changes.tally.write()
-    others = {each.request.account_id for each in results} - locked.keys()
+    others = accounts - locked.keys()
+    left = [each for each in over if each.account_log.subject_id in others]
     try:
         if others:
             with system_transaction():
-                mine = [each for each in over if each.account_log.subject_id in others]
-                _reconsider(due.lock(others), mine, back, now=now, at=at)
+                locked = due.lock(others)
+                _bring_forward(locked, slots.settle(left, now=now, at=at), back, now=now)
     except (OperationalError, InterfaceError) as error:
         log.warning("accounts.not_reconsidered", error=f"{type(error).__name__}: {error}")
     _tell(results)
 
 
-def _reconsider(
-    locked: Mapping[UUID, datetime | None],
-    over: Sequence[Attempt],
-    back: Mapping[UUID, datetime],
-    *,
-    now: datetime,
-    at: int | None,
+def _settle(over: Sequence[Attempt], *, epoch: Epoch, now: datetime, at: int | None) -> Waits | None:
+    """Correct the stamps in Redis; None where that isn't possible, or not enough."""
+    if epoch.mode == Mode.POSTGRES:
+        return None
+    try:
+        return slots.settle_in(epoch, over, now=now, at=at)
+    except (LimiterUnavailableError, StaleEpochError):
+        return None
+
+
+def _bring_forward(
+    locked: Mapping[UUID, datetime | None], waits: Waits, back: Mapping[UUID, datetime], *, now: datetime
 ) -> None:
-    """Correct the stamps of what is over; have locked accounts looked at as soon as there is a reason."""
-    waits = slots.settle(over, now=now, at=at)
+    """Have locked accounts looked at as soon as there is a reason."""
     due.hasten({account_id: now + wait for account_id, wait in waits.items()}, locked=locked)
     due.bring_forward_each({account_id: when for account_id, when in back.items() if account_id in locked})
 
@@ -111,6 +125,11 @@ def hand_back(*, message_ids: Sequence[UUID], now: datetime, at: int | None = No
             }
         )
     return len(rows)
+
+
+def _comes_back(result: Result) -> bool:
+    """Whether its message may go back into the queue."""
+    return isinstance(result.outcome, (*_NEVER_BEGUN, Throttled, Unauthorised))
 
 
 def _may_arrive(result: Result) -> bool:

@@ -63,9 +63,10 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was started. Its outcomes are judged by the limits that it was started under."""
+    """What was started. Its outcomes are judged by the limits and the epoch that it was started under."""
 
     requests: Sequence[Request]
+    epoch: epoch.Epoch
     # The time of the limiter: None is Redis's own clock.
     at: int | None
 
@@ -99,7 +100,8 @@ def start(
     now = clock.now
     control_expires_at = clock.time() + CONTROL_AGE
     with system_transaction():
-        rows = _start(message_ids, now=now)
+        in_force = epoch.current()
+        rows = _start(message_ids, in_force, now=now)
         outboxes = _outboxes({row.outbox_id for row in rows if row.outbox_id})
         subjects = {subject for row in rows for subject in (row.tenant_id, row.user_id)}
         limits = read_limits({*subjects, *(outbox.user_id for outbox in outboxes.values())})
@@ -116,7 +118,7 @@ def start(
     ]
     if barred:
         outcomes.hand_back(message_ids=barred, now=clock.time(), at=at)
-    return Batch(requests=requests, at=at)
+    return Batch(requests=requests, epoch=in_force, at=at)
 
 
 class _Row(NamedTuple):
@@ -185,8 +187,7 @@ class _Started:
         )
 
 
-def _start(message_ids: Sequence[UUID], *, now: datetime) -> list[_Row]:
-    in_force = epoch.current()
+def _start(message_ids: Sequence[UUID], in_force: epoch.Epoch, *, now: datetime) -> list[_Row]:
     with connection.cursor() as cursor:
         cursor.execute(_START, {"ids": sorted(message_ids), "epoch": in_force.number, "now": now})
         rows = {row.id: row for row in map(_Row._make, cursor.fetchall())}
@@ -221,7 +222,7 @@ def _record(batch: Batch, results: Sequence[Result], clock: Clock) -> Sequence[R
     Were they dropped, what the platform has taken would have to be looked up, and not every platform can say.
     """
     try:
-        outcomes.record(results=results, now=clock.time(), at=batch.at)
+        outcomes.record(results=results, epoch=batch.epoch, now=clock.time(), at=batch.at)
     except (OperationalError, InterfaceError) as error:
         log.warning("batch.record_failed", number=len(results), error=f"{type(error).__name__}: {error}")
         return results

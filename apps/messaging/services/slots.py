@@ -11,10 +11,14 @@ import structlog
 from apps.messaging.limiter import sql_logs
 from apps.messaging.limiter.rules import Ended, LimiterUnavailableError, Log, StaleEpochError, microseconds
 from apps.messaging.models import Account, Message, Mode, Outbox
-from apps.messaging.services import epoch
+from apps.messaging.services import epoch as epochs
+from apps.messaging.services.epoch import Epoch
 from apps.messaging.services.limits import read_limits
 
 log = structlog.get_logger(__name__)
+
+# For how long accounts have no slot. One that isn't in it had a slot before, so that nobody was put off.
+Waits = dict[UUID, timedelta]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +37,44 @@ class Attempt:
         return Ended(self.message_id, self.number, age, self.logs)
 
 
-def settle(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> dict[UUID, timedelta]:
-    """Correct the limiter's stamps in the epoch in force. Returns for how long each account has no slot.
+def settle_in(epoch: Epoch, attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Waits:
+    """Correct the stamps in Redis, in this epoch. Raises LimiterUnavailableError, StaleEpochError."""
+    by_account = _by_account(attempts)
+    if not by_account:
+        return {}
+    with epochs.logs().connection() as redis:
+        waits = redis.settle(list(by_account.items()), epoch=epoch.number, now=at)
+    return _spans(by_account, waits)
 
-    The rows have been corrected, at least by this very transaction. Redis may be away, or keep another epoch:
-    its logs are then loaded from these rows before they count again. Until then nothing is known, so that
-    claims had better look at once.
+
+def settle(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Waits:
+    """Correct the stamps in the epoch in force; the rows have been corrected, this very transaction at least.
+
+    Redis may be away, or keep another epoch: its logs are then loaded from these rows before they count
+    again. Until then nothing is known, so that claims had better look at once.
     """
+    by_account, in_force = _by_account(attempts), epochs.current()
+    if in_force.mode == Mode.POSTGRES:
+        return _spans(by_account, sql_logs.waits(list(by_account), now=now))
+    try:
+        return settle_in(in_force, attempts, now=now, at=at)
+    except (LimiterUnavailableError, StaleEpochError) as error:
+        log.warning("slots.not_settled", number=len(attempts), error=f"{type(error).__name__}: {error}")
+        return _spans(by_account, [0] * len(by_account))
+
+
+def _by_account(attempts: Sequence[Attempt]) -> dict[Log, list[Ended]]:
     by_account: defaultdict[Log, list[Ended]] = defaultdict(list)
     for each in attempts:
         by_account[each.account_log].append(each.ended)
-    if not by_account:
-        return {}
-    accounts, in_force = list(by_account), epoch.current()
-    try:
-        if in_force.mode == Mode.POSTGRES:
-            waits = sql_logs.waits(accounts, now=now)
-        else:
-            with epoch.logs().connection() as redis:
-                waits = redis.settle(list(by_account.items()), epoch=in_force.number, now=at)
-    except (LimiterUnavailableError, StaleEpochError) as error:
-        log.warning("slots.not_settled", number=len(attempts), error=f"{type(error).__name__}: {error}")
-        waits = [0] * len(accounts)
+    return by_account
+
+
+def _spans(accounts: Iterable[Log], waits: Iterable[int | None]) -> Waits:
     return {
         account.subject_id: timedelta(microseconds=wait)
         for account, wait in zip(accounts, waits, strict=True)
-        if account.subject_id
+        if account.subject_id and wait is not None
     }
 
 
