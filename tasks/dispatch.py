@@ -34,10 +34,10 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 BEAT_EVERY = timedelta(seconds=1)
 TICK_MISSED_AFTER = timedelta(seconds=3)
-# A tick's claims end before the next tick comes. While there is work a task takes the next one's place, since
-# that would have to wait for all batches that are queued before it; though not beyond any broker's patience.
-CLAIM_FOR_S = 0.9
-CLAIM_AT_MOST_S = 10
+# For how long one task claims while there is work: the next tick would have to wait for all batches that are
+# queued before it. A worker's own tick ends before its next one, as does the look-out for more.
+CLAIM_FOR_S = 10
+OWN_CLAIM_FOR_S = LOOK_OUT_S = 0.9
 # How soon to look again while there is work: after a claim that left nothing due, and when the senders had no
 # time for one.
 CLAIM_AGAIN_S = 0.1
@@ -85,7 +85,7 @@ class _Pulse:
         self._senders.submit(_survive, lambda: send.send_batch(message_ids=batch, now=database_now()))
 
     def _tick(self) -> None:
-        _claim_until_the_next_tick(self.send_here)
+        _claim_while_busy(self.send_here, seconds=OWN_CLAIM_FOR_S)
         sweep.recover_messages(now=database_now())
 
 
@@ -117,12 +117,14 @@ def claim_due_messages() -> None:
     """Grant what is due and have it sent."""
     if not _claiming.acquire(blocking=False):
         return
-    began, busy = time.monotonic(), True
+
+    def hand_on(batch: Sequence[UUID]) -> None:
+        _note_tick()
+        _publish(batch)
+
     try:
-        while busy and time.monotonic() - began < CLAIM_AT_MOST_S:
-            for pulse in _pulses:
-                pulse.ticked()
-            busy = _claim_until_the_next_tick(_publish)
+        _note_tick()
+        busy = _claim_while_busy(hand_on, seconds=CLAIM_FOR_S)
     finally:
         _claiming.release()
     if busy:
@@ -147,13 +149,14 @@ def sweep_messages() -> None:
     sweep.sweep_messages(now=database_now())
 
 
-def _claim_until_the_next_tick(hand_on: Callable[[Sequence[UUID]], None]) -> bool:
-    """Claim again and again, or once if there is nothing to do. Returns whether there was anything.
+def _claim_while_busy(hand_on: Callable[[Sequence[UUID]], None], *, seconds: float) -> bool:
+    """Claim again and again, or once if there is nothing to do. Returns whether the time was too short.
 
     Where everybody has a backlog a claim may visit twice as many accounts as the last; elsewhere as many as
     the senders have time for.
     """
-    ends, busy = time.monotonic() + CLAIM_FOR_S, False
+    now = time.monotonic()
+    ends, looks_until = now + seconds, now
     even, most = False, 0
     while not _stopping.is_set():
         full = claim.ACCOUNTS_AT_ONCE
@@ -162,12 +165,19 @@ def _claim_until_the_next_tick(hand_on: Callable[[Sequence[UUID]], None]) -> boo
         for batch in _batches(found):
             hand_on(batch)
         even = found.even or (even and found.held)
-        busy = busy or bool(found)
-        if not busy or time.monotonic() >= ends:
-            return busy
+        now = time.monotonic()
+        if found:
+            looks_until = now + LOOK_OUT_S
+        if now >= min(ends, looks_until):
+            return now < looks_until
         if not found.more:
             _stopping.wait(CLAIM_HELD_S if found.held or PRESSURE.is_high else CLAIM_AGAIN_S)
     return False
+
+
+def _note_tick() -> None:
+    for pulse in _pulses:
+        pulse.ticked()
 
 
 def _claim(most: int) -> Claim:
