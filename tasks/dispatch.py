@@ -85,7 +85,9 @@ class _Pulse:
         self._senders.submit(_survive, lambda: send.send_batch(message_ids=batch, now=database_now()))
 
     def _tick(self) -> None:
-        _claim_while_busy(self.send_here, seconds=OWN_CLAIM_FOR_S)
+        for found in _claims(until=time.monotonic() + OWN_CLAIM_FOR_S):
+            for batch in _batches(found):
+                self.send_here(batch)
         sweep.recover_messages(now=database_now())
 
 
@@ -117,17 +119,16 @@ def claim_due_messages() -> None:
     """Grant what is due and have it sent."""
     if not _claiming.acquire(blocking=False):
         return
-
-    def hand_on(batch: Sequence[UUID]) -> None:
-        _note_tick()
-        _publish(batch)
-
+    ends = time.monotonic() + CLAIM_FOR_S
     try:
-        _note_tick()
-        busy = _claim_while_busy(hand_on, seconds=CLAIM_FOR_S)
+        for found in _claims(until=ends):
+            for pulse in _pulses:
+                pulse.ticked()
+            for batch in _batches(found):
+                _publish(batch)
     finally:
         _claiming.release()
-    if busy:
+    if time.monotonic() >= ends:
         claim_due_messages.delay()
 
 
@@ -149,35 +150,29 @@ def sweep_messages() -> None:
     sweep.sweep_messages(now=database_now())
 
 
-def _claim_while_busy(hand_on: Callable[[Sequence[UUID]], None], *, seconds: float) -> bool:
-    """Claim again and again, or once if there is nothing to do. Returns whether the time was too short.
+def _claims(*, until: float) -> Iterator[Claim]:
+    """Claims as long as there is something to do; one if there is nothing. `until` is monotonic time.
 
     Where everybody has a backlog a claim may visit twice as many accounts as the last; elsewhere as many as
     the senders have time for.
     """
     now = time.monotonic()
-    ends, looks_until = now + seconds, now
-    even, most = False, 0
+    full, most, even, looks_until = claim.ACCOUNTS_AT_ONCE, 0, False, now
     while not _stopping.is_set():
-        full = claim.ACCOUNTS_AT_ONCE
-        most = min(2 * most, full) if even else PRESSURE.share(full)
-        found = Claim(held=True) if PRESSURE.is_high and not even else _claim(most)
-        for batch in _batches(found):
-            hand_on(batch)
+        if PRESSURE.is_high and not even:
+            found = Claim(held=True)
+        else:
+            most = min(2 * most, full) if even else PRESSURE.share(full)
+            found = _claim(most)
+        yield found
         even = found.even or (even and found.held)
         now = time.monotonic()
         if found:
             looks_until = now + LOOK_OUT_S
-        if now >= min(ends, looks_until):
-            return now < looks_until
+        if now >= min(until, looks_until):
+            return
         if not found.more:
             _stopping.wait(CLAIM_HELD_S if found.held or PRESSURE.is_high else CLAIM_AGAIN_S)
-    return False
-
-
-def _note_tick() -> None:
-    for pulse in _pulses:
-        pulse.ticked()
 
 
 def _claim(most: int) -> Claim:

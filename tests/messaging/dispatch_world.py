@@ -179,6 +179,7 @@ class World:
         batch = send.start(
             message_ids=task, clock=Clock(now=self.now, monotonic=0.0), platforms=["onlyfans"], at=self.at
         )
+        send.hand_back(batch, Clock(now=self.now, monotonic=0.0))
         for position, request in enumerate(batch.requests):
             self._go(request, batch.epoch, fates[position % len(fates)])
 

@@ -6,7 +6,9 @@ import pytest
 
 from apps.messaging.limiter.rules import Limit
 from apps.messaging.models import Mode
-from tests.messaging.dispatch_world import GOOD, SECOND, Fate, World
+from apps.messaging.services import epoch
+from tests.messaging import dispatching as d
+from tests.messaging.dispatch_world import GOOD, NOWHERE, SECOND, Fate, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,6 +70,34 @@ def test_what_ends_after_a_loss_frees_its_slot_a_window_after_its_end(world: Wor
     world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
     assert not world.claim()
     world.advance(61.5 * SECOND)
+    assert len(world.claim()) == 1
+
+
+def test_what_ends_in_an_epoch_that_knows_nothing_of_it_is_looked_at_at_once(world: World) -> None:
+    account = world.accounts[0]
+    world.limit_account(account, Limit(1, 60))
+    world.enqueue(account, 2, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate("sent", answer=SECOND)])
+    world.forget()
+    epoch.renew(reason="somebody else's claim")
+    world.advance(SECOND)
+
+    assert d.fresh(account).next_due == world.now
+
+
+def test_an_end_that_redis_never_heard_of_holds_no_slot_for_longer(world: World) -> None:
+    account = world.accounts[0]
+    world.limit_account(account, Limit(1, 60))
+    world.enqueue(account, 2, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate("sent", answer=SECOND)])
+    world.settings.REDIS_URL = NOWHERE
+    world.advance(SECOND)
+    world.find_redis()
+
+    assert not world.claim(), "its log is loaded from the rows"
+    world.advance(60.5 * SECOND)
     assert len(world.claim()) == 1
 
 

@@ -104,18 +104,22 @@ def test_an_account_that_somebody_has_locked_keeps_no_outcome_waiting(
 def test_an_account_that_is_locked_for_too_long_costs_no_outcome(
     gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waited: list[object] = []
+
     def lock(account_ids: object, *, waits: bool = True) -> dict[UUID, None]:
         if waits:
+            waited.append(account_ids)
             raise OperationalError("canceling statement due to lock timeout")
         return {}
 
-    outbox = d.enqueue(account, 4)
+    outbox = d.enqueue(account, 11)
     granted = d.grant()
     monkeypatch.setattr(due, "lock", lock)
 
     d.send_now(granted)
 
-    assert d.counts(outbox) == {"sent": 4}
+    assert d.counts(outbox) == {"queued": 1, "sent": 10}
+    assert waited, "and it was asked for"
 
 
 def test_deliveries_of_one_task_side_by_side_send_once(gateway: Sandbox, account: Account) -> None:

@@ -112,6 +112,7 @@ def test_quiet_hours_that_begin_after_the_grant_stop_the_request(
     granted = d.grant(begins - SECOND)
 
     batch = send.start(message_ids=granted, clock=Clock.at(begins), platforms=["onlyfans"])
+    send.hand_back(batch, Clock.at(begins))
 
     assert batch.requests == []
     assert d.counts(outbox) == {"queued": 1}

@@ -171,7 +171,7 @@ end
 local function read_recipients(account)
   local stamps = {}
   write(account)
-  if size(account) > 1 then
+  if size(account) > 2 then
     local since = '(' .. text(now - account.kind.needs)
     local found = redis.call('ZREVRANGEBYSCORE', account.key, '+inf', since, 'WITHSCORES')
     for index = 1, #found, 2 do

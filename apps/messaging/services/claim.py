@@ -1,6 +1,5 @@
 """The claim: due accounts get slots of their limits for the heads of their queues."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,8 +45,8 @@ _TRIES = 3
 class Claim:
     """The messages granted, and whether other accounts may be due right now.
 
-    `even`: several tenants had about as many accounts due as there were turns, two at least, so that nobody
-    who sends little waits for the others. `held`: nothing was looked at, since the senders have enough to do.
+    `even`: several tenants have about as many accounts due, more than the claim visited, so that nobody who
+    sends little waits for the others. `held`: nothing was looked at, since the senders have enough to do.
     """
 
     message_ids: Sequence[UUID] = field(default=())
@@ -96,17 +95,14 @@ def _claim(most: int, *, now: datetime, at: int | None) -> Claim:
     if blocked.everything:
         return Claim()
     platforms = breakers.passable(connected_platforms(), now=now)
-    accounts = due.lock_due(platforms.open, most=most, now=now)
-    probes = [account for each in platforms.probes for account in due.lock_due([each], most=1, now=now)]
+    found = due.lock_due(platforms.open, most=most, now=now)
+    probes = [
+        account for each in platforms.probes for account in due.lock_due([each], most=1, now=now).accounts
+    ]
     round_ = _Round(held, now=now, at=at)
-    granted = round_.serve([*accounts, *probes], blocked, probed=frozenset(platforms.probes))
-    full = len(accounts) == most
-    turns = Counter(account.tenant_id for account in accounts).values()
-    return Claim(
-        message_ids=granted,
-        more=full or round_.left_over,
-        even=full and len(turns) > 1 and 1 < min(turns) >= max(turns) / 2,
-    )
+    granted = round_.serve([*found.accounts, *probes], blocked, probed=frozenset(platforms.probes))
+    full = len(found.accounts) == most
+    return Claim(message_ids=granted, more=full or round_.left_over, even=full and found.even)
 
 
 def _senders_are_behind(*, now: datetime) -> bool:

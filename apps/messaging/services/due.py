@@ -1,11 +1,15 @@
 """`Account.next_due`: when a claim looks at an account again, and which ones it looks at now."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import F
+
+from apps.messaging.models import Account
 
 # Tenants in turn, then their accounts by when they are due. Each tenant offers more of them than a claim
 # takes, since other claims may hold its first ones.
@@ -20,7 +24,7 @@ WITH RECURSIVE tenant AS (
         ORDER BY tenant_id LIMIT 1
     ) following
 ), due AS (
-    SELECT first.id, first.next_due,
+    SELECT first.id, tenant.tenant_id, first.next_due,
            row_number() OVER (PARTITION BY tenant.tenant_id ORDER BY first.next_due, first.id) AS turn
     FROM tenant
     JOIN tenants_tenant agency ON agency.id = tenant.tenant_id AND agency.paused_at IS NULL
@@ -35,7 +39,7 @@ WITH RECURSIVE tenant AS (
         WHERE block.layer = 'tenant' AND block.subject_id = tenant.tenant_id AND block.until > %(now)s
     )
 )
-SELECT id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
+SELECT id, tenant_id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
 """
 
 # A statement of its own: for each row that has changed since the snapshot, PostgreSQL evaluates it all again.
@@ -107,13 +111,28 @@ class DueAccount:
     claims: int
 
 
-def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> list[DueAccount]:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a claim has locked, and of how many accounts that are due each tenant would have had turns."""
+
+    accounts: Sequence[DueAccount]
+    turns: Mapping[UUID, int]
+
+    @property
+    def even(self) -> bool:
+        """Whether several tenants have about as many accounts due, two at least."""
+        fewest, most = min(self.turns.values(), default=0), max(self.turns.values(), default=0)
+        return len(self.turns) > 1 and 1 < fewest >= most / 2
+
+
+def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> Due:
     """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"platforms": list(platforms), "most": most, "now": now})
-        ids = [account_id for (account_id,) in cursor.fetchall()]
-        cursor.execute(_LOCK_DUE, {"ids": ids, "most": most, "now": now})
-        return [DueAccount(*row) for row in cursor.fetchall()]
+        found = cursor.fetchall()
+        cursor.execute(_LOCK_DUE, {"ids": [account_id for account_id, _ in found], "most": most, "now": now})
+        accounts = [DueAccount(*row) for row in cursor.fetchall()]
+    return Due(accounts, Counter(tenant_id for _, tenant_id in found))
 
 
 def lock(account_ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:
@@ -153,6 +172,11 @@ def claimed(ats: Mapping[UUID, datetime | None], *, granted: Iterable[UUID]) -> 
     """
     if ats:
         _write(_CLAIMED, ats, granted=granted)
+
+
+def load_anew(account_ids: Iterable[UUID]) -> None:
+    """Have the limiter's logs of locked accounts read from the rows at the next visit."""
+    Account.objects.filter(pk__in=list(account_ids)).update(claims=F("claims") + 1)
 
 
 def block(until: Mapping[UUID, datetime]) -> None:

@@ -3,15 +3,15 @@
 An estimate is an upper bound of what is queued now: what is enqueued later, or fails, comes on top.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, Sum
+from django.db.models import Count, Q, Sum
 
 from apps.messaging.models import (
     Account,
@@ -100,6 +100,16 @@ def of_accounts(accounts: Sequence[Account], *, now: datetime) -> dict[UUID, Que
     }
 
 
+def _queued_of(users: Collection[UUID]) -> Mapping[UUID, int]:
+    """How many messages of theirs may go, wherever."""
+    queued: Counter[UUID] = Counter()
+    boxes = Outbox.objects.filter(user_id__in=users, paused_at=None, cancelled_at=None, queued__gt=0)
+    queued.update(dict(boxes.values_list("user_id").annotate(Sum("queued"))))
+    singles = Message.objects.filter(user_id__in=users, outbox=None, state=MessageState.QUEUED)
+    queued.update(dict(singles.order_by().values_list("user_id").annotate(Count("pk"))))
+    return queued
+
+
 def _ends_of_users(accounts: Sequence[Account], *, now: datetime) -> Mapping[UUID, Sequence[datetime]]:
     """By account: when all will have gone that those have queued, wherever, whose own limit it waits for."""
     ends: defaultdict[UUID, list[datetime]] = defaultdict(list)
@@ -109,9 +119,9 @@ def _ends_of_users(accounts: Sequence[Account], *, now: datetime) -> Mapping[UUI
         cursor.execute(_USERS, {"accounts": [account.pk for account in accounts]})
         found = cursor.fetchall()
     users = {user_id for _, user_id in found}
-    limits = read_limits(users)
+    limits, queued = read_limits(users), _queued_of(users)
     of_user = {
-        user_id: Pace(limit).at(now, _ahead(Q(user_id=user_id), turns=None) - 1)
+        user_id: Pace(limit).at(now, queued[user_id] - 1)
         for user_id in users
         if (limit := limits.of_layer(Layer.USER, user_id))
     }

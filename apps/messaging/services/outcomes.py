@@ -51,12 +51,13 @@ RETURNING message.id, message.outbox_id
 """
 
 
-def record(*, results: Sequence[Result], epoch: Epoch, now: datetime, at: int | None = None) -> None:
+def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at: int | None = None) -> None:
     """Write the outcomes; bring accounts forward that have been put off, to the slots that this has freed.
 
-    The limiter's stamps are corrected first. Should we die after it, the rows say no more than that a request
-    may have arrived later than it did. Where another epoch is in force by now it is done, or done again, when
-    the rows are written: its logs may have been loaded from them before.
+    The limiter's stamps are corrected first, in the epoch given: the one that they were begun under, None if
+    this is another try. Should we die after it, the rows say no more than that a request may have arrived
+    later than it did. Where another epoch is in force by now it is done, or done again, when the rows are
+    written: its logs may have been loaded from them before.
 
     Nobody's outcomes wait for an account that somebody else has locked: it is reconsidered afterwards, or
     else by the sweep.
@@ -68,8 +69,9 @@ def record(*, results: Sequence[Result], epoch: Epoch, now: datetime, at: int | 
         accounts = waits.keys() | {each.request.account_id for each in results if _comes_back(each)}
     changes = Changes()
     with system_transaction():
-        locked = due.lock(accounts, waits=False) if waits is not None and accounts else {}
+        # In order, and before those are locked for which nobody waits.
         _restrict_accounts(results, now=now)
+        locked = due.lock(accounts, waits=False) if waits is not None and accounts else {}
         back = _write(results, changes, now=now)
         _bring_forward(locked, waits or {}, back, now=now)
         breakers.note(results, now=now)
@@ -80,15 +82,17 @@ def record(*, results: Sequence[Result], epoch: Epoch, now: datetime, at: int | 
         if others:
             with system_transaction():
                 locked = due.lock(others)
-                _bring_forward(locked, slots.settle(left, now=now, at=at), back, now=now)
+                # Who had a slot before has been put off all the same, if it was corrected a moment ago.
+                waits = dict.fromkeys(locked, timedelta()) | slots.settle(left, now=now, at=at)
+                _bring_forward(locked, waits, back, now=now)
     except (OperationalError, InterfaceError) as error:
         log.warning("accounts.not_reconsidered", error=f"{type(error).__name__}: {error}")
     _tell(results)
 
 
-def _settle(over: Sequence[Attempt], *, epoch: Epoch, now: datetime, at: int | None) -> Waits | None:
+def _settle(over: Sequence[Attempt], *, epoch: Epoch | None, now: datetime, at: int | None) -> Waits | None:
     """Correct the stamps in Redis; None where that isn't possible, or not enough."""
-    if epoch.mode == Mode.POSTGRES:
+    if epoch is None or epoch.mode == Mode.POSTGRES:
         return None
     try:
         return slots.settle_in(epoch, over, now=now, at=at)
@@ -117,6 +121,7 @@ def hand_back(*, message_ids: Sequence[UUID], now: datetime, at: int | None = No
             transitions.give_back(row, changes, not_before=row.not_before)
         changes.write()
     with system_transaction():
+        due.lock({row.account_id for row in rows})
         waits = slots.settle(attempts, now=now, at=at)
         due.bring_forward_each(
             {

@@ -69,6 +69,8 @@ class Batch:
     epoch: epoch.Epoch
     # The time of the limiter: None is Redis's own clock.
     at: int | None
+    # What was stopped meanwhile.
+    barred: Sequence[UUID] = ()
 
 
 def send_batch(*, message_ids: Sequence[UUID], now: datetime, at: int | None = None) -> None:
@@ -80,12 +82,13 @@ def send_batch(*, message_ids: Sequence[UUID], now: datetime, at: int | None = N
     calls = (_send(gateways[request.platform], request, clock) for request in batch.requests)
     left: Sequence[Result] = ()
     for results in client.stream(calls):
-        left = _record(batch, [*left, *results], clock)
+        left = _record(batch, [*left, *results], clock, again=bool(left))
+    hand_back(batch, clock)
     for wait in RECORD_AGAIN:
         if not left:
             return
         time.sleep(wait.total_seconds())
-        left = _record(batch, left, clock)
+        left = _record(batch, left, clock, again=True)
     if left:
         log.error("batch.not_recorded", number=len(left))
 
@@ -93,7 +96,7 @@ def send_batch(*, message_ids: Sequence[UUID], now: datetime, at: int | None = N
 def start(
     *, message_ids: Sequence[UUID], clock: Clock, platforms: Iterable[str], at: int | None = None
 ) -> Batch:
-    """Mark as started what may still be sent, and say how; hand back what was stopped meanwhile.
+    """Mark as started what may still be sent, and say how; and what was stopped meanwhile.
 
     In the order of the ids given, which is that of the claim: tenants in turn.
     """
@@ -116,9 +119,21 @@ def start(
         for each in started
         if each.row.id not in stopped
     ]
-    if barred:
-        outcomes.hand_back(message_ids=barred, now=clock.time(), at=at)
-    return Batch(requests=requests, epoch=in_force, at=at)
+    return Batch(requests=requests, epoch=in_force, at=at, barred=barred)
+
+
+def hand_back(batch: Batch, clock: Clock) -> None:
+    """Return what was stopped to the queue; what can't be is taken back by the sweep."""
+    if not batch.barred:
+        return
+    try:
+        outcomes.hand_back(message_ids=batch.barred, now=clock.time(), at=batch.at)
+    except (OperationalError, InterfaceError) as error:
+        log.warning(
+            "batch.not_handed_back", number=len(batch.barred), error=f"{type(error).__name__}: {error}"
+        )
+    finally:
+        give_back_connection()
 
 
 class _Row(NamedTuple):
@@ -216,13 +231,13 @@ def _senders(
     }
 
 
-def _record(batch: Batch, results: Sequence[Result], clock: Clock) -> Sequence[Result]:
+def _record(batch: Batch, results: Sequence[Result], clock: Clock, *, again: bool) -> Sequence[Result]:
     """Write the outcomes. Returns those that the database didn't take, to be tried again: all or none.
 
     Were they dropped, what the platform has taken would have to be looked up, and not every platform can say.
     """
     try:
-        outcomes.record(results=results, epoch=batch.epoch, now=clock.time(), at=batch.at)
+        outcomes.record(results=results, epoch=None if again else batch.epoch, now=clock.time(), at=batch.at)
     except (OperationalError, InterfaceError) as error:
         log.warning("batch.record_failed", number=len(results), error=f"{type(error).__name__}: {error}")
         return results

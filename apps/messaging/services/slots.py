@@ -11,6 +11,7 @@ import structlog
 from apps.messaging.limiter import sql_logs
 from apps.messaging.limiter.rules import Ended, LimiterUnavailableError, Log, StaleEpochError, microseconds
 from apps.messaging.models import Account, Message, Mode, Outbox
+from apps.messaging.services import due
 from apps.messaging.services import epoch as epochs
 from apps.messaging.services.epoch import Epoch
 from apps.messaging.services.limits import read_limits
@@ -48,10 +49,10 @@ def settle_in(epoch: Epoch, attempts: Sequence[Attempt], *, now: datetime, at: i
 
 
 def settle(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Waits:
-    """Correct the stamps in the epoch in force; the rows have been corrected, this very transaction at least.
+    """Correct the stamps in the epoch in force. The accounts are locked, and the rows have been corrected.
 
-    Redis may be away, or keep another epoch: its logs are then loaded from these rows before they count
-    again. Until then nothing is known, so that claims had better look at once.
+    Redis may be away, or keep another epoch: the accounts' logs are then loaded from these rows before they
+    count again. Until then nothing is known, so that claims had better look at once.
     """
     by_account, in_force = _by_account(attempts), epochs.current()
     if in_force.mode == Mode.POSTGRES:
@@ -60,6 +61,7 @@ def settle(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Wai
         return settle_in(in_force, attempts, now=now, at=at)
     except (LimiterUnavailableError, StaleEpochError) as error:
         log.warning("slots.not_settled", number=len(attempts), error=f"{type(error).__name__}: {error}")
+        due.load_anew(account.subject_id for account in by_account if account.subject_id)
         return _spans(by_account, [0] * len(by_account))
 
 

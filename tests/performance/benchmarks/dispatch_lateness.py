@@ -17,7 +17,8 @@ from tests.performance.running import RoundError, say
 
 ACCOUNTS, BACKLOG = 100_000, 2
 PERIOD_S = 100
-SECONDS, IDLE_SECONDS = 30, 5
+# Idle for two rounds of the sweep.
+SECONDS, IDLE_SECONDS = 30, 30
 # What may be due before it is sent at last.
 GRACE_S = 5
 TARGET_S = 2.0
