@@ -32,7 +32,7 @@ def test_after_a_restart_of_the_database_no_request_fails(api: APIClient) -> Non
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as database:
         database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE usename = current_user AND pid <> pg_backend_pid()"
+            " WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()"
         )
 
     statuses = []
