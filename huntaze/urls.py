@@ -10,7 +10,8 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/", include("apps.operations.urls")),
     path("api/v2/", include("apps.messaging.urls")),
-    path("api/v2/", include("apps.ai.urls")),
+    path("api/", include("apps.ai.urls")),
+    path("api/", include("apps.content.urls")),
     path("api/v2/", include("apps.campaigns.urls")),
 ]
 handler400 = "apps.common.api.fallback.bad_request"

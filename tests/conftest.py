@@ -112,6 +112,12 @@ def ai_sandbox(ai_process: Sandbox, settings: Any) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def deployments(transactional_db: None, ai_sandbox: Sandbox) -> None:
+    """Azure with the advanced model and OpenAI with the standard one, both priced, at the sandbox."""
+    call_command("ensure_deployments", verbosity=0)
+
+
+@pytest.fixture
 def agency(db: None) -> Tenant:
     """Ada's: the tenant that tests act for."""
     return factories.tenant(name="Ada's agency")

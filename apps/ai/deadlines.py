@@ -17,4 +17,7 @@ class Deadlines:
         return replace(self, attempt=min(self.attempt, attempt))
 
 
+# A person waits for the answer, or would rather go on without it.
+CRITICAL = Deadlines(attempt=timedelta(seconds=5), retries=3, total=timedelta(seconds=20))
+OPTIONAL = Deadlines(attempt=timedelta(seconds=1), retries=1, total=timedelta(seconds=2.5))
 BACKGROUND = Deadlines(attempt=timedelta(seconds=60), retries=3, total=timedelta(seconds=240))

@@ -1,11 +1,64 @@
+import json
 from typing import Any
 
+from django.db import models
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
 from apps.ai.models import Generation, GenerationState, Provider, Source, TaskKind
 from apps.common.api.fields import MoneyField, PriorityField
 from apps.common.money import Money
+from apps.common.priority import Priority
+
+_LONGEST_INPUT = 20_000
+_MOST_TOKENS = 4_000
+_LARGEST_VARIABLES = 20_000
+
+
+class Criticality(models.TextChoices):
+    """How long the caller waits: 20 s, or 2.5 s for what it can do without."""
+
+    CRITICAL = "critical"
+    OPTIONAL = "optional"
+
+
+class QuestionRequest(serializers.Serializer[Any]):
+    """A question to the assistant."""
+
+    input = serializers.CharField(
+        max_length=_LONGEST_INPUT, help_text="What to write or think about, in any language."
+    )
+    variables = serializers.DictField(
+        default=dict, help_text="Facts that belong to it, by name: texts, numbers or lists."
+    )
+    max_tokens = serializers.IntegerField(
+        min_value=1, max_value=_MOST_TOKENS, allow_null=True, default=None, help_text="Of the answer."
+    )
+    priority = PriorityField(default=Priority.HIGH)
+    criticality = serializers.ChoiceField(Criticality.choices, default=Criticality.CRITICAL)
+
+    def validate_variables(self, given: dict[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(given)) > _LARGEST_VARIABLES:
+            raise serializers.ValidationError(f"At most {_LARGEST_VARIABLES:,} characters of JSON.")
+        return given
+
+
+class AssistantRequest(QuestionRequest):
+    """A question to the assistant; `task` chooses the prompt and the class of model."""
+
+    task = serializers.ChoiceField([each for each in TaskKind.choices if each[0] != TaskKind.EMBEDDING])
+
+
+class GenerationAccepted(serializers.Serializer[Generation]):
+    """A question that is answered later."""
+
+    id = serializers.UUIDField()
+    state = serializers.ChoiceField(GenerationState.choices)
+    status_url = serializers.SerializerMethodField()
+
+    def get_status_url(self, generation: Generation) -> str:
+        return reverse("generation", kwargs={"generation_id": generation.pk}, request=self.context["request"])
 
 
 class UsageSerializer(serializers.Serializer[Generation]):

@@ -3,6 +3,7 @@ from django.urls import path
 from apps.ai import views
 
 urlpatterns = [
-    path("generations", views.Generations.as_view()),
-    path("generations/<uuid:generation_id>", views.GenerationDetail.as_view()),
+    path("ai-assistant/generate", views.Assistant.as_view()),
+    path("v2/generations", views.Generations.as_view()),
+    path("v2/generations/<uuid:generation_id>", views.GenerationDetail.as_view(), name="generation"),
 ]

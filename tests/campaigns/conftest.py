@@ -3,20 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-import pytest
-from django.core.management import call_command
 from django.utils import timezone
 
 from apps.ai.services.generations import run_generation
 from apps.campaigns.models import Campaign
 from apps.campaigns.services import workflow
 from apps.tenants.system import system_transaction
-from tests.conftest import Sandbox
-
-
-@pytest.fixture
-def deployments(transactional_db: None, ai_sandbox: Sandbox) -> None:
-    call_command("ensure_deployments", verbosity=0)
 
 
 def advance_all(campaign_id: UUID, *, now: datetime | None = None) -> Campaign:

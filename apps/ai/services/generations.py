@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
-from apps.ai.deadlines import BACKGROUND
+from apps.ai.deadlines import BACKGROUND, Deadlines
 from apps.ai.models import Generation, GenerationState, Source
 from apps.ai.services import deployments, orchestrator, prompts
 from apps.ai.services.orchestrator import GRACE, Answer, GenerationError, Timing
@@ -112,7 +112,9 @@ def request_generation(
     )
 
 
-def run_generation(*, generation_id: UUID, clock: Callable[[], datetime]) -> Generation | None:
+def run_generation(
+    *, generation_id: UUID, clock: Callable[[], datetime], deadlines: Deadlines = BACKGROUND
+) -> Generation | None:
     """Answer a generation that nobody works on: the finished row; None if there is nothing (more) to do.
 
     A refusal or a failure of the providers ends it as failed, with a reason for people. Calls of a process
@@ -122,7 +124,7 @@ def run_generation(*, generation_id: UUID, clock: Callable[[], datetime]) -> Gen
     if claim is None:
         return None
     try:
-        _finish(claim, attempts_before, clock)
+        _finish(claim, attempts_before, clock, deadlines)
     except _ClaimLostError:
         log.warning("generation.claim_lost", generation_id=str(generation_id))
         return None
@@ -167,12 +169,12 @@ def _claim(generation_id: UUID, now: datetime) -> tuple[_Claim | None, int]:
     return _Claim(generation, lease), before
 
 
-def _finish(claim: _Claim, attempts_before: int, clock: Callable[[], datetime]) -> None:
+def _finish(claim: _Claim, attempts_before: int, clock: Callable[[], datetime], deadlines: Deadlines) -> None:
     generation, started_at = claim.generation, clock()
     try:
         if attempts_before >= ATTEMPTS_AT_MOST:
             raise AbandonedError("Every process that worked on it died or failed. Look at the dead letters.")
-        answer = _answer(claim, attempts_before, clock)
+        answer = _answer(claim, attempts_before, clock, deadlines)
     except GenerationError as error:
         ending = _failed(error, explain=error.explain, attempts=error.attempts)
     except DomainError as error:
@@ -191,7 +193,9 @@ def _finish(claim: _Claim, attempts_before: int, clock: Callable[[], datetime]) 
     )
 
 
-def _answer(claim: _Claim, attempts_before: int, clock: Callable[[], datetime]) -> Answer:
+def _answer(
+    claim: _Claim, attempts_before: int, clock: Callable[[], datetime], deadlines: Deadlines
+) -> Answer:
     generation = claim.generation
     request = prompts.render_request(
         prompt=generation.prompt, variables=generation.variables, max_tokens=generation.max_tokens
@@ -212,7 +216,7 @@ def _answer(claim: _Claim, attempts_before: int, clock: Callable[[], datetime]) 
         ),
         deployments=candidates,
         exclusions=exclusions,
-        deadlines=BACKGROUND.capped(settings.AI_ATTEMPT_TIMEOUT),
+        deadlines=deadlines.capped(settings.AI_ATTEMPT_TIMEOUT),
         timing=Timing(clock=clock, renew=claim.renew),
         attempts_before=attempts_before,
     )

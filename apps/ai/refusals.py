@@ -1,0 +1,20 @@
+"""Why a question has no answer, as the caller is told."""
+
+from datetime import timedelta
+
+from apps.ai.models import Generation
+from apps.common.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
+
+# What asking the same again can't change.
+_OF_THE_QUESTION = frozenset({"context_too_long", "content_filtered", "bad_request"})
+_OF_THE_STATE = frozenset({"budget_exhausted", "no_price", "no_deployment", "campaign_over"})
+_RETRY_AFTER = timedelta(seconds=5)
+
+
+def refusal(failed: Generation) -> DomainError:
+    """The error that a failed generation is to its caller."""
+    if failed.error_code in _OF_THE_QUESTION:
+        return InvalidInputError(failed.error, code=failed.error_code)
+    if failed.error_code in _OF_THE_STATE:
+        return ConflictError(failed.error, code=failed.error_code)
+    return UnavailableError(failed.error, code=failed.error_code, retry_after=_RETRY_AFTER)

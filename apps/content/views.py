@@ -1,0 +1,33 @@
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.ai.serializers import QuestionRequest
+from apps.ai.views import ANSWERS, PARAMETERS, QuestionView
+
+_QUESTION = OpenApiExample(
+    "Ideas for a week",
+    request_only=True,
+    value={
+        "input": "Ideas for next week: fitness, mostly short videos.",
+        "variables": {"platforms": ["instagram", "tiktok"]},
+    },
+)
+
+
+class ContentIdeas(QuestionView):
+    @extend_schema(
+        operation_id="generate_content_ideas",
+        parameters=PARAMETERS,
+        request=QuestionRequest,
+        responses=ANSWERS,
+        examples=[_QUESTION],
+    )
+    def post(self, request: Request) -> Response:
+        """Ideas for what to publish next, in `data.ideas`: each with a title, a format and a first line."""
+        return self.ask(request)
+
+    def prompt_key(self, question: dict[str, Any]) -> str:
+        return "content_ideas"

@@ -1,0 +1,168 @@
+"""Asking the assistant through the API, with the answer in the response."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from apps.ai.models import Generation
+from apps.costs.models import Hold, HoldState, LedgerEntry
+from apps.costs.services.budgets import create_budget
+from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
+from tests.conftest import Sandbox, as_json
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
+
+ASK = "/api/ai-assistant/generate"
+CAPTION = {"task": "caption", "input": "Three photographs from the lake.", "variables": {"tone": "playful"}}
+LATER: dict[str, Any] = {"HTTP_PREFER": "respond-async"}
+KEY: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": "one"}
+
+
+def rows() -> list[Generation]:
+    with system_transaction():
+        return list(Generation.objects.order_by("pk"))
+
+
+def test_the_answer_comes_with_what_it_cost(agency: Tenant, api: APIClient) -> None:
+    answer = api.post(ASK, CAPTION, format="json")
+
+    body = as_json(answer)
+    assert answer.status_code == 200
+    assert (body["task"], body["state"]) == ("caption", "succeeded")
+    assert (body["source"], body["age_s"]) == ("provider", 0)
+    assert body["text"]
+    assert body["data"] is None
+    assert body["usage"]["output_tokens"] > 0
+    with system_transaction():
+        entry = LedgerEntry.objects.get()
+    assert (entry.tenant_id, str(entry.generation_id)) == (agency.pk, body["id"])
+    assert Decimal(body["cost"]["amount"]) == entry.amount > 0
+
+
+def test_facts_reach_the_model_beside_the_request(api: APIClient) -> None:
+    question = {**CAPTION, "variables": {"tone": "playful", "platforms": ["instagram", "tiktok"]}}
+
+    generation_id = as_json(api.post(ASK, question, format="json"))["id"]
+
+    (row,) = rows()
+    assert str(row.pk) == generation_id
+    assert row.variables == {"input": question["input"], "variables": question["variables"]}
+    assert row.prompt.key == "assistant_caption"
+
+
+def test_who_would_rather_not_wait_gets_an_address(api: APIClient) -> None:
+    answer = api.post(ASK, CAPTION, format="json", **LATER)
+
+    body = as_json(answer)
+    assert answer.status_code == 202
+    assert body["status_url"].endswith(f"/api/v2/generations/{body['id']}")
+    assert as_json(api.get(body["status_url"]))["state"] == "pending"
+
+
+def test_the_same_request_again_gets_the_same_answer_and_costs_nothing(api: APIClient) -> None:
+    first, second = (api.post(ASK, CAPTION, format="json", HTTP_IDEMPOTENCY_KEY="one") for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert as_json(first) == as_json(second)
+    with system_transaction():
+        assert LedgerEntry.objects.count() == 1
+
+
+def test_what_was_left_to_the_workers_is_answered_when_it_is_asked_again(api: APIClient) -> None:
+    later = api.post(ASK, CAPTION, format="json", **KEY, **LATER)
+
+    answer = api.post(ASK, CAPTION, format="json", **KEY)
+
+    assert answer.status_code == 200
+    assert as_json(answer)["id"] == as_json(later)["id"]
+
+
+def test_while_somebody_else_answers_it_the_address_is_given(api: APIClient) -> None:
+    api.post(ASK, CAPTION, format="json", **KEY, **LATER)
+    with system_transaction():
+        Generation.objects.update(state="running", lease_expires_at=timezone.now() + timedelta(minutes=1))
+
+    assert api.post(ASK, CAPTION, format="json", **KEY).status_code == 202
+
+
+def test_without_any_provider_it_says_so_and_when_to_come_again(api: APIClient, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"401": 1}}])
+
+    answer = api.post(ASK, CAPTION, format="json")
+
+    assert answer.status_code == 503
+    assert as_json(answer)["error"]["code"] == "auth"
+    assert int(answer.headers["Retry-After"]) >= 1
+    (row,) = rows()
+    assert row.state == "failed"
+    assert [each.get("outcome") for each in row.explain if "attempt" in each] == ["auth", "auth"]
+
+
+def test_what_no_provider_takes_is_the_requests_fault(api: APIClient, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"content_filter": 1}])
+
+    answer = api.post(ASK, CAPTION, format="json")
+
+    assert (answer.status_code, as_json(answer)["error"]["code"]) == (422, "content_filtered")
+
+
+def test_an_optional_answer_is_waited_for_only_shortly(api: APIClient, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"hang": 1}])
+
+    answer = api.post(ASK, {**CAPTION, "criticality": "optional"}, format="json")
+
+    assert (answer.status_code, as_json(answer)["error"]["code"]) == (503, "timeout")
+    (row,) = rows()
+    assert row.latency
+    assert row.latency < timedelta(seconds=5)
+    with system_transaction():
+        assert not Hold.objects.filter(state=HoldState.HELD).exists()
+
+
+def test_a_budget_that_is_spent_refuses(agency: Tenant, api: APIClient) -> None:
+    create_budget(tenant_id=agency.pk, limit=Decimal("0.000001"), now=timezone.now())
+
+    answer = api.post(ASK, CAPTION, format="json")
+
+    assert (answer.status_code, as_json(answer)["error"]["code"]) == (409, "budget_exhausted")
+    with system_transaction():
+        assert not Hold.objects.exists(), "nobody was called"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"task": "embedding"}, "task"),
+        ({"task": None}, "task"),
+        ({"input": ""}, "input"),
+        ({"input": "x" * 20_001}, "input"),
+        ({"variables": ["tone"]}, "variables"),
+        ({"variables": {"tone": "x" * 20_000}}, "variables"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 4001}, "max_tokens"),
+        ({"priority": "urgent"}, "priority"),
+        ({"criticality": "whenever"}, "criticality"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_by_name(change: dict[str, Any], field: str, api: APIClient) -> None:
+    answer = api.post(ASK, {**CAPTION, **change}, format="json")
+
+    assert answer.status_code == 400
+    assert field in as_json(answer)["error"]["fields"]
+    assert rows() == []
+
+
+def test_who_may_only_read_asks_nothing(analyst_api: APIClient) -> None:
+    assert analyst_api.post(ASK, CAPTION, format="json").status_code == 403
+    assert rows() == []
+
+
+def test_a_stranger_finds_no_answer(api: APIClient, stranger_api: APIClient) -> None:
+    body = as_json(api.post(ASK, CAPTION, format="json"))
+
+    assert stranger_api.get(f"/api/v2/generations/{body['id']}").status_code == 404
