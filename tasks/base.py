@@ -7,7 +7,7 @@ import celery
 import structlog
 from celery.signals import before_task_publish
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from kombu.exceptions import OperationalError as BrokerError
 from opentelemetry import context, propagate
 
@@ -77,6 +77,16 @@ def hint(task: "celery.Task[Any, Any]", **kwargs: str) -> None:
     Otherwise a queue that is behind would fill with repetitions.
     """
     task.apply_async((), kwargs, expires=settings.SWEEP_INTERVAL.total_seconds())
+
+
+def hint_on_commit(task: "celery.Task[Any, Any]", **kwargs: str) -> None:
+    """Send a task for a row, once that is committed. Lost, it costs seconds: a sweep finds the row."""
+
+    # No partial: Django wants a function's name where it logs that the broker is away.
+    def send() -> None:
+        task.delay(**kwargs)
+
+    transaction.on_commit(send, robust=True)
 
 
 def _ids(kwargs: dict[str, Any]) -> dict[str, str]:

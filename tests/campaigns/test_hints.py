@@ -8,6 +8,7 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from rest_framework.test import APIClient
 
+from apps.ai.hints import hint_generation
 from apps.campaigns.hints import hint_campaign
 from apps.common.ids import uuid7
 from apps.messaging.hints import hint_resumed
@@ -26,7 +27,9 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Task, "apply_async", fail)
 
 
-@pytest.mark.parametrize("hint", [lambda: hint_campaign(uuid7()), hint_resumed])
+@pytest.mark.parametrize(
+    "hint", [lambda: hint_campaign(uuid7()), lambda: hint_generation(uuid7()), hint_resumed]
+)
 def test_a_hint_that_cannot_be_sent_is_only_logged(
     hint: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:

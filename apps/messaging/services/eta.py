@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Count, Q, Sum
 
+from apps.messaging.limiter.rules import Limit
 from apps.messaging.models import (
     Account,
     Layer,
@@ -244,25 +245,26 @@ def _under_shared_limits(box: Outbox, end: LaneEnd, limits: Limits, *, now: date
     Accounts share those in turns: when one of them has sent n messages, no other one has sent many more. So
     as many go before the outbox's last one as all accounts have in as many turns, or as there are.
     """
+
+    def at(limit: Limit, ahead: int) -> datetime:
+        return Pace(limit).at(now, max(ahead, box.queued) - 1)
+
     ends = [end.at]
     for layer, subject_id, scope in (
-        (Layer.USER, box.user_id, Q(user_id=box.user_id)),
         (Layer.TENANT, box.tenant_id, Q(tenant_id=box.tenant_id)),
         (Layer.GLOBAL, None, Q()),
     ):
-        limit = limits.of_layer(layer, subject_id) if subject_id or layer == Layer.GLOBAL else None
-        if limit:
-            ahead = _ahead(scope, turns=None if layer == Layer.USER else end.ahead + 1)
-            ends.append(Pace(limit).at(now, max(ahead, box.queued) - 1))
+        if limit := limits.of_layer(layer, subject_id):
+            ends.append(at(limit, _ahead(scope, turns=end.ahead + 1)))
+    if box.user_id and (limit := limits.of_layer(Layer.USER, box.user_id)):
+        ends.append(at(limit, _queued_of({box.user_id})[box.user_id]))
     return max(ends)
 
 
-def _ahead(scope: Q, *, turns: int | None) -> int:
-    """How many messages of a user, tenant or everybody may go in so many turns of each account."""
+def _ahead(scope: Q, *, turns: int) -> int:
+    """How many messages of a tenant or everybody may go in so many turns of each account."""
     boxes = Outbox.objects.filter(scope, paused_at=None, cancelled_at=None, queued__gt=0)
     singles = Message.objects.filter(scope, outbox=None, state=MessageState.QUEUED)
     total: int = boxes.aggregate(sum=Sum("queued", default=0))["sum"] + singles.count()
-    if turns is None:
-        return total
     accounts = Account.objects.filter(scope, paused_at=None, next_due__isnull=False).count()
     return min(total, turns * accounts)

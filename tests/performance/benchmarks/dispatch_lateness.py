@@ -38,9 +38,9 @@ def our_lateness(stack: Stack, rows: Rows, sink: Gateway) -> float:
         time.sleep(begins - time.time())
         with watched(stack, pids, what=f"{ACCOUNTS:,} accounts with {ACCOUNTS / PERIOD_S:,.0f} messages/s"):
             time.sleep(SECONDS)  # the time that is measured
-        time.sleep(GRACE_S)
+        time.sleep(GRACE_S)  # what is late by less than that counts as sent
         rows.wait_for_ever()
-        time.sleep(GRACE_S)
+        time.sleep(GRACE_S)  # what was under way has ended by then
         with watched(stack, pids, what=f"idle, {ACCOUNTS:,} accounts waiting"):
             time.sleep(IDLE_SECONDS)  # the time that is measured
     ended = begins + SECONDS + GRACE_S
