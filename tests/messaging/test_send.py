@@ -73,7 +73,10 @@ def test_outcomes_that_the_database_does_not_take_are_written_later(
 
 
 def test_an_account_that_somebody_has_locked_keeps_no_outcome_waiting(
-    gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
+    gateway: Sandbox,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(client, "RESULTS_EVERY_S", 60)
     locked, release = threading.Event(), threading.Event()
@@ -93,6 +96,7 @@ def test_an_account_that_somebody_has_locked_keeps_no_outcome_waiting(
         sending = pool.submit(d.send_now, granted)
         wait_until(lambda: len(d.rows(outbox=outbox, state="sent")) == 10, seconds=10, what="the outcomes")
         assert not sending.done()
+        assert "batch.record_failed" not in caplog.text, "at once, not when the lock was given up"
         as_granted = d.fresh(account).next_due
         release.set()
         holding.result()
