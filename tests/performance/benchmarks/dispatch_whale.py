@@ -81,6 +81,6 @@ BENCHMARK = Benchmark(
     unit="ms late",
     sides=sides,
     processes=("beat",),
-    rounds=1,
+    rounds=3,
     warm_up=False,
 )
