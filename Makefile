@@ -40,7 +40,8 @@ lock: .venv/.development ## compile requirements*.in to requirements*.txt, with 
 	$(python) -m uv pip compile $(lock_options) requirements.in -o requirements.txt
 	$(python) -m uv pip compile $(lock_options) requirements-dev.in -o requirements-dev.txt
 
-lock_options := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+# Extras stay: for one that the file doesn't name, pip may choose a newer release than is locked, and refuse it.
+lock_options := --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header
 
 clean: ## remove the environment and all data of this clone; refuses while it runs
 	@if [ -e .venv/.runtime ]; then HUNTAZE_HOME= $(python) -m huntaze.embedded clean; fi
