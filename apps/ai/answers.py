@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no stubs
@@ -33,9 +34,15 @@ class Unusable:
 
 def read(completion: Completion, *, schema: Mapping[str, Any] | None) -> Read | Unusable:
     """The answer, if it is complete, not empty and, with a schema, JSON that fits it."""
-    text = completion.text.strip()
+    if completion.vectors:
+        return Read("", [list(vector) for vector in completion.vectors])
     if completion.finish_reason == "length":
         return Unusable("The answer was cut off at the limit of its length. Answer in fewer words.")
+    return read_text(completion.text.strip(), schema=schema)
+
+
+def read_text(text: str, *, schema: Mapping[str, Any] | None) -> Read | Unusable:
+    """The same of a text that is known to be complete."""
     if not text:
         return Unusable("The answer was empty.")
     return Read(text) if schema is None else _read_json(text, schema)
@@ -45,7 +52,7 @@ def _read_json(text: str, schema: Mapping[str, Any]) -> Read | Unusable:
     fenced = _FENCE.match(text)
     try:
         data = json.loads(fenced[1] if fenced else text, parse_constant=_finite, parse_float=_finite)
-        problem = next(iter(Draft202012Validator(dict(schema)).iter_errors(data)), None)
+        problem = next(iter(_validator(json.dumps(schema)).iter_errors(data)), None)
         if problem is not None:
             return Unusable(f"The JSON doesn't fit at {problem.json_path}: {problem.message[:_MAX_PROBLEM]}.")
         return Read(text, storable(data))
@@ -53,6 +60,11 @@ def _read_json(text: str, schema: Mapping[str, Any]) -> Read | Unusable:
         return Unusable("The JSON is nested too deeply.")
     except ValueError as error:
         return Unusable(f"The answer must be one JSON object and nothing else: {error}.")
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:
+    return Draft202012Validator(json.loads(schema))
 
 
 def _finite(number: str) -> float:

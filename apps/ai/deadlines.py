@@ -1,16 +1,23 @@
-"""How long a caller waits, and how often we try meanwhile."""
+"""How long a caller waits, how often we try meanwhile, and where time comes from."""
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """`attempt` and `total` limit one call and all of them together, waits included."""
+    """`attempt` and `total` limit one call and all of them together, waits included.
+
+    `degrades`: rather than an error, the caller takes an old answer or a template.
+    """
 
     attempt: timedelta
     retries: int
     total: timedelta
+    degrades: bool = False
 
     def capped(self, attempt: timedelta) -> "Deadlines":
         """The same with attempts no longer than that."""
@@ -19,5 +26,14 @@ class Deadlines:
 
 # A person waits for the answer, or would rather go on without it.
 CRITICAL = Deadlines(attempt=timedelta(seconds=5), retries=3, total=timedelta(seconds=20))
-OPTIONAL = Deadlines(attempt=timedelta(seconds=1), retries=1, total=timedelta(seconds=2.5))
+OPTIONAL = Deadlines(attempt=timedelta(seconds=1), retries=1, total=timedelta(seconds=2.5), degrades=True)
 BACKGROUND = Deadlines(attempt=timedelta(seconds=60), retries=3, total=timedelta(seconds=240))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where time and chance come from."""
+
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None] = time.sleep
+    rng: random.Random = field(default_factory=random.Random)

@@ -74,6 +74,11 @@ class PromptTemplate(BaseModel):
     output_schema = models.JSONField(
         null=True, blank=True, help_text="JSON schema of the answer; empty for plain text."
     )
+    fallback = models.TextField(
+        blank=True,
+        help_text="What optional work gets while nobody can answer, with the same variables; empty: an error. "
+        "With a schema, JSON that fits it.",
+    )
     max_tokens = models.PositiveIntegerField(default=500)
     is_active = models.BooleanField(default=False)
 
@@ -120,6 +125,9 @@ class Generation(TenantOwned):
     prompt = models.ForeignKey(PromptTemplate, on_delete=models.PROTECT, related_name="+")
     variables = models.JSONField(default=dict)
     max_tokens = models.PositiveIntegerField()
+    fresh = models.BooleanField(
+        default=False, help_text="Neither the cache nor an identical call may answer it."
+    )
     account_id = models.UUIDField(null=True, blank=True)
     campaign_id = models.UUIDField(null=True, blank=True, db_index=True)
     user_id = models.UUIDField(null=True, blank=True)

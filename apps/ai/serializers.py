@@ -36,7 +36,16 @@ class QuestionRequest(serializers.Serializer[Any]):
         min_value=1, max_value=_MOST_TOKENS, allow_null=True, default=None, help_text="Of the answer."
     )
     priority = PriorityField(default=Priority.HIGH)
-    criticality = serializers.ChoiceField(Criticality.choices, default=Criticality.CRITICAL)
+    criticality = serializers.ChoiceField(
+        Criticality.choices,
+        default=Criticality.CRITICAL,
+        help_text="Whether the caller needs an answer (20 s), or would rather go on with an old one, a template or "
+        "an error (2.5 s).",
+    )
+    fresh = serializers.BooleanField(
+        default=False, help_text="Ask again even if the same question was answered or is being answered."
+    )
+    stream = serializers.BooleanField(default=False, help_text="Send the answer as it comes, as events.")
 
     def validate_variables(self, given: dict[str, Any]) -> dict[str, Any]:
         if len(json.dumps(given)) > _LARGEST_VARIABLES:
@@ -87,6 +96,9 @@ class GenerationSerializer(serializers.Serializer[Generation]):
     age_s = serializers.SerializerMethodField(help_text="How old the answer was when it was given.")
     provider = serializers.SerializerMethodField()
     model = serializers.CharField(help_text="Empty until a provider has answered.")
+    joined = serializers.UUIDField(
+        source="joined_id", allow_null=True, help_text="The generation whose call answered this one, too."
+    )
     attempts = serializers.IntegerField(help_text="Calls made to providers.")
     usage = UsageSerializer(source="*")
     cost = serializers.SerializerMethodField(help_text="Of all attempts.")
@@ -105,9 +117,8 @@ class GenerationSerializer(serializers.Serializer[Generation]):
     def get_provider(self, generation: Generation) -> str | None:
         return generation.deployment.provider if generation.deployment else None
 
-    def get_age_s(self, generation: Generation) -> int | None:
-        # Every answer is a provider's, given as soon as it was there.
-        return 0 if generation.state == GenerationState.SUCCEEDED else None
+    def get_age_s(self, generation: Generation) -> float | None:
+        return None if generation.age is None else round(generation.age.total_seconds(), 1)
 
     @extend_schema_field(MoneyField())
     def get_cost(self, generation: Generation) -> dict[str, str]:

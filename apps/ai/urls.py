@@ -1,9 +1,9 @@
 from django.urls import path
 
-from apps.ai import views
+from apps.ai.views import generations, questions
 
 urlpatterns = [
-    path("ai-assistant/generate", views.Assistant.as_view()),
-    path("v2/generations", views.Generations.as_view()),
-    path("v2/generations/<uuid:generation_id>", views.GenerationDetail.as_view(), name="generation"),
+    path("ai-assistant/generate", questions.Assistant.as_view()),
+    path("v2/generations", generations.Generations.as_view()),
+    path("v2/generations/<uuid:generation_id>", generations.GenerationDetail.as_view(), name="generation"),
 ]

@@ -1,11 +1,11 @@
 from typing import Any
 
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from apps.ai.serializers import QuestionRequest
-from apps.ai.views import ANSWERS, PARAMETERS, QuestionView
+from apps.ai.views.questions import ANSWERS, PARAMETERS, QuestionView
 
 _QUESTION = OpenApiExample(
     "Ideas for a week",
@@ -25,7 +25,7 @@ class ContentIdeas(QuestionView):
         responses=ANSWERS,
         examples=[_QUESTION],
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         """Ideas for what to publish next, in `data.ideas`: each with a title, a format and a first line."""
         return self.ask(request)
 

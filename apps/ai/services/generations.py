@@ -11,17 +11,16 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
-from apps.ai.deadlines import BACKGROUND, Deadlines
-from apps.ai.models import Generation, GenerationState, Source
-from apps.ai.services import deployments, orchestrator, prompts
-from apps.ai.services.orchestrator import GRACE, Answer, GenerationError, Timing
-from apps.common.connections import give_back_connection
+from apps.ai.deadlines import BACKGROUND, Deadlines, Timing
+from apps.ai.models import Generation, GenerationState, PromptTemplate
+from apps.ai.services import endings, orchestrator, prompts
+from apps.ai.services.lead import GRACE
+from apps.ai.services.questions import Question
+from apps.ai.services.records import Record
+from apps.ai.services.rows import ClaimLostError, Ending
 from apps.common.errors import DomainError
 from apps.common.priority import Priority
-from apps.common.text import storable
-from apps.costs import queries
 from apps.costs.services import holds
-from apps.costs.services.holds import Purpose
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.system import system_transaction
 
@@ -39,46 +38,28 @@ class AbandonedError(DomainError):
     code = "abandoned"
 
 
-class _ClaimLostError(Exception):
-    """Our lease expired and somebody else works on the generation: everything we still do is in vain."""
+def make_question(
+    *,
+    tenant_id: UUID,
+    prompt_key: str,
+    variables: Mapping[str, Any],
+    now: datetime,
+    max_tokens: int | None = None,
+    **fields: Any,
+) -> Question:
+    """A question that has no row yet; the other fields are those of Question.
 
-
-@dataclass
-class _Claim:
-    """A generation of ours until its lease expires. The lease's end, which only grows, names the claim."""
-
-    generation: Generation
-    lease_expires_at: datetime
-
-    def renew(self, attempts: int, until: datetime) -> None:
-        """Keep it at least until then. Raises _ClaimLostError."""
-        if until > self.lease_expires_at:
-            self._update(attempts=attempts, lease_expires_at=until)
-            self.lease_expires_at = until
-
-    def finish(self, **fields: Any) -> None:
-        """Record the end. Raises _ClaimLostError."""
-        costs = queries.generation_cost(
-            generation_id=self.generation.pk, occurred_at=self.generation.created_at
-        )
-        self._update(
-            **storable(fields),  # also the providers' own words for what went wrong
-            lease_expires_at=None,
-            input_tokens=costs.input_tokens,
-            cached_tokens=costs.cached_tokens,
-            output_tokens=costs.output_tokens,
-            cost=costs.amount,
-        )
-
-    def _update(self, **fields: Any) -> None:
-        with tenant_transaction(self.generation.tenant_id):
-            mine = Generation.objects.filter(
-                pk=self.generation.pk,
-                state=GenerationState.RUNNING,
-                lease_expires_at=self.lease_expires_at,
-            )
-            if not mine.update(**fields):
-                raise _ClaimLostError
+    Raises UnknownPromptError, and TemplateError if the prompt can't be rendered with these variables.
+    """
+    prompt, max_tokens = _prompt(prompt_key, variables, max_tokens)
+    return Question(
+        tenant_id=tenant_id,
+        prompt=prompt,
+        variables=dict(variables),
+        asked_at=now,
+        max_tokens=max_tokens,
+        **fields,
+    )
 
 
 def request_generation(
@@ -91,14 +72,13 @@ def request_generation(
     user_id: UUID | None = None,
     priority: Priority = Priority.MEDIUM,
     max_tokens: int | None = None,
+    fresh: bool = False,
 ) -> Generation:
     """Leave a question to be answered, in the caller's transaction.
 
     Raises UnknownPromptError, and TemplateError if the prompt can't be rendered with these variables.
     """
-    prompt = prompts.active_prompt(key=prompt_key)
-    max_tokens = max_tokens or prompt.max_tokens
-    prompts.render_request(prompt=prompt, variables=variables, max_tokens=max_tokens)
+    prompt, max_tokens = _prompt(prompt_key, variables, max_tokens)
     return Generation.objects.create(
         tenant_id=tenant_id,
         task_kind=prompt.task_kind,
@@ -109,28 +89,57 @@ def request_generation(
         campaign_id=campaign_id,
         user_id=user_id,
         priority=priority,
+        fresh=fresh,
     )
 
 
+def answer_question(
+    *,
+    question: Question,
+    clock: Callable[[], datetime],
+    deadlines: Deadlines,
+    emit: Callable[[str], None] | None = None,
+) -> Ending | None:
+    """Answer a question at once. Its row is committed before anybody is called, and ended by then.
+
+    None if that took so long that somebody else works on it now.
+    """
+    return _answer(question, Record(question), clock, deadlines, emit)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A generation that has come to its end."""
+
+    question: Question
+    ending: Ending
+
+
 def run_generation(
-    *, generation_id: UUID, clock: Callable[[], datetime], deadlines: Deadlines = BACKGROUND
-) -> Generation | None:
-    """Answer a generation that nobody works on: the finished row; None if there is nothing (more) to do.
+    *,
+    generation_id: UUID | None,
+    clock: Callable[[], datetime],
+    deadlines: Deadlines = BACKGROUND,
+    emit: Callable[[str], None] | None = None,
+) -> Run | None:
+    """Answer a generation that nobody works on, or the most urgent one; None if there is nothing (more) to do.
 
     A refusal or a failure of the providers ends it as failed, with a reason for people. Calls of a process
     that died over it are settled first, by estimate.
     """
-    claim, attempts_before = _claim(generation_id, clock())
-    if claim is None:
+    now = clock()
+    claimed = _claim(generation_id, now=now)
+    if claimed is None:
         return None
-    try:
-        _finish(claim, attempts_before, clock, deadlines)
-    except _ClaimLostError:
-        log.warning("generation.claim_lost", generation_id=str(generation_id))
+    generation, lease, was_abandoned = claimed
+    question = Question.of(generation)
+    attempts = _attempts_before(question, now=now) if was_abandoned else 0
+    record = Record(question, lease_expires_at=lease, attempts=attempts)
+    if attempts >= ATTEMPTS_AT_MOST:
+        _give_up(record, now=now)
         return None
-    with tenant_transaction(claim.generation.tenant_id):
-        claim.generation.refresh_from_db()
-    return claim.generation
+    ending = _answer(question, record, clock, deadlines, emit)
+    return Run(question, ending) if ending else None
 
 
 def cancel_pending(*, campaign_id: UUID, now: datetime) -> int:
@@ -154,93 +163,68 @@ def waiting_generations(*, now: datetime, limit: int = 500) -> list[UUID]:
         return list(waiting.order_by("priority", "id").values_list("pk", flat=True)[:limit])
 
 
-def _claim(generation_id: UUID, now: datetime) -> tuple[_Claim | None, int]:
+def _prompt(
+    key: str, variables: Mapping[str, Any], max_tokens: int | None
+) -> tuple[PromptTemplate, int]:
+    """The active version and the most tokens of an answer, once it is known that it can be rendered."""
+    prompt = prompts.active_prompt(key=key)
+    max_tokens = max_tokens or prompt.max_tokens
+    prompts.render_request(prompt=prompt, variables=variables, max_tokens=max_tokens)
+    return prompt, max_tokens
+
+
+def _claim(generation_id: UUID | None, *, now: datetime) -> tuple[Generation, datetime, bool] | None:
+    """The generation, the end of our lease, and whether somebody had left it."""
     lease = now + settings.AI_ATTEMPT_TIMEOUT + GRACE
     with system_transaction():
-        waiting = Generation.objects.waiting(now=now).filter(pk=generation_id)
-        taken = waiting.update(
+        waiting = Generation.objects.waiting(now=now)
+        if generation_id is not None:
+            waiting = waiting.filter(pk=generation_id)
+        free = waiting.select_for_update(skip_locked=True, of=("self",)).select_related("prompt")
+        found = free.order_by("priority", "id").first()
+        if found is None:
+            return None
+        Generation.objects.filter(pk=found.pk).update(
             state=GenerationState.RUNNING, lease_expires_at=lease, started_at=Coalesce(F("started_at"), now)
         )
-        if not taken:
-            return None, 0
-        generation = Generation.objects.select_related("prompt").get(pk=generation_id)
-    holds.settle_abandoned(now=now, generation_id=generation_id)
-    before = holds.last_attempt(tenant_id=generation.tenant_id, generation_id=generation_id)
-    return _Claim(generation, lease), before
+    return found, lease, found.state == GenerationState.RUNNING
 
 
-def _finish(claim: _Claim, attempts_before: int, clock: Callable[[], datetime], deadlines: Deadlines) -> None:
-    generation, started_at = claim.generation, clock()
-    try:
-        if attempts_before >= ATTEMPTS_AT_MOST:
-            raise AbandonedError("Every process that worked on it died or failed. Look at the dead letters.")
-        answer = _answer(claim, attempts_before, clock, deadlines)
-    except GenerationError as error:
-        ending = _failed(error, explain=error.explain, attempts=error.attempts)
-    except DomainError as error:
-        ending = _failed(error, explain=[], attempts=attempts_before)
-    else:
-        ending = _succeeded(answer, generation)
-    now = clock()
-    with tenant_transaction(generation.tenant_id):
-        claim.finish(**ending, finished_at=now, latency=max(now - started_at, timedelta()))
-    log.info(
-        "generation.finished",
-        generation_id=str(generation.pk),
-        state=ending["state"],
-        error_code=ending.get("error_code", ""),
-        attempts=ending["attempts"],
-    )
+def _attempts_before(question: Question, *, now: datetime) -> int:
+    """How many attempts those made who had it before. What they left is settled by estimate."""
+    holds.settle_abandoned(now=now, generation_id=question.id)
+    return holds.last_attempt(tenant_id=question.tenant_id, generation_id=question.id)
+
+
+def _give_up(record: Record, *, now: datetime) -> None:
+    error = AbandonedError("Every process that worked on it died or failed. Look at the dead letters.")
+    record.end(endings.failed(error, attempts=record.attempts), now=now)
 
 
 def _answer(
-    claim: _Claim, attempts_before: int, clock: Callable[[], datetime], deadlines: Deadlines
-) -> Answer:
-    generation = claim.generation
-    request = prompts.render_request(
-        prompt=generation.prompt, variables=generation.variables, max_tokens=generation.max_tokens
+    question: Question,
+    record: Record,
+    clock: Callable[[], datetime],
+    deadlines: Deadlines,
+    emit: Callable[[str], None] | None,
+) -> Ending | None:
+    try:
+        ending = orchestrator.generate(
+            question,
+            record=record,
+            deadlines=deadlines.capped(settings.AI_ATTEMPT_TIMEOUT),
+            timing=Timing(clock=clock),
+            emit=emit,
+        )
+    except ClaimLostError:
+        log.warning("generation.claim_lost", generation_id=str(question.id))
+        return None
+    log.info(
+        "generation.finished",
+        generation_id=str(question.id),
+        state=ending.state,
+        source=ending.source,
+        error_code=ending.error_code,
+        attempts=ending.attempts,
     )
-    with tenant_transaction(generation.tenant_id):
-        candidates, exclusions = deployments.candidates()
-    give_back_connection()
-    return orchestrator.generate(
-        request=request,
-        purpose=Purpose(
-            tenant_id=generation.tenant_id,
-            generation_id=generation.pk,
-            task_kind=generation.task_kind,
-            occurred_at=generation.created_at,
-            account_id=generation.account_id,
-            campaign_id=generation.campaign_id,
-            user_id=generation.user_id,
-        ),
-        deployments=candidates,
-        exclusions=exclusions,
-        deadlines=deadlines.capped(settings.AI_ATTEMPT_TIMEOUT),
-        timing=Timing(clock=clock, renew=claim.renew),
-        attempts_before=attempts_before,
-    )
-
-
-def _succeeded(answer: Answer, generation: Generation) -> dict[str, Any]:
-    structured = generation.prompt.output_schema is not None
-    return {
-        "state": GenerationState.SUCCEEDED,
-        "source": Source.PROVIDER,
-        "deployment_id": answer.candidate.id,
-        "model": answer.model,
-        "text": "" if structured else answer.read.text,
-        "data": answer.read.data,
-        "attempts": answer.attempts,
-        "explain": answer.explain,
-    }
-
-
-def _failed(error: DomainError, *, explain: list[dict[str, object]], attempts: int) -> dict[str, Any]:
-    return {
-        "state": GenerationState.FAILED,
-        "error_code": error.code,
-        "error": error.message,
-        "attempts": attempts,
-        "explain": explain,
-    }
+    return ending

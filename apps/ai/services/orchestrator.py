@@ -1,260 +1,259 @@
-"""One question, asked at one deployment after another until there is an answer.
+"""One question, answered: from the cache, by an identical call in flight, or by the deployments in turn.
 
-For each attempt: hold the money, call the provider (with no transaction and no database connection), settle.
-Every retry, repair and fallback is an attempt with a hold of its own.
+A miss costs two round trips to Redis (look, join or lead, read the breakers; then tell joiners, cache and the
+breaker) and two to PostgreSQL (row and hold; then settlement and end), whatever the number of budgets.
 """
 
-import random
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from uuid import UUID
 
-import structlog
-from django.db import InterfaceError, OperationalError
-
-from apps.ai import answers, routing
-from apps.ai.conversation import Conversation
-from apps.ai.deadlines import Deadlines
-from apps.ai.providers import PROVIDERS
-from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
-from apps.ai.providers.requests import ChatRequest, size
-from apps.ai.routing import Candidate
+from apps.ai import ladder, observation, routing, spans
+from apps.ai.deadlines import Deadlines, Timing
+from apps.ai.flights.desk import desk
+from apps.ai.flights.identity import identity
+from apps.ai.flights.ttl import TTLS
+from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Stale, Told
+from apps.ai.flights.turns import Lead as Leading
+from apps.ai.models import Source
+from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
+from apps.ai.routing import Costs, Wish
+from apps.ai.services import budget_left, configuration, endings, prompts
+from apps.ai.services.calls import Caller
+from apps.ai.services.configuration import Configuration
+from apps.ai.services.lead import GRACE, Found, GenerationError, Lead, insist
+from apps.ai.services.questions import Question
+from apps.ai.services.records import Record
+from apps.ai.services.rows import Ending
+from apps.ai.services.watch import Watch, read_call
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
-from apps.costs.models import Hold
-from apps.costs.refusals import BudgetBusyError
-from apps.costs.services import holds
-from apps.costs.services.holds import Purpose
 
-log = structlog.get_logger(__name__)
-
-# After an attempt has timed out, how long it may take to settle it before it counts as abandoned.
-GRACE = timedelta(seconds=15)
-_BACKOFF = timedelta(seconds=0.5)
-_LONGEST_BACKOFF = timedelta(seconds=8)
-# How often to look whether other calls have given back what a budget needs.
-_BUSY = timedelta(seconds=0.5)
-# How long to wait before an outcome is written again that the database didn't take.
-_DATABASE_AWAY = timedelta(seconds=1)
-
-
-class GenerationError(DomainError):
-    """Nobody could answer; `explain` holds what was tried."""
-
-    def __init__(self, message: str, *, code: str, explain: list[dict[str, object]], attempts: int) -> None:
-        super().__init__(message, code=code)
-        self.explain = explain
-        self.attempts = attempts
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    read: answers.Read
-    candidate: Candidate
-    model: str
-    attempts: int
-    explain: list[dict[str, object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Where time comes from and goes to. `renew(number, until)` is called before each attempt and each wait:
-    this generation is still worked on, at least until then; it may raise to stop."""
-
-    clock: Callable[[], datetime]
-    renew: Callable[[int, datetime], None]
-    sleep: Callable[[float], None] = time.sleep
-    rng: random.Random = field(default_factory=random.Random)
+# Off, one provider answers; the answers have the same shape.
+HYBRID = "hybrid_orchestrator"
+# A row that waits for somebody else's answer is kept ours for so long at a time.
+_KEPT = timedelta(seconds=60)
 
 
 def generate(
+    question: Question,
     *,
-    request: ChatRequest,
-    purpose: Purpose,
-    deployments: Iterable[Candidate],
-    exclusions: Mapping[UUID, str],
+    record: Record,
     deadlines: Deadlines,
     timing: Timing,
-    attempts_before: int = 0,
-) -> Answer:
-    """Ask until there is a usable answer. Raises GenerationError; whatever it cost is in the ledger by then.
+    emit: Callable[[str], None] | None = None,
+) -> Ending:
+    """Find an answer and write it into the question's row; why there is none, too. Raises ClaimLostError.
 
-    `attempts_before` are those of an earlier process, which died: numbers go on from there.
+    With `emit`, the answer is handed on piece by piece as it comes; then nobody joins it, and it joins nobody.
     """
-    missing = {each.id: why for each in deployments if (why := PROVIDERS[each.provider].missing())}
-    route = routing.route(
-        task_kind=purpose.task_kind,
-        deployments=deployments,
-        exclusions={**missing, **exclusions},
-        rng=timing.rng,
+    caller = Caller(question, emit)
+    with spans.generation(
+        task_kind=question.task_kind, tenant_id=question.tenant_id, generation_id=question.id
+    ) as span:
+        ending = _Generation(question, record, deadlines, timing, caller).run()
+        span.ended(source=ending.source, attempts=ending.attempts, error_code=ending.error_code)
+    seconds = (ending.latency or timedelta()).total_seconds()
+    observation.generation_ended(
+        task_kind=question.task_kind,
+        source=ending.source,
+        state=ending.state,
+        seconds=seconds,
+        overhead_seconds=max(seconds - caller.seconds, 0.0),
     )
-    return _Run(request, purpose, route, deadlines, timing, attempts_before).answer()
+    return ending
 
 
-class _Run:
+@dataclass(slots=True)
+class _Generation:
     """The state of one call of `generate`."""
 
-    def __init__(
-        self,
-        request: ChatRequest,
-        purpose: Purpose,
-        route: routing.Route,
-        deadlines: Deadlines,
-        timing: Timing,
-        attempts_before: int,
-    ) -> None:
-        self.request, self.purpose, self.deadlines, self.timing = request, purpose, deadlines, timing
-        # More could not be reached: each gets at least one attempt.
-        self.candidates = route.candidates[: 1 + deadlines.retries]
-        self.explain = list(route.explain)
-        self.ends_at = timing.clock() + deadlines.total
-        self.number = attempts_before
-        self.attempts_left = 1 + deadlines.retries
-        self.later = 0  # candidates that come after the present one
-        self.failures: list[tuple[str, str]] = []
+    question: Question
+    record: Record
+    deadlines: Deadlines
+    timing: Timing
+    caller: Caller
+    began_at: datetime = field(init=False)
+    stale: Stale | None = None
 
-    def answer(self) -> Answer:
-        for place, candidate in enumerate(self.candidates, start=1):
-            self.later = len(self.candidates) - place
-            found = self._ask(candidate)
-            if found is not None:
-                return found
-        raise self._error()
+    def run(self) -> Ending:
+        self.began_at = self.timing.clock()
+        try:
+            return self._answer()
+        except DomainError as error:
+            return self._write(self._instead(error))
 
-    def _ask(self, candidate: Candidate) -> Answer | None:
-        """Attempts at one deployment; None when it is the next one's turn."""
-        conversation = Conversation(self.request)
-        while self.attempts_left > self.later and self._time_left() > timedelta():
-            try:
-                outcome = self._attempt(candidate, conversation.request)
-            except DomainError as refusal:
-                self._note(candidate, refusal.code, refusal.message)
-                return None
-            if isinstance(outcome, Completion):
-                read = answers.read(outcome, schema=self.request.schema)
-                if isinstance(read, answers.Read):
-                    return self._answer(candidate, outcome, read)
-                self._note(candidate, "unusable_answer", read.problem)
-                if conversation.repaired:
-                    return None
-                conversation = conversation.repair(answer=outcome.text, problem=read.problem)
-                continue
-            self._note(candidate, outcome.kind, outcome.message)
-            if outcome.kind is FailureKind.UNSUPPORTED_FORMAT and conversation.request.strict_format:
-                conversation = conversation.in_plain_json()
-            elif not outcome.kind.passes or not self._wait(outcome):
-                return None
-        return None
-
-    def _attempt(self, candidate: Candidate, request: ChatRequest) -> Outcome:
-        """Hold, call, settle. Raises what taking the hold does."""
-        body = request.body(model=candidate.model, named=candidate.called)
-        hold, timeout = self._hold(candidate, body_bytes=size(body))
-        self.attempts_left -= 1
+    def _answer(self) -> Ending:
+        config, question = configuration.current(), self.question
+        request = prompts.render_request(
+            prompt=question.prompt, variables=question.variables, max_tokens=question.max_tokens
+        )
         give_back_connection()
-        outcome = PROVIDERS[candidate.provider].complete(body, timeout=timeout)
-        self._account(hold, outcome)
-        return outcome
-
-    def _account(self, hold: Hold, outcome: Outcome) -> None:
-        """End the hold with what is known of the usage, which a database away for a moment must not lose."""
-        free = isinstance(outcome, Failure) and outcome.usage is None and not outcome.maybe_billed
-        while True:
-            now = self.timing.clock()
-            try:
-                if free:
-                    holds.release(hold=hold, now=now)
-                else:
-                    holds.settle(hold=hold, usage=outcome.usage, now=now)
-            except (OperationalError, InterfaceError) as error:
-                if now + _DATABASE_AWAY >= hold.expires_at:
-                    raise
-                log.warning("hold.settling_again", hold_id=str(hold.pk), error=str(error))
-                self.timing.sleep(_DATABASE_AWAY.total_seconds())
-            else:
-                return
-
-    def _hold(self, candidate: Candidate, *, body_bytes: int) -> tuple[Hold, timedelta]:
-        """Hold the attempt's bound, waiting for other calls to settle if only they are in the way."""
-        while True:
-            now, timeout = self.timing.clock(), self._timeout(candidate)
-            until = now + timeout + GRACE
-            self.timing.renew(self.number + 1, until)
-            try:
-                hold = holds.take(
-                    purpose=self.purpose,
-                    attempt=self.number + 1,
-                    provider=candidate.provider,
-                    model=candidate.model,
-                    body_bytes=body_bytes,
-                    max_tokens=self.request.max_tokens,
-                    expires_at=until,
-                    now=now,
+        ask = _ask(question, config)
+        begun = self._begin(ask, config)
+        match begun.turn:
+            case Leading(ticket, stale):
+                self.stale = stale
+                watch = Watch.reading(config.deployments, begun.extra)
+                return self._lead(self._make_lead(request, config, watch), ticket, watch)
+            case Join(_, _, stale):
+                self.stale = stale
+                raise GenerationError(
+                    "The same question is being answered, but not within your deadline.", code="timeout"
                 )
-            except BudgetBusyError:
-                if self._time_left() <= _BUSY:
-                    raise
-                self._sleep(_BUSY * self.timing.rng.uniform(0.5, 1))
-            else:
-                self.number += 1
-                return hold, timeout
+            case Hit(answer, age):
+                why = f"the same question was answered {age.total_seconds():.0f} s ago"
+                return self._write(endings.from_shared(answer, source=Source.CACHE, age=age, why=why))
+            case Answer(answer):
+                why = "the same question was being answered"
+                observation.join_ended(outcome="answered")
+                found = endings.from_shared(answer, source=Source.PROVIDER, age=timedelta(), why=why)
+                return self._write(found)
+            case Inherent(error):
+                observation.join_ended(outcome="refused")
+                raise GenerationError(error["message"], code=error["code"], inherent=True)
 
-    def _time_left(self) -> timedelta:
-        """Until the deadline, less what one attempt at each later candidate needs."""
-        return self.ends_at - self.timing.clock() - self.later * self.deadlines.attempt
+    def _begin(self, ask: Ask, config: Configuration) -> Begun:
+        """Whose turn it is, and how the breakers are, in one round trip."""
+        read = [read_call(config.deployments)]
+        if self._is_alone:
+            # It never began, so nobody joins it; what it finds is cached all the same.
+            return Begun(Leading(ask), desk().look(read))
+        begun = desk().begin(ask, read)
+        observation.cache_looked_up(hit=isinstance(begun.turn, Hit))
+        if isinstance(begun.turn, Join):
+            begun = desk().follow(begun.turn, time_left=self._time_to_wait, extra=read)
+            if isinstance(begun.turn, Join | Leading):
+                gave_up = isinstance(begun.turn, Join)
+                observation.join_ended(outcome="gave_up" if gave_up else "took_over")
+        return begun
 
-    def _timeout(self, candidate: Candidate) -> timedelta:
-        return max(
-            min(candidate.timeout, self.deadlines.attempt, self._time_left()), timedelta(milliseconds=1)
-        )
+    @property
+    def _is_alone(self) -> bool:
+        return self.question.fresh or self.caller.emit is not None
 
-    def _wait(self, failure: Failure) -> bool:
-        """Full jitter, but at least what the provider asked for; False if there is no time for it."""
-        longest = min(_BACKOFF * 2 ** len(self.failures), _LONGEST_BACKOFF)
-        delay = longest * self.timing.rng.random()
-        if failure.retry_after is not None:
-            delay += failure.retry_after
-        if self.attempts_left <= self.later or delay >= self._time_left():
-            return False
-        self._sleep(delay)
-        return True
-
-    def _sleep(self, delay: timedelta) -> None:
-        self.timing.renew(self.number, self.timing.clock() + delay + GRACE)
+    def _time_to_wait(self) -> timedelta:
+        """Until the deadline, for one who waits for another's answer; meanwhile its row stays its own."""
+        now = self.timing.clock()
+        self.record.keep(now + _KEPT / 2, long=now + _KEPT)
         give_back_connection()
-        self.timing.sleep(delay.total_seconds())
+        return self.began_at + self.deadlines.total - now
 
-    def _note(self, candidate: Candidate, outcome: str, message: str) -> None:
-        self.failures.append((str(outcome), f"{candidate.name} ({candidate.model}): {message}"))
-        self.explain.append(
-            {
-                "attempt": self.number,
-                "deployment": candidate.name,
-                "outcome": str(outcome),
-                "message": message[:500],
-            }
+    def _make_lead(
+        self, request: ChatRequest | EmbeddingRequest, config: Configuration, watch: Watch
+    ) -> Lead:
+        question = self.question
+        costs = Costs(
+            rates=config.prices,
+            body_bytes=size(request.body(model="", named="")),
+            max_tokens=request.max_tokens,
         )
-        log.warning(
-            "ai.attempt_failed",
-            generation_id=str(self.purpose.generation_id),
-            attempt=self.number,
-            deployment=candidate.name,
-            outcome=str(outcome),
+        route = routing.route(
+            task_kind=question.task_kind,
+            deployments=config.deployments,
+            exclusions=config.exclusions,
+            rng=self.timing.rng,
+            breakers=watch.obstacles(),
+            costs=costs,
+            wish=Wish(
+                policy=config.policy(question.tenant_id),
+                priority=question.priority,
+                budget_left=budget_left.of(question.tenant_id),
+                hybrid=config.flags.is_enabled(HYBRID, question.tenant_id, default=True),
+            ),
+        )
+        return Lead(
+            request,
+            route=route,
+            costs=costs,
+            deadlines=self.deadlines,
+            timing=self.timing,
+            record=self.record,
+            watch=watch,
+            caller=self.caller,
         )
 
-    def _answer(self, candidate: Candidate, completion: Completion, read: answers.Read) -> Answer:
-        self.explain.append({"attempt": self.number, "deployment": candidate.name, "outcome": "answered"})
-        return Answer(read, candidate, completion.model or candidate.model, self.number, self.explain)
+    def _lead(self, lead: Lead, ticket: Ask | None, watch: Watch) -> Ending:
+        """Answer for everybody who has joined by then."""
+        with desk().kept(None if self._is_alone else ticket, at_most=self.deadlines.total + GRACE):
+            try:
+                found = lead.answer()
+                ending = self._pay(found)
+            except BaseException as error:
+                told = _told(error)
+                observation.flight_ended(outcome=type(told).__name__.lower())
+                desk().end(ticket, told)
+                raise
+            began = self.caller.began
+            answers = desk().end(
+                ticket,
+                Answer(endings.shared(ending, question=self.question)),
+                [watch.success_call(found.admission, began=began)],
+            )
+        observation.flight_ended(outcome="answer")
+        watch.note_success(found.admission, answers, began=began)
+        return ending
 
-    def _error(self) -> GenerationError:
-        if self.failures:
-            code, _message = self.failures[-1]
-            said = "; ".join(dict.fromkeys(message for _code, message in self.failures))
-            message = f"No deployment gave a usable answer. {said}"
+    def _pay(self, found: Found) -> Ending:
+        """Settle the attempt that brought the answer, and end the generation with it."""
+        ending = endings.from_provider(found, question=self.question, attempts=self.record.attempts)
+        insist(
+            lambda now: self.record.end(self._timed(ending, now), now=now, settlement=found.settlement),
+            hold=found.hold,
+            timing=self.timing,
+        )
+        return self._timed(ending, self.timing.clock())
+
+    def _instead(self, error: DomainError) -> Ending:
+        """What there is when nobody can answer: for optional work an old answer, or the prompt's own words."""
+        failed = endings.failed(error, attempts=self.record.attempts)
+        question = self.question
+        if not self.deadlines.degrades or self.caller.has_spoken or getattr(error, "inherent", False):
+            return failed
+        if self.stale is not None:
+            found = endings.from_shared(
+                self.stale.answer, source=Source.STALE, age=self.stale.age, why=error.message
+            )
         else:
-            code = "no_deployment"
-            why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
-            message = f"No deployment can take this task ({why or 'there is none'}). Enable or add one."
-        return GenerationError(message[:2000], code=code, explain=self.explain, attempts=self.number)
+            words = ladder.from_template(
+                question.prompt.fallback, question.variables, schema=question.prompt.output_schema
+            )
+            if words is None:
+                return failed
+            found = endings.from_template(words, question=question)
+        explain = [*failed.explain, *found.explain]
+        return replace(found, explain=explain, attempts=failed.attempts)
+
+    def _write(self, ending: Ending) -> Ending:
+        now = self.timing.clock()
+        ending = self._timed(ending, now)
+        self.record.end(ending, now=now)
+        return ending
+
+    def _timed(self, ending: Ending, now: datetime) -> Ending:
+        return replace(ending, latency=max(now - self.began_at, timedelta()))
+
+
+def _ask(question: Question, config: Configuration) -> Ask:
+    """What makes it the same question as another one."""
+    wanted = routing.PREFERENCES[question.task_kind].model_class
+    return Ask(
+        question.tenant_id,
+        identity(
+            tenant_id=question.tenant_id,
+            prompt_key=question.prompt.key,
+            prompt_version_id=question.prompt.pk,
+            variables=question.variables,
+            max_tokens=question.max_tokens,
+            parameters={"policy": config.policy(question.tenant_id)},
+            model_class=wanted,
+        ),
+        TTLS[question.task_kind],
+    )
+
+
+def _told(error: BaseException) -> Told:
+    """What joiners hear of a failure: one that is the question's own is theirs, too."""
+    if isinstance(error, GenerationError) and error.inherent:
+        return Inherent({"code": error.code, "message": error.message})
+    return Again()

@@ -2,8 +2,9 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
-from apps.ai.models import PromptTemplate
-from apps.ai.providers.requests import ChatRequest, Message
+from apps.ai.models import PromptTemplate, TaskKind
+from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, Message
+from apps.ai.services import configuration
 from apps.common import liquid
 from apps.common.errors import NotFoundError
 
@@ -16,7 +17,7 @@ class UnknownPromptError(NotFoundError):
 
 def active_prompt(*, key: str) -> PromptTemplate:
     """The active version of a prompt. Raises UnknownPromptError."""
-    prompt = PromptTemplate.objects.filter(key=key, is_active=True).first()
+    prompt = configuration.current().prompts.get(key)
     if prompt is None:
         raise UnknownPromptError(
             f"No version of the prompt “{key}” is active; activate one under AI, Prompts."
@@ -35,9 +36,12 @@ def activate_prompt(*, prompt: PromptTemplate) -> None:
 
 def render_request(
     *, prompt: PromptTemplate, variables: Mapping[str, object], max_tokens: int
-) -> ChatRequest:
+) -> ChatRequest | EmbeddingRequest:
     """The request that a prompt makes with these variables. Raises TemplateError."""
-    user = Message("user", liquid.render(prompt.body, variables).strip())
+    body = liquid.render(prompt.body, variables).strip()
+    if prompt.task_kind == TaskKind.EMBEDDING:
+        return EmbeddingRequest((body,))
+    user = Message("user", body)
     system = liquid.render(prompt.system, variables).strip()
     messages = (Message("system", system), user) if system else (user,)
     return ChatRequest(messages=messages, max_tokens=max_tokens, schema=prompt.output_schema)

@@ -1,0 +1,101 @@
+"""What operators have set, as a process sees it: read together, and kept for a second.
+
+So a generation asks the database for none of it, and a change counts a second later everywhere.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from apps.ai.models import PromptTemplate, RoutingPreference
+from apps.ai.providers import PROVIDERS
+from apps.ai.routing import Candidate, Policy
+from apps.ai.services import deployments
+from apps.costs.models import Price
+from apps.flags.rollout import Flags
+from apps.flags.services import read_flags
+from apps.tenants.system import system_transaction
+
+FRESH = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`exclusions` says which deployments can't be called, and why; `prices` are those in force."""
+
+    deployments: tuple[Candidate, ...]
+    exclusions: Mapping[UUID, str]
+    prices: Mapping[UUID, Price | None]
+    prompts: Mapping[str, PromptTemplate]
+    preferences: Mapping[UUID, Policy]
+    flags: Flags
+
+    def policy(self, tenant_id: UUID) -> Policy:
+        return self.preferences.get(tenant_id, Policy.BALANCED)
+
+
+class _Kept:
+    """The last one read. One thread reads at a time; the others go on with what there is."""
+
+    def __init__(self) -> None:
+        self._reading = threading.Lock()
+        self._found: Configuration | None = None
+        self._read_at = 0.0
+
+    def get(self) -> Configuration:
+        found = self._found
+        if found is not None and time.monotonic() - self._read_at < FRESH.total_seconds():
+            return found
+        if not self._reading.acquire(blocking=found is None or not FRESH):
+            assert found is not None  # without one we wait
+            return found
+        try:
+            return self._read()
+        finally:
+            self._reading.release()
+
+    def _read(self) -> Configuration:
+        begun = time.monotonic()
+        if self._found is not None and begun - self._read_at < FRESH.total_seconds():
+            return self._found  # by whom we waited for
+        try:
+            self._found, self._read_at = _read(timezone.now()), begun
+        except (OperationalError, InterfaceError):
+            # What holds money will fail of the same database, and say so, if it is still away by then.
+            if self._found is None:
+                raise
+        return self._found
+
+
+_kept = _Kept()
+
+
+def current() -> Configuration:
+    """As it was at most a second ago; older only while the database is away."""
+    return _kept.get()
+
+
+def _read(now: datetime) -> Configuration:
+    with system_transaction():
+        candidates, exclusions = deployments.candidates()
+        prices = {
+            each.id: Price.objects.in_force(provider=each.provider, model=each.model, at=now)
+            for each in candidates
+        }
+        prompts = {each.key: each for each in PromptTemplate.objects.filter(is_active=True)}
+        preferences = RoutingPreference.objects.values_list("tenant_id", "preference")
+        missing = {each.id: why for each in candidates if (why := PROVIDERS[each.provider].missing())}
+        return Configuration(
+            deployments=tuple(candidates),
+            exclusions={**missing, **exclusions},
+            prices=prices,
+            prompts=prompts,
+            preferences={tenant_id: Policy(each) for tenant_id, each in preferences},
+            flags=read_flags(),
+        )

@@ -1,0 +1,321 @@
+"""The attempts that one question is worth: deployment after deployment, until there is an answer.
+
+For each attempt: hold the money, call the provider (with no transaction and no database connection), settle.
+Every retry, repair and fallback is an attempt with a hold of its own. What a failure leads to is said by
+apps/ai/matrix.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+from django.db import InterfaceError, OperationalError
+
+from apps.ai import answers, backoff, matrix, observation
+from apps.ai.conversation import Conversation
+from apps.ai.deadlines import Deadlines, Timing
+from apps.ai.matrix import Action, Counts, Refusal
+from apps.ai.providers.outcomes import Completion, Failure, Outcome
+from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
+from apps.ai.routing import Candidate, Costs, Route
+from apps.ai.services import deployments
+from apps.ai.services.calls import Caller
+from apps.ai.services.records import Record
+from apps.ai.services.rows import Settlement
+from apps.ai.services.watch import Watch
+from apps.common.breaker.rules import Admission
+from apps.common.connections import give_back_connection
+from apps.common.errors import DomainError
+from apps.costs.models import Hold
+from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, NoPriceError
+from apps.costs.services import holds
+from apps.costs.services.holds import Attempt
+
+log = structlog.get_logger(__name__)
+
+# After an attempt has timed out, how long it may take to settle it before it counts as abandoned.
+GRACE = timedelta(seconds=15)
+# How often to look whether other calls have given back what a budget needs.
+BUSY = timedelta(seconds=0.5)
+# How long to wait before an outcome is written again that the database didn't take.
+DATABASE_AWAY = timedelta(seconds=1)
+
+_MONEY = (BudgetExhaustedError, BudgetBusyError, NoPriceError)
+_SHORTEST = timedelta(milliseconds=1)
+
+
+class GenerationError(DomainError):
+    """Nobody could answer; `explain` holds what was tried. `inherent`: whoever asks the same gets the same."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        explain: list[dict[str, object]] | None = None,
+        attempts: int = 0,
+        inherent: bool = False,
+    ) -> None:
+        super().__init__(message[:2000], code=code)
+        self.explain = explain or []
+        self.attempts = attempts
+        self.inherent = inherent
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A usable answer. Its attempt isn't settled yet: that is done together with the generation's end."""
+
+    read: answers.Read
+    candidate: Candidate
+    completion: Completion
+    hold: Hold
+    admission: Admission
+    explain: list[dict[str, object]]
+
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement(self.hold, self.completion.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A deployment and what it is asked."""
+
+    candidate: Candidate
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why a turn came to nothing; `kind` is a row of the matrix."""
+
+    kind: str
+    message: str
+    retry_after: timedelta | None = None
+    answer: str = ""
+
+
+class Lead:
+    """One question's way through the deployments of its route."""
+
+    def __init__(
+        self,
+        request: ChatRequest | EmbeddingRequest,
+        *,
+        route: Route,
+        costs: Costs,
+        deadlines: Deadlines,
+        timing: Timing,
+        record: Record,
+        watch: Watch,
+        caller: Caller,
+    ) -> None:
+        self._request, self._costs, self._deadlines, self._timing = request, costs, deadlines, timing
+        self._record, self._watch, self._caller = record, watch, caller
+        self._ends_at = timing.clock() + deadlines.total
+        self._attempts_left = 1 + deadlines.retries
+        # More could not be reached: each gets at least one attempt.
+        self._rest = list(route.candidates[: self._attempts_left])
+        self._progress = matrix.Progress()
+        self._troubles: list[tuple[Candidate, _Trouble]] = []
+        self.explain = list(route.explain)
+
+    def answer(self) -> Found:
+        """Raises GenerationError; whatever was paid is in the ledger by then. And ClaimLostError."""
+        turn = self._first_of(self._rest)
+        while turn is not None:
+            result = self._take(turn)
+            if isinstance(result, Found):
+                return result
+            turn = self._after(turn, result)
+        raise self._error()
+
+    def _first_of(self, candidates: list[Candidate]) -> _Turn | None:
+        if not candidates:
+            return None
+        first, *self._rest = candidates
+        return _Turn(first, Conversation(self._request))
+
+    def _take(self, turn: _Turn) -> Found | _Trouble:
+        candidate, timeout = turn.candidate, self._timeout(turn.candidate)
+        admission = self._watch.admit(candidate, lease=timeout + GRACE)
+        if admission is None:
+            return _Trouble(Refusal.CIRCUIT_OPEN, "its breaker lets no call through")
+        request = turn.conversation.request
+        body = request.body(model=candidate.model, named=candidate.called)
+        now = self._timing.clock()
+        attempt = Attempt(
+            number=self._record.attempts + 1,
+            provider=candidate.provider,
+            model=candidate.model,
+            body_bytes=size(body),
+            max_tokens=request.max_tokens,
+            expires_at=now + timeout + GRACE,
+        )
+        try:
+            begun = self._record.begin(attempt, now=now)
+        except BaseException as refusal:
+            self._watch.record(admission, Counts.ABANDONED)
+            if isinstance(refusal, _MONEY):
+                return _Trouble(refusal.code, refusal.message)
+            raise
+        self._attempts_left -= 1
+        give_back_connection()
+        outcome = self._caller.call(candidate, body, timeout=timeout, number=attempt.number)
+        return self._judge(turn, begun.hold, admission, outcome, cut_short=timeout < candidate.timeout)
+
+    def _judge(
+        self, turn: _Turn, hold: Hold, admission: Admission, outcome: Outcome, *, cut_short: bool
+    ) -> Found | _Trouble:
+        if isinstance(outcome, Completion):
+            schema = turn.conversation.schema
+            read = answers.read(outcome, schema=schema)
+            if isinstance(read, answers.Read):
+                return Found(read, turn.candidate, outcome, hold, admission, self.explain)
+            trouble = _Trouble(Refusal.UNUSABLE_ANSWER, read.problem, answer=outcome.text)
+        else:
+            trouble = _Trouble(outcome.kind, outcome.message, outcome.retry_after)
+        self._settle(hold, outcome)
+        self._watch.record(
+            admission,
+            matrix.counts(trouble.kind, cut_short=cut_short),
+            began=self._caller.began,
+            retry_after=trouble.retry_after,
+        )
+        return trouble
+
+    def _settle(self, hold: Hold, outcome: Outcome) -> None:
+        """End the hold with what is known of the usage."""
+        if isinstance(outcome, Failure) and outcome.usage is None and not outcome.maybe_billed:
+            insist(lambda now: holds.release(hold=hold, now=now), hold=hold, timing=self._timing)
+        else:
+            usage = outcome.usage
+            insist(lambda now: holds.settle(hold=hold, usage=usage, now=now), hold=hold, timing=self._timing)
+
+    def _after(self, turn: _Turn, trouble: _Trouble) -> _Turn | None:
+        """What the matrix says, as far as time, attempts and deployments allow it."""
+        candidate, conversation = turn.candidate, turn.conversation
+        self._note(candidate, trouble)
+        row = matrix.MATRIX[trouble.kind]
+        if row.disables:
+            deployments.disable(candidate, reason=trouble.message, seen_by=self._caller.question)
+        if self._caller.has_spoken:
+            return None
+        delay = self._delay(trouble)
+        others = matrix.successors(
+            row.where, present=candidate, rest=self._rest, costs=self._costs
+        )
+        shorter = conversation.shortened()
+        step = self._progress.next(
+            trouble.kind, impossible=self._impossible(candidate, delay, others, shorter)
+        )
+        match step.action:
+            case Action.RETRY_HERE:
+                self._wait(delay, busy=trouble.kind == Refusal.BUDGET_BUSY)
+                return turn
+            case Action.SHORTEN if shorter is not None:
+                return replace(turn, conversation=shorter)
+            case Action.REPAIR:
+                repaired = conversation.repair(answer=trouble.answer, problem=trouble.message)
+                return replace(turn, conversation=repaired)
+            case Action.PLAIN_JSON:
+                return replace(turn, conversation=conversation.in_plain_json())
+            case Action.OTHER_DEPLOYMENT:
+                observation.fell_back(origin=candidate.name, target=others[0].name, kind=trouble.kind)
+                return self._first_of(others)
+        return None
+
+    def _impossible(
+        self, candidate: Candidate, delay: timedelta, others: list[Candidate], shorter: Conversation | None
+    ) -> set[Action]:
+        """What lacks time, attempts or somebody to ask. Each deployment that comes later is left an attempt."""
+        found = set()
+        left, reserved = self._ends_at - self._timing.clock(), len(self._rest)
+        if self._attempts_left <= reserved or left - reserved * self._deadlines.attempt <= timedelta():
+            found |= {Action.RETRY_HERE, Action.SHORTEN, Action.REPAIR, Action.PLAIN_JSON}
+        if delay >= self._time_left() or self._watch.opened(candidate):
+            found.add(Action.RETRY_HERE)
+        if shorter is None:
+            found.add(Action.SHORTEN)
+        if not others or self._attempts_left <= 0 or left <= timedelta():
+            found.add(Action.OTHER_DEPLOYMENT)
+        return found
+
+    def _delay(self, trouble: _Trouble) -> timedelta:
+        rng = self._timing.rng
+        if trouble.kind == Refusal.BUDGET_BUSY:
+            return BUSY * rng.uniform(0.5, 1)
+        return backoff.delay(len(self._troubles), retry_after=trouble.retry_after, rng=rng)
+
+    def _time_left(self) -> timedelta:
+        """Until the deadline, less what one attempt at each later candidate needs."""
+        return self._ends_at - self._timing.clock() - len(self._rest) * self._deadlines.attempt
+
+    def _timeout(self, candidate: Candidate) -> timedelta:
+        return max(min(candidate.timeout, self._deadlines.attempt, self._time_left()), _SHORTEST)
+
+    def _wait(self, delay: timedelta, *, busy: bool) -> None:
+        self._record.keep(self._timing.clock() + delay + GRACE)
+        give_back_connection()
+        if busy:
+            observation.hold_waited(seconds=delay.total_seconds())
+        self._timing.sleep(delay.total_seconds())
+
+    def _note(self, candidate: Candidate, trouble: _Trouble) -> None:
+        self._troubles.append((candidate, trouble))
+        self.explain.append(
+            {
+                "attempt": self._record.attempts,
+                "deployment": candidate.name,
+                "outcome": str(trouble.kind),
+                "message": trouble.message[:500],
+            }
+        )
+        log.warning(
+            "ai.attempt_failed",
+            generation_id=str(self._caller.question.id),
+            attempt=self._record.attempts,
+            deployment=candidate.name,
+            outcome=str(trouble.kind),
+        )
+
+    def _error(self) -> GenerationError:
+        if self._troubles:
+            _, last = self._troubles[-1]
+            said = dict.fromkeys(f"{each.name} ({each.model}): {why.message}" for each, why in self._troubles)
+            return GenerationError(
+                f"No deployment gave a usable answer. {'; '.join(said)}",
+                code=str(last.kind),
+                explain=self.explain,
+                attempts=self._record.attempts,
+                inherent=matrix.MATRIX[last.kind].inherent,
+            )
+        why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
+        waits = any(self._watch.obstacles().values())
+        return GenerationError(
+            f"No deployment can take this task {'now' if waits else ''}({why or 'there is none'})."
+            + ("" if waits else " Enable or add one."),
+            code=str(Refusal.CIRCUIT_OPEN) if waits else "no_deployment",
+            explain=self.explain,
+            attempts=self._record.attempts,
+        )
+
+
+def insist(write: Callable[..., object], *, hold: Hold, timing: Timing) -> None:
+    """Write what became of a hold, which a database that is away for a moment must not lose.
+
+    `write` takes the time. Once the hold has expired, others settle it by estimate: then it raises.
+    """
+    while True:
+        now = timing.clock()
+        try:
+            write(now)
+        except (OperationalError, InterfaceError) as error:
+            if now + DATABASE_AWAY >= hold.expires_at:
+                raise
+            log.warning("hold.settling_again", hold_id=str(hold.pk), error=str(error))
+            timing.sleep(DATABASE_AWAY.total_seconds())
+        else:
+            return

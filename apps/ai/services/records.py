@@ -1,0 +1,68 @@
+"""A generation's row while its answer is looked for: not written yet, or claimed by us."""
+
+from datetime import datetime
+
+from apps.ai.models import Generation, GenerationState
+from apps.ai.services.questions import Question
+from apps.ai.services import rows
+from apps.ai.services.rows import Begun, ClaimLostError, Ending, Refused, Settlement
+from apps.costs.services.holds import Attempt
+from apps.tenants.doors import tenant_transaction
+
+
+class Record:
+    """`lease_expires_at` is None until the row is written; then it names our claim, and only grows."""
+
+    def __init__(
+        self, question: Question, *, lease_expires_at: datetime | None = None, attempts: int = 0
+    ) -> None:
+        self._question, self._lease = question, lease_expires_at
+        # Those of an earlier process, which died, too: numbers go on from there.
+        self.attempts = attempts
+
+    def begin(self, attempt: Attempt, *, now: datetime) -> Begun:
+        """Hold the money for an attempt, and keep the row ours until the hold expires.
+
+        Raises what taking a hold does, and ClaimLostError.
+        """
+        begun = rows.begin_attempt(
+            purpose=self._question.purpose,
+            attempt=attempt,
+            lease_until=attempt.expires_at,
+            now=now,
+            question=None if self._lease else self._question.row,
+            lease_was=self._lease,
+        )
+        self._lease = begun.lease_expires_at
+        if isinstance(begun, Refused):
+            raise begun.error
+        self.attempts = attempt.number
+        return begun
+
+    def keep(self, until: datetime, *, long: datetime | None = None) -> None:
+        """Keep a row that is ours at least until then; if that is news, until `long`. Raises ClaimLostError."""
+        if self._lease is None or until <= self._lease:
+            return
+        until = long or until
+        with tenant_transaction(self._question.tenant_id):
+            mine = Generation.objects.filter(
+                pk=self._question.id, state=GenerationState.RUNNING, lease_expires_at=self._lease
+            )
+            if not mine.update(lease_expires_at=until):
+                raise ClaimLostError
+        self._lease = until
+
+    def end(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> None:
+        """Write how it ended, and settle its last attempt. Raises ClaimLostError; the money is settled even so."""
+        question = self._question
+        if self._lease is None:
+            rows.record_generation(purpose=question.purpose, question=question.row, ending=ending, now=now)
+            return
+        rows.end_generation(
+            tenant_id=question.tenant_id,
+            generation_id=question.id,
+            lease_was=self._lease,
+            ending=ending,
+            now=now,
+            settlement=settlement,
+        )

@@ -1,0 +1,104 @@
+"""The deployments' breakers as one question sees them: read at its beginning, told of each attempt."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from apps.ai.matrix import Counts
+from apps.ai.routing import Candidate
+from apps.ai.services.breakers import breakers, note_changes
+from apps.common.breaker.rules import Admission, Change, Report, Result, State, Status
+from apps.common.shared_redis import Call, RedisAwayError
+
+# A provider that says “too fast” but not until when is left alone for so long.
+COOL_DOWN = timedelta(seconds=1)
+
+_RESULTS = {
+    Counts.SUCCESS: Result.SUCCESS,
+    Counts.FAILURE: Result.FAILURE,
+    Counts.SHORT_TIMEOUT: Result.SHORT_TIMEOUT,
+    Counts.NEUTRAL: Result.NEUTRAL,
+    Counts.COOL_DOWN: Result.NEUTRAL,
+    Counts.ABANDONED: Result.ABANDONED,
+}
+
+
+def read_call(candidates: Iterable[Candidate]) -> Call:
+    """To ride along with whatever goes to Redis anyway."""
+    return breakers().read_call([str(each.id) for each in candidates])
+
+
+class Watch:
+    """What the breakers said, and what they are told."""
+
+    def __init__(self, statuses: Mapping[str, Status]) -> None:
+        self._breakers = breakers()
+        self._statuses = statuses
+        self._opened: set[UUID] = set()
+
+    @classmethod
+    def reading(cls, candidates: Iterable[Candidate], answers: Sequence[Any] | None) -> "Watch":
+        """`answers` are those of `read_call`: None where Redis is away."""
+        if answers is not None:
+            try:
+                return cls(breakers().statuses(answers[0]))
+            except RedisAwayError:
+                pass
+        return cls(breakers().local_statuses([str(each.id) for each in candidates]))
+
+    def obstacles(self) -> dict[UUID, str | None]:
+        """Why each may not be called at the moment; None where it may."""
+        return {UUID(name): status.excluded for name, status in self._statuses.items()}
+
+    def opened(self, candidate: Candidate) -> bool:
+        """Whether its breaker has opened while we tried."""
+        return candidate.id in self._opened
+
+    def admit(self, candidate: Candidate, *, lease: timedelta) -> Admission | None:
+        """Leave to call it once; None if another's probe is under way. No round trip where it is closed."""
+        admitted = self._breakers.admit(self._statuses[str(candidate.id)], lease=lease)
+        self._note(admitted.changes)
+        return admitted.admission
+
+    def record(
+        self,
+        admission: Admission,
+        counts: Counts,
+        *,
+        began: float = 0.0,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        """Tell what became of an attempt that began then, by the monotonic clock."""
+        if counts is Counts.ABANDONED and not admission.probe:
+            return
+        cool_down = (retry_after or COOL_DOWN) if counts is Counts.COOL_DOWN else None
+        report = _report(_RESULTS[counts], began, cool_down)
+        self._note(self._breakers.record(admission, report))
+
+    def success_call(self, admission: Admission, *, began: float) -> Call:
+        """The same of one that was answered, to ride along with the flight's end."""
+        return self._breakers.record_call(admission, _report(Result.SUCCESS, began))
+
+    def note_success(self, admission: Admission, answers: Sequence[Any] | None, *, began: float) -> None:
+        """What `success_call` came to."""
+        if answers is not None:
+            try:
+                self._note(self._breakers.changes(answers[0]))
+            except RedisAwayError:
+                pass
+            else:
+                return
+        self._note(self._breakers.record_locally(admission, _report(Result.SUCCESS, began)))
+
+    def _note(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            (self._opened.add if change.after is State.OPEN else self._opened.discard)(UUID(change.name))
+        if changes:
+            note_changes(changes)
+
+
+def _report(result: Result, began: float, cool_down: timedelta | None = None) -> Report:
+    started_ago = timedelta(seconds=time.monotonic() - began) if began else timedelta()
+    return Report(result, started_ago=started_ago, cool_down=cool_down)

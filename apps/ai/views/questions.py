@@ -1,0 +1,184 @@
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.ai import streaming
+from apps.ai.deadlines import CRITICAL, OPTIONAL
+from apps.ai.hints import hint_generation
+from apps.ai.models import Generation, GenerationState
+from apps.ai.refusals import refusal
+from apps.ai.serializers import (
+    AssistantRequest,
+    Criticality,
+    GenerationAccepted,
+    GenerationSerializer,
+    QuestionRequest,
+)
+from apps.ai.services import generations
+from apps.common.api import idempotency
+from apps.common.api.schema import IDEMPOTENCY_KEY
+from apps.tenants.doors import tenant_transaction
+from apps.tenants.permissions import CREATORS
+from apps.tenants.views import TenantView
+
+EVENT_STREAM = "text/event-stream"
+_PREFER = OpenApiParameter(
+    "Prefer",
+    location=OpenApiParameter.HEADER,
+    description="`respond-async` (RFC 7240): answer 202 at once; the answer will be at `status_url`.",
+)
+PARAMETERS = [IDEMPOTENCY_KEY, _PREFER]
+ANSWERS = {
+    200: GenerationSerializer,
+    (200, EVENT_STREAM): OpenApiTypes.STR,
+    202: GenerationAccepted,
+}
+_QUESTION = OpenApiExample(
+    "A caption",
+    request_only=True,
+    value={
+        "task": "caption",
+        "input": "Three photographs from the lake at sunset.",
+        "variables": {"tone": "playful"},
+        "criticality": "critical",
+    },
+)
+# Answers a question, handing on pieces of the answer where somebody takes them.
+_Run = Callable[[Callable[[str], None] | None], object]
+
+
+class EventStreamRenderer(JSONRenderer):
+    """For callers who accept nothing but a stream: errors before it begins are JSON all the same."""
+
+    media_type = EVENT_STREAM
+    format = "stream"
+
+
+class QuestionView(TenantView):
+    """Asks and waits for the answer, streams it, or leaves the question to the workers.
+
+    The question is committed before anybody is called, so a caller who goes away finds its answer, and its
+    cost, under `/api/v2/generations`; were this process to die, a worker would answer it.
+    """
+
+    serializer_class = GenerationSerializer
+    request_class: type[QuestionRequest] = QuestionRequest
+    renderer_classes = (JSONRenderer, EventStreamRenderer)
+    write_roles = CREATORS
+
+    def prompt_key(self, question: dict[str, Any]) -> str:
+        """Which prompt the question is put with."""
+        raise NotImplementedError
+
+    def ask(self, request: Request) -> HttpResponseBase:
+        body = self.request_class(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = dict(body.validated_data)
+        deadlines = OPTIONAL if asked["criticality"] == Criticality.OPTIONAL else CRITICAL
+        later = _answer_later(request)
+        if later or asked["fresh"] or idempotency.HEADER in request.headers:
+            made = self.once(lambda: self._leave(asked, later=later))
+            if later:
+                return made
+            generation_id = UUID(str(made.data["id"]))
+
+            def run(emit: Callable[[str], None] | None) -> object:
+                return generations.run_generation(
+                    generation_id=generation_id, clock=timezone.now, deadlines=deadlines, emit=emit
+                )
+        else:
+            # Nothing has to be remembered of it before somebody is called: its row comes with the first hold.
+            question = generations.make_question(now=timezone.now(), **self._fields(asked))
+            generation_id = question.id
+
+            def run(emit: Callable[[str], None] | None) -> object:
+                return generations.answer_question(
+                    question=question, clock=timezone.now, deadlines=deadlines, emit=emit
+                )
+
+        self.end_transaction()
+        if asked["stream"]:
+            return self._stream(run, generation_id)
+        run(None)
+        return self._answer(generation_id)
+
+    def _fields(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "tenant_id": self.tenant.pk,
+            "prompt_key": self.prompt_key(asked),
+            "variables": {"input": asked["input"], "variables": asked["variables"]},
+            "user_id": self.principal.user_id,
+            "priority": asked["priority"],
+            "max_tokens": asked["max_tokens"],
+        }
+
+    def _leave(self, asked: dict[str, Any], *, later: bool) -> Response:
+        generation = generations.request_generation(fresh=asked["fresh"], **self._fields(asked))
+        if later:
+            hint_generation(generation.pk)
+        return self._accepted(generation)
+
+    def _accepted(self, generation: Generation) -> Response:
+        accepted = GenerationAccepted(generation, context={"request": self.request})
+        return Response(accepted.data, status=status.HTTP_202_ACCEPTED)
+
+    def _answer(self, generation_id: UUID) -> Response:
+        """What has become of it; 202 while somebody else is still at work on it. Raises its refusal."""
+        generation = self._read(generation_id)
+        if generation.state != GenerationState.SUCCEEDED:
+            return self._accepted(generation)
+        return Response(self.get_serializer(generation).data)
+
+    def _stream(self, run: _Run, generation_id: UUID) -> StreamingHttpResponse:
+        def produce(put: Callable[[streaming.Event], None]) -> None:
+            run(lambda text: put(streaming.delta(text)))
+            put(streaming.done(self._answer(generation_id).data))
+
+        events = streaming.sse(streaming.relay().run(produce))
+        return StreamingHttpResponse(
+            events, content_type=EVENT_STREAM, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+
+    def _read(self, generation_id: UUID) -> Generation:
+        with tenant_transaction(self.tenant):
+            generation = Generation.objects.select_related("deployment").get(pk=generation_id)
+        if generation.state == GenerationState.FAILED:
+            raise refusal(generation)
+        return generation
+
+
+def _answer_later(request: Request) -> bool:
+    wishes = request.headers.get("Prefer", "").lower().replace(";", ",").split(",")
+    return "respond-async" in (wish.strip() for wish in wishes)
+
+
+class Assistant(QuestionView):
+    request_class = AssistantRequest
+
+    @extend_schema(
+        operation_id="ask_assistant",
+        parameters=PARAMETERS,
+        request=AssistantRequest,
+        responses=ANSWERS,
+        examples=[_QUESTION],
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        """Ask the AI. Waits up to 20 s for the answer, 2.5 s if it is optional.
+
+        With `stream` the answer comes as server-sent events: `delta` with a `text` for each piece, then `done`
+        with the generation, or `error`. Who hangs up loses nothing: the answer is completed and kept.
+        """
+        return self.ask(request)
+
+    def prompt_key(self, question: dict[str, Any]) -> str:
+        return f"assistant_{question['task']}"
