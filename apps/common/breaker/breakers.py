@@ -38,13 +38,15 @@ Fields = Sequence[bytes | None]
 class Breakers:
     """The breakers of a group of services, by name. Threads may share it.
 
-    Who goes to Redis anyway puts `read_call` and `record_call` into that round trip, and has the answers read by
-    `statuses` and `changes`; where these or the round trip raise RedisAwayError, `local_statuses` and
-    `record_locally` are next. The other methods make a round trip of their own, and do all of this by themselves.
+    Who goes to Redis anyway puts `read_call` and `record_call` into that round trip, and has the answers read
+    by `statuses` and `changes`; where these or the round trip raise RedisAwayError, `local_statuses` and
+    `record_locally` are next. The other methods make a round trip of their own, and do all of this by
+    themselves.
 
     What a method returns as changes is for the caller to keep: nothing else remembers them.
 
-    `clock` gives milliseconds since 1970; without one it is Redis's own, and this process's while Redis is away.
+    `clock` gives milliseconds since 1970; without one it is Redis's own, and this process's while Redis is
+    away.
     """
 
     def __init__(
@@ -111,8 +113,8 @@ class Breakers:
             return self.local_statuses(wanted)
 
     def admit(self, status: Status, *, lease: timedelta) -> Admitted:
-        """Leave to call now, if there is any: without a round trip where the breaker was read as closed, else as
-        its probe. The lease has to be longer than the attempt can take.
+        """Leave to call now, if there is any: without a round trip where the breaker was read as closed, else
+        as its probe. The lease has to be longer than the attempt can take.
         """
         if status.excluded:
             return Admitted(None)

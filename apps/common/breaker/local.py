@@ -15,8 +15,9 @@ Answer = TypeVar("Answer")
 class LocalBreakers:
     """They begin as they were last seen in Redis: what was open, held or cooling down there is so here.
 
-    Their epochs are negative, and others each time, so that no admission of theirs is taken for one of Redis's or
-    of an earlier absence. A probe of another process is unknown here: each process has one of its own.
+    Their epochs are negative, and others each time, so that no admission of theirs is taken for one of
+    Redis's or of an earlier absence. A probe of another process is unknown here: each process has one of its
+    own.
     """
 
     def __init__(self, settings: Settings, *, seen: Mapping[str, Memory], now: int) -> None:
@@ -33,9 +34,7 @@ class LocalBreakers:
     def record(self, admission: Admission, report: Report, *, now: int) -> list[Change]:
         return self._on(admission.name, now, lambda each: each.record(admission, report))[1]
 
-    def _on(
-        self, name: str, now: int, operation: Callable[[Machine], Answer]
-    ) -> tuple[Answer, list[Change]]:
+    def _on(self, name: str, now: int, operation: Callable[[Machine], Answer]) -> tuple[Answer, list[Change]]:
         with self._lock:
             memory = self._memories.setdefault(name, Memory(epoch=self._first_epoch))
             machine = Machine(name, memory, self._settings, now=now)

@@ -1,5 +1,5 @@
-"""How a breaker changes, in Python: it decides within a process while Redis is away. breaker.lua says the same of
-what processes share; tests compare both, step by step.
+"""How a breaker changes, in Python: it decides within a process while Redis is away. breaker.lua says the
+same of what processes share; tests compare both, step by step.
 
 | state | on | becomes |
 |---|---|---|
@@ -10,14 +10,14 @@ what processes share; tests compare both, step by step.
 | half-open | a probe's lease ends, and nothing was heard | open, for twice as long, from that end on |
 | any | an operator's word | held open or closed, until back to automatic |
 
-One probe is out at a time: whoever has the lease, whose token it is. A lease is longer than an attempt, so it ends
-only if its holder died or couldn't tell. If a probe was answered since the breaker became half-open, the service
-lives, so the holder's end is taken for its own: the next call is the next probe. If nothing was heard, nobody knows
-whether the holder or the service is to blame; taking it for a failed probe costs a recovery, taking it for nothing
-might let every call in turn hang on a service that kills them.
+One probe is out at a time: whoever has the lease, whose token it is. A lease is longer than an attempt, so it
+ends only if its holder died or couldn't tell. If a probe was answered since the breaker became half-open, the
+service lives, so the holder's end is taken for its own: the next call is the next probe. If nothing was
+heard, nobody knows whether the holder or the service is to blame; taking it for a failed probe costs a
+recovery, taking it for nothing might let every call in turn hang on a service that kills them.
 
-Every change of state raises the epoch. A result that carries another one is ignored, and so is a probe's whose lease
-has ended or was given to another.
+Every change of state raises the epoch. A result that carries another one is ignored, and so is a probe's
+whose lease has ended or was given to another.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ LONGEST_COOL_DOWN = timedelta(days=1)
 class Memory:
     """What is kept of one service. Instants and spans are milliseconds, 0 where there is none.
 
-    `run` counts failures in a row while closed, answered probes in a row while half-open. `until` is when a probe
-    may go while open, and when the lease of the one that is out ends while half-open.
+    `run` counts failures in a row while closed, answered probes in a row while half-open. `until` is when a
+    probe may go while open, and when the lease of the one that is out ends while half-open.
     """
 
     state: str = State.CLOSED.value
@@ -121,7 +121,7 @@ class Machine:
         )
 
     def admit(self, *, token: str, lease: timedelta) -> Admission | None:
-        """Leave to call now; as a probe with this token, for as long as the lease, where the breaker needs one."""
+        """Leave to call now; where the breaker needs a probe, as that, with this token and lease."""
         memory = self.memory
         if memory.cool > self.now or memory.forced == State.OPEN:
             return None
@@ -157,8 +157,8 @@ class Machine:
             self._fail()
 
     def force(self, state: State | None) -> None:
-        """Hold it open or closed, or give it back to itself: then it counts from zero if it was held closed, and
-        the next call is a probe if it was held open. A cool-down ends, too.
+        """Hold it open or closed, or give it back to itself: then it counts from zero if it was held closed,
+        and the next call is a probe if it was held open. A cool-down ends, too.
         """
         held = self.memory.forced
         if held == (state or ""):

@@ -31,10 +31,10 @@ class Result(StrEnum):
     service answered nobody between the attempt's start and its end; otherwise it says nothing.
 
     NEUTRAL: it was answered, but with what says nothing of the service's health: a 4xx (a 429's `cool_down`
-    comes besides), a filter. It counts neither as a call nor as a failure, and a run of failures goes on across
-    it: a gateway that refuses bad requests may stand before a dead service. It does show that somebody was
-    answered, for other callers' short time-outs. As a probe it gives the lease back: it neither closes the
-    breaker nor opens it again, and the next call is the next probe.
+    comes besides), a filter. It counts neither as a call nor as a failure, and a run of failures goes on
+    across it: a gateway that refuses bad requests may stand before a dead service. It does show that somebody
+    was answered, for other callers' short time-outs. As a probe it gives the lease back: it neither closes
+    the breaker nor opens it again, and the next call is the next probe.
 
     ABANDONED: the call was never made. Says nothing; a probe's lease is free again.
     """
@@ -48,8 +48,8 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Opens at `opens_after` failures in a row, or once at least `share` of at least `least_calls` calls within
-    `window` have failed. After `recovery` a probe may go; each probe that fails doubles it, up to
+    """Opens at `opens_after` failures in a row, or once at least `share` of at least `least_calls` calls
+    within `window` have failed. After `recovery` a probe may go; each probe that fails doubles it, up to
     `recovery_at_most`. `closes_after` probes in a row that are answered close it.
     """
 
@@ -108,9 +108,9 @@ class Admitted:
 class Status:
     """A breaker as it was read.
 
-    `failures_in_a_row` counts in the closed state. `waits` is how long until a probe may go: None while closed,
-    and while opened by hand. `cool_down_left` is what remains of a 429's Retry-After. `forced` is the state that
-    an operator holds it in.
+    `failures_in_a_row` counts in the closed state. `waits` is how long until a probe may go: None while
+    closed, and while opened by hand. `cool_down_left` is what remains of a 429's Retry-After. `forced` is the
+    state that an operator holds it in.
     """
 
     name: str

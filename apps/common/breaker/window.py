@@ -1,9 +1,9 @@
 """The calls of the last seconds, in as many buckets as the window has thirtieths.
 
-As text, which Redis keeps and `breaker.lua` reads: of each bucket, the newest first, its number, how many calls
-succeeded or failed, how many failed, and how many milliseconds after its beginning the service first and last
-answered somebody (-1: nobody). What lies further back than the buckets is forgotten, so the window is up to a
-thirtieth too short, never too long.
+As text, which Redis keeps and `breaker.lua` reads: of each bucket, the newest first, its number, how many
+calls succeeded or failed, how many failed, and how many milliseconds after its beginning the service first
+and last answered somebody (-1: nobody). What lies further back than the buckets is forgotten, so the window
+is up to a thirtieth too short, never too long.
 """
 
 from collections.abc import Iterator, Mapping
