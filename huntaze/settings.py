@@ -224,6 +224,10 @@ OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1"
 OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-3.5-turbo")
 AI_ATTEMPT_TIMEOUT = env.timedelta("HUNTAZE_AI_ATTEMPT_TIMEOUT", default=timedelta(seconds=60))
 
+# How long a deployment's breaker stays open the first time, and the seconds in which it counts calls.
+BREAKER_RECOVERY = env.timedelta("HUNTAZE_BREAKER_RECOVERY_SECONDS", default=timedelta(seconds=60))
+BREAKER_WINDOW = timedelta(seconds=30)
+
 # --- Messaging ------------------------------------------------------------------------------------------
 ONLYFANS_API_URL = env.str("ONLYFANS_API_URL", default="")
 ONLYFANS_USER_AGENT = env.str("ONLYFANS_USER_AGENT", default="Huntaze/2")

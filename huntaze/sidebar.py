@@ -56,6 +56,7 @@ NAVIGATION = [
         "AI",
         _list("Generations", "auto_awesome", "ai_generation"),
         _list("Deployments", "hub", "ai_deployment"),
+        _list("Breakers' changes", "electric_bolt", "ai_breakerchange"),
         _list("Prompts", "description", "ai_prompttemplate"),
     ),
     _group(

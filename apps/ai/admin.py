@@ -2,10 +2,20 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from apps.ai.models import Deployment, Generation, PromptTemplate
+from apps.ai import breaker_admin
+from apps.ai.models import BreakerChange, Deployment, Generation, PromptTemplate
 from apps.ai.services.prompts import activate_prompt
 from apps.common.admin.base import Admin, LongTableAdmin
-from apps.common.admin.columns import TENANT, Amount, Badge, IdLink, ListLink, ShortId, preformatted
+from apps.common.admin.columns import (
+    TENANT,
+    Amount,
+    Badge,
+    IdLink,
+    ListLink,
+    RowLink,
+    ShortId,
+    preformatted,
+)
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation
 
@@ -15,18 +25,65 @@ USER = IdLink("user", "user_id", to="tenants.user", name="email")
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(Admin):
+class DeploymentAdmin(breaker_admin.WithBreakers, Admin):
     deletable = True
     empty_hint = (
         "Without a deployment nothing is generated. Make the default ones: manage.py ensure_deployments"
     )
-    list_display = ["name", "enabled", "provider", "model", "model_class", "weight", "attempt_timeout"]
+    list_display = [
+        "name",
+        "enabled",
+        breaker_admin.BREAKER,
+        "provider",
+        "model",
+        "model_class",
+        "weight",
+        "attempt_timeout",
+    ]
     list_filter = ["enabled", "provider", "model_class"]
     search_fields = ["name", "model"]
     search_help_text = "Name or model"
     fieldsets = [
         (None, {"fields": ["name", ("provider", "model_class"), ("model", "azure_deployment")]}),
         ("Routing", {"fields": [("enabled", "weight", "attempt_timeout")]}),
+    ]
+    operations = breaker_admin.OPERATIONS
+    inlines = [breaker_admin.BreakerChangeInline]
+    lists = [ListLink("changes of its breaker", "ai.breakerchange", deployment__id__exact="pk")]
+    readonly_fields = [breaker_admin.BREAKER, breaker_admin.FIGURES, *lists]
+    add_fieldsets = fieldsets
+    fieldsets = [
+        *fieldsets,
+        ("Breaker", {"fields": [(breaker_admin.BREAKER, breaker_admin.FIGURES, *lists)]}),
+    ]
+
+
+@admin.register(BreakerChange)
+class BreakerChangeAdmin(LongTableAdmin):
+    empty_hint = "Each change of a deployment's breaker leaves a row, whether by itself or by an operator."
+    list_display = [
+        "created_at",
+        RowLink("deployment", "deployment"),
+        Badge("before", "before"),
+        Badge("after", "after"),
+        "reason",
+        breaker_admin.BY,
+    ]
+    list_select_related = ["deployment"]
+    list_filter = [MadeInFilter, "after", "deployment", ("by", admin.EmptyFieldListFilter)]
+    search_ids = ["pk", "deployment_id", "by"]
+    search_help_text = "8+ digits of its id, or of a deployment or operator"
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    (RowLink("deployment", "deployment"), "created_at"),
+                    (Badge("before", "before"), Badge("after", "after")),
+                    ("reason", breaker_admin.BY),
+                ]
+            },
+        )
     ]
 
 

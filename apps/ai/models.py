@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.db.models import Q
 
+from apps.common.breaker.rules import State
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import BaseModel, TenantOwned, is_one_of
 from apps.common.priority import Priority
@@ -61,6 +62,38 @@ class Deployment(BaseModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class BreakerState(models.TextChoices):
+    """The states of apps/common/breaker, as choices of a column."""
+
+    CLOSED = State.CLOSED.value
+    OPEN = State.OPEN.value
+    HALF_OPEN = State.HALF_OPEN.value, "half-open"
+
+
+class BreakerChange(BaseModel):
+    """A deployment's breaker went from one state to another, or an operator holds it from now on.
+
+    The system's alone: tenants share the deployments, but not what became of their calls.
+    """
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="breaker_changes")
+    before = models.CharField(max_length=16, choices=BreakerState)
+    after = models.CharField(max_length=16, choices=BreakerState)
+    reason = models.TextField()
+    by = models.UUIDField(null=True, blank=True, help_text="The operator; empty: the breaker itself.")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            is_one_of("before", BreakerState, table="breaker_change"),
+            is_one_of("after", BreakerState, table="breaker_change"),
+        ]
+        indexes = [models.Index(fields=["deployment", "-id"], name="breaker_change_by_deployment")]
+
+    def __str__(self) -> str:
+        return f"{self.get_before_display()} → {self.get_after_display()}"
 
 
 class PromptTemplate(BaseModel):

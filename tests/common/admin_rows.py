@@ -8,7 +8,14 @@ from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
-from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
+from apps.ai.models import (
+    BreakerChange,
+    BreakerState,
+    Deployment,
+    Generation,
+    GenerationState,
+    PromptTemplate,
+)
 from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
@@ -36,7 +43,7 @@ def add_rows(*, to: Tenant, by: User, number: int) -> None:
     """`number` rows, each of which points at other ones than the rest do."""
     for index in range(number):
         _messaging(to, index)
-        _ai_and_costs(to, index)
+        _ai_and_costs(to, by, index)
         _operations(to, by, index)
 
 
@@ -72,11 +79,18 @@ def _dispatch(tenant: Tenant) -> None:
         SendBlock.objects.create(layer=Layer.USER, subject_id=subject, until=now)
 
 
-def _ai_and_costs(tenant: Tenant, index: int) -> None:
+def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
     now = timezone.now()
     price = factories.price(model=f"model-{tenant.pk}-{index}")
     deployment: Deployment = factories.deployment()
     with system_transaction():
+        BreakerChange.objects.create(
+            deployment=deployment,
+            before=BreakerState.CLOSED,
+            after=BreakerState.OPEN,
+            reason="5 failures in a row",
+            by=by.pk if index % 2 else None,
+        )
         prompt = PromptTemplate.objects.create(
             key=f"key-{tenant.pk}-{index}", version=1, task_kind="idea", body="?"
         )

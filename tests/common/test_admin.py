@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from apps.ai.models import Generation
+from apps.ai.models import BreakerChange, Generation
 from apps.common.admin.paginator import BoundedPaginator
 from apps.common.models import IdempotencyRecord
 from apps.costs.models import BudgetCounter, Hold, LedgerEntry
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db
 admin.autodiscover()
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 READ_ONLY = [
+    BreakerChange,
     BudgetCounter,
     Delivery,
     Generation,
