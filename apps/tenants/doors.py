@@ -84,12 +84,12 @@ def tenant_transaction(tenant: Tenant | UUID) -> Iterator[None]:
         yield
 
 
-def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: object) -> dict[str, Any]:
-    """Call an SQL function whose first parameter is the tenant, in a transaction of its own and one round trip.
+def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> dict[str, Any]:
+    """Call an SQL function whose first parameter is the tenant, in a transaction and one round trip of its own.
 
-    Returns the columns of the row that it answers. It is committed by then. The call is sent again if the
-    connection turns out to be dead, perhaps after it was carried out, so the function has to answer the same
-    to a call that it knows already. Inside a transaction, whoever's it is, the call is a savepoint in this
+    Returns the columns of the row that it answers; it is committed by then. The call is sent again if the
+    connection turns out to be dead, perhaps after it was carried out: the function has to answer the same to
+    a call that it knows already. Inside a transaction, whoever's that is, the call is a savepoint in this
     tenant's scope, as `tenant_transaction` is, and is committed with the rest.
     """
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
@@ -105,7 +105,7 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: object) ->
     return _call(tenant_id, function, arguments)
 
 
-def _call(tenant_id: UUID, function: str, arguments: tuple[object, ...]) -> dict[str, Any]:
+def _call(tenant_id: UUID, function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(_statement(function, len(arguments)), [str(tenant_id), *arguments])
         names = [column[0] for column in cursor.description]
@@ -114,8 +114,8 @@ def _call(tenant_id: UUID, function: str, arguments: tuple[object, ...]) -> dict
 
 @cache
 def _statement(function: str, arguments: int) -> str:
-    # The function takes the tenant from the row that setting the scope answers, so it can't run before the scope
-    # is set; and its own statements, with their policies, begin when it runs.
+    # The function takes the tenant from the row that setting the scope answers, so it can't run before the
+    # scope is set; and its own statements, with their policies, begin when it runs.
     given = ", %s" * arguments
     return (
         "SELECT called.* FROM set_config('huntaze.tenant_id', %s, true) AS scope,"  # noqa: S608  # no data in it

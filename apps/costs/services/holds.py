@@ -1,7 +1,7 @@
 """Money set aside before a call to a provider, and what becomes of it.
 
-Taking and ending a hold are SQL functions (migration 0003_hold_functions), a round trip each. The ones of `ai`,
-which write a generation's row in the same one, call them; what they answer is read here.
+Taking and ending a hold are SQL functions (migration 0003_hold_functions), a round trip each. The ones of
+`ai`, which write a generation's row in the same one, call them; what they answer is read here.
 """
 
 from collections.abc import Callable, Mapping
@@ -152,7 +152,8 @@ def ask(purpose: Purpose, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             return row
         budgets.open_period(tenant_id=purpose.tenant_id, at=purpose.occurred_at)
     raise RuntimeError(
-        "The period that was opened isn't the one that PostgreSQL looks for: do its time zones differ from ours?"
+        "The period that was opened isn't the one that PostgreSQL looks for: "
+        "do its time zones differ from Python's?"
     )
 
 
