@@ -187,6 +187,10 @@ class Generation(TenantOwned):
     latency = models.DurationField(null=True, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
     error = models.TextField(blank=True)
+    joined_id = models.UUIDField(
+        null=True, blank=True, help_text="The generation whose call answered this one too."
+    )
+    age = models.DurationField(null=True, blank=True, help_text="How old the answer was when it was given.")
 
     objects = GenerationQuerySet.as_manager()
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -58,11 +60,20 @@ def _enter(stack: ExitStack, scope: Scope, *, may_retry: bool) -> None:
             scope.apply()
             stack.push(attempt.pop_all())
     except (OperationalError, InterfaceError) as error:
-        if not may_retry or isinstance(error.__cause__, PoolTimeout) or connection.is_usable():
+        if not may_retry or not _is_dead(error):
             raise
-        connection.close()
-        connection.pool.drain()  # type: ignore[attr-defined]  # PostgreSQL's alone has one
+        _renew_connections()
         _enter(stack, scope, may_retry=False)
+
+
+def _is_dead(error: Exception) -> bool:
+    """Whether it was the connection that failed, and not what it was asked."""
+    return not isinstance(error.__cause__, PoolTimeout) and not connection.is_usable()
+
+
+def _renew_connections() -> None:
+    connection.close()
+    connection.pool.drain()  # type: ignore[attr-defined]  # PostgreSQL's alone has one
 
 
 @contextmanager
@@ -71,3 +82,42 @@ def tenant_transaction(tenant: Tenant | UUID) -> Iterator[None]:
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
     with scoped_transaction(Scope(tenant_id=str(tenant_id))):
         yield
+
+
+def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> dict[str, Any]:
+    """Call an SQL function whose first parameter is the tenant, in a transaction and one round trip of its own.
+
+    Returns the columns of the row that it answers; it is committed by then. The call is sent again if the
+    connection turns out to be dead, perhaps after it was carried out: the function has to answer the same to
+    a call that it knows already. Inside a transaction, whoever's that is, the call is a savepoint in this
+    tenant's scope, as `tenant_transaction` is, and is committed with the rest.
+    """
+    tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
+    if connection.in_atomic_block:
+        with tenant_transaction(tenant_id):
+            return _call(tenant_id, function, arguments)
+    try:
+        return _call(tenant_id, function, arguments)
+    except (OperationalError, InterfaceError) as error:
+        if not _is_dead(error):
+            raise
+    _renew_connections()
+    return _call(tenant_id, function, arguments)
+
+
+def _call(tenant_id: UUID, function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(function, len(arguments)), [str(tenant_id), *arguments])
+        names = [column[0] for column in cursor.description]
+        return dict(zip(names, cursor.fetchone(), strict=True))
+
+
+@cache
+def _statement(function: str, arguments: int) -> str:
+    # The function takes the tenant from the row that setting the scope answers, so it can't run before the
+    # scope is set; and its own statements, with their policies, begin when it runs.
+    given = ", %s" * arguments
+    return (
+        "SELECT called.* FROM set_config('huntaze.tenant_id', %s, true) AS scope,"  # noqa: S608  # no data in it
+        f" LATERAL {function}(scope::uuid{given}) AS called"
+    )

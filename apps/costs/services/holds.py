@@ -1,29 +1,42 @@
-"""Money set aside before a call to a provider, and what becomes of it."""
+"""Money set aside before a call to a provider, and what becomes of it.
 
-from dataclasses import dataclass
+Taking and ending a hold are SQL functions (migration 0003_hold_functions), a round trip each. The ones of
+`ai`, which write a generation's row in the same one, call them; what they answer is read here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from django.db.models import F
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model
 
+from apps.common.errors import ConflictError
+from apps.common.ids import uuid7
 from apps.costs import pricing
-from apps.costs.locks import lock_budgets
-from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry, Price
-from apps.costs.periods import period_start
+from apps.costs.models import Budget, Hold, HoldState, LedgerEntry, Price
 from apps.costs.pricing import Usage
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
 from apps.costs.services import budgets
-from apps.tenants.doors import tenant_transaction
-from apps.tenants.models import Tenant
+from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
+_Row = TypeVar("_Row", bound=Model)
 
-class _NoCounterError(Exception):
-    """A budget has no counter for the period yet."""
+# Once is enough, but for a tenant whose time zone is changed just then.
+_OPENINGS = 3
+
+
+class AttemptTakenError(ConflictError):
+    """Another process made this attempt: its hold is not ours."""
+
+    code = "attempt_taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,19 @@ class Purpose:
     account_id: UUID | None = None
     campaign_id: UUID | None = None
     user_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A call to be paid for. `hold_id`: two with the same are one call, asked for twice."""
+
+    number: int
+    provider: str
+    model: str
+    body_bytes: int
+    max_tokens: int
+    expires_at: datetime
+    hold_id: UUID = field(default_factory=uuid7)
 
 
 def take(
@@ -53,35 +79,31 @@ def take(
     """Set aside the most that one attempt can cost, on every budget that it weighs on.
 
     It is committed when this returns, so never call it in a transaction. Raises NoPriceError,
-    BudgetExhaustedError, BudgetBusyError.
+    BudgetExhaustedError, BudgetBusyError, AttemptTakenError.
     """
-    while True:
-        try:
-            with tenant_transaction(purpose.tenant_id):
-                lock_budgets(tenant_id=purpose.tenant_id, exclusive=False)
-                price = _price(provider=provider, model=model, now=now)
-                bound = pricing.bound(body_bytes=body_bytes, max_tokens=max_tokens, rates=price)
-                return Hold.objects.create(
-                    tenant_id=purpose.tenant_id,
-                    generation_id=purpose.generation_id,
-                    attempt=attempt,
-                    provider=provider,
-                    model=model,
-                    task_kind=purpose.task_kind,
-                    account_id=purpose.account_id,
-                    campaign_id=purpose.campaign_id,
-                    user_id=purpose.user_id,
-                    price=price,
-                    bound=bound,
-                    currency=price.currency,
-                    occurred_at=purpose.occurred_at,
-                    expires_at=expires_at,
-                    counters=_weigh(purpose, provider=provider, bound=bound),
-                )
-        except _NoCounterError:
-            # The first call of a period. Seeding needs the lock that we hold shared, so it is a transaction
-            # of its own, and we start again.
-            budgets.open_period(tenant_id=purpose.tenant_id, at=purpose.occurred_at)
+    wanted = Attempt(attempt, provider, model, body_bytes, max_tokens, expires_at)
+    row = ask(
+        purpose,
+        lambda: call_for_tenant(
+            purpose.tenant_id,
+            "costs_take_hold",
+            wanted.hold_id,
+            purpose.generation_id,
+            attempt,
+            provider,
+            model,
+            purpose.task_kind,
+            purpose.account_id,
+            purpose.campaign_id,
+            purpose.user_id,
+            body_bytes,
+            max_tokens,
+            purpose.occurred_at,
+            expires_at,
+            now,
+        ),
+    )
+    return taken(row, purpose=purpose, attempt=wanted)
 
 
 def settle(*, hold: Hold, usage: Usage | None, now: datetime) -> LedgerEntry | None:
@@ -90,18 +112,14 @@ def settle(*, hold: Hold, usage: Usage | None, now: datetime) -> LedgerEntry | N
     Only the first call counts. A later one that knows the usage of an attempt that was settled by estimate
     adds a correction. Returns the entry that was written, if any.
     """
-    with tenant_transaction(hold.tenant_id):
-        return _settle(_lock(hold), usage=usage, now=now)
+    row = call_for_tenant(hold.tenant_id, "costs_settle_hold", hold.pk, *charge(hold, usage), now)
+    return settled(row, hold=hold, usage=usage)
 
 
 def release(*, hold: Hold, now: datetime) -> bool:
     """Give a hold back: the provider refused the attempt, or it was never sent. Whether it was still held."""
-    with tenant_transaction(hold.tenant_id):
-        hold = _lock(hold)
-        if hold.state != HoldState.HELD:
-            return False
-        _end(hold, state=HoldState.RELEASED, spent=Decimal(0), now=now)
-        return True
+    (released,) = call_for_tenant(hold.tenant_id, "costs_release_hold", hold.pk, now).values()
+    return bool(released)
 
 
 def settle_abandoned(*, now: datetime, generation_id: UUID | None = None, limit: int = 500) -> int:
@@ -122,123 +140,72 @@ def last_attempt(*, tenant_id: UUID, generation_id: UUID) -> int:
         return holds.values_list("attempt", flat=True).first() or 0
 
 
-def _price(*, provider: str, model: str, now: datetime) -> Price:
-    price = Price.objects.in_force(provider=provider, model=model, at=now)
-    if price is None:
-        raise NoPriceError(
-            f"{model} at {provider} has no price, so it isn't called: enter one under Costs, Prices."
-        )
-    return price
+def ask(purpose: Purpose, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Call a function that takes a hold; on the first call of a period, give the budgets their counters.
 
-
-def _weigh(purpose: Purpose, *, provider: str, bound: Decimal) -> list[UUID]:
-    """Add a bound to what every budget holds, each by one conditional UPDATE, always in the same order."""
-    applicable = Budget.objects.filter(
-        budgets.applies(
-            account_id=purpose.account_id,
-            campaign_id=purpose.campaign_id,
-            user_id=purpose.user_id,
-            provider=provider,
-        ),
-        tenant_id=purpose.tenant_id,
+    Seeding a counter needs alone the lock that taking a hold shares, so it is a transaction of its own, and
+    we start again.
+    """
+    for _ in range(1 + _OPENINGS):
+        row = take()
+        if row["outcome"] != "no_counter":
+            return row
+        budgets.open_period(tenant_id=purpose.tenant_id, at=purpose.occurred_at)
+    raise RuntimeError(
+        "The period that was opened isn't the one that PostgreSQL looks for: "
+        "do its time zones differ from Python's?"
     )
-    counters = []
-    for budget, counter in sorted(_counters(list(applicable), purpose), key=lambda pair: pair[1].pk):
-        room = BudgetCounter.objects.filter(pk=counter.pk)
-        if budget.hard_stop:
-            room = room.filter(spent__lte=budget.limit - bound - F("held"))
-        if not room.update(held=F("held") + bound):
-            raise _refusal(budget, counter, bound)
-        counters.append(counter.pk)
-    return counters
 
 
-def _counters(applicable: list[Budget], purpose: Purpose) -> list[tuple[Budget, BudgetCounter]]:
-    if not applicable:
-        return []
-    time_zone = Tenant.objects.values_list("time_zone", flat=True).get(pk=purpose.tenant_id)
-    found = {
-        (counter.budget_id, counter.period_start): counter
-        for counter in BudgetCounter.objects.filter(budget__in=applicable)
-    }
-    try:
-        return [
-            (
-                budget,
-                found[budget.pk, period_start(budget.period, at=purpose.occurred_at, time_zone=time_zone)],
+def taken(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Hold:
+    """The hold that a call of `costs_take_hold` took, with its price. Raises what `take` does."""
+    match row["outcome"]:
+        case "taken":
+            return _hold(row, purpose=purpose, attempt=attempt)
+        case "no_price":
+            raise NoPriceError(
+                f"{attempt.model} at {attempt.provider} has no price, so it isn't called: "
+                "enter one under Costs, Prices."
             )
-            for budget in applicable
-        ]
-    except KeyError as error:
-        raise _NoCounterError from error
+        case "exhausted":
+            raise BudgetExhaustedError(_ceiling(row, tenant_id=purpose.tenant_id))
+        case "busy":
+            raise BudgetBusyError(_ceiling(row, tenant_id=purpose.tenant_id))
+    raise AttemptTakenError(f"Attempt {attempt.number} of {purpose.generation_id} is somebody else's.")
 
 
-def _refusal(
-    budget: Budget, counter: BudgetCounter, bound: Decimal
-) -> BudgetExhaustedError | BudgetBusyError:
-    counter.refresh_from_db()
-    ceiling = Ceiling(budget=budget, spent=counter.spent, held=counter.held, needed=bound)
-    if counter.spent + bound > budget.limit:
-        return BudgetExhaustedError(ceiling)
-    return BudgetBusyError(ceiling)
+def charge(hold: Hold, usage: Usage | None) -> tuple[int | None, int | None, int | None, Decimal | None]:
+    """What `costs_settle_hold` is told of an attempt: input, cached and output tokens, and their cost."""
+    if usage is None:
+        return None, None, None, None
+    amount = pricing.cost(usage=usage, rates=hold.price)
+    return usage.input_tokens, usage.cached_tokens, usage.output_tokens, amount
 
 
-def _lock(hold: Hold) -> Hold:
-    """The hold as it is now, kept so; the tenant's lock keeps budgets from being seeded meanwhile."""
-    lock_budgets(tenant_id=hold.tenant_id, exclusive=False)
-    return Hold.objects.select_for_update(of=("self",)).select_related("price").get(pk=hold.pk)
-
-
-def _settle(hold: Hold, *, usage: Usage | None, now: datetime) -> LedgerEntry | None:
-    if hold.state == HoldState.HELD:
-        amount = hold.bound if usage is None else pricing.cost(usage=usage, rates=hold.price)
-        if amount > hold.bound:
-            log.error("cost.above_bound", hold=str(hold.pk), amount=str(amount), bound=str(hold.bound))
-        _end(hold, state=HoldState.SETTLED, spent=amount, now=now)
-        return _enter(hold, usage=usage, amount=amount, sequence=0)
-    if hold.state == HoldState.SETTLED and usage is not None:
-        return _correct(hold, usage=usage)
-    return None
-
-
-def _correct(hold: Hold, *, usage: Usage) -> LedgerEntry | None:
-    entries = LedgerEntry.objects.filter(
-        occurred_at=hold.occurred_at, generation_id=hold.generation_id, attempt=hold.attempt
-    )
-    estimates = list(entries)
-    if len(estimates) != 1 or not estimates[0].estimated:
+def settled(row: Mapping[str, Any], *, hold: Hold, usage: Usage | None) -> LedgerEntry | None:
+    """The entry that a call of `costs_settle_hold` wrote. Raises Hold.DoesNotExist."""
+    outcome, amount = row["outcome"], row["amount"]
+    if outcome == "missing":
+        raise Hold.DoesNotExist(f"The tenant has no hold {hold.pk}.")
+    if outcome == "unchanged":
         return None
-    difference = pricing.cost(usage=usage, rates=hold.price) - estimates[0].amount
-    _move(hold, spent=difference, held=Decimal(0))
-    return _enter(hold, usage=usage, amount=difference, sequence=1)
-
-
-def _end(hold: Hold, *, state: HoldState, spent: Decimal, now: datetime) -> None:
-    _move(hold, spent=spent, held=-hold.bound)
-    hold.state, hold.ended_at = state, now
-    hold.save(update_fields=["state", "ended_at"])
-
-
-def _move(hold: Hold, *, spent: Decimal, held: Decimal) -> None:
-    # In the order in which holds are taken, so that none waits for another in a circle.
-    for counter_id in sorted(hold.counters):
-        BudgetCounter.objects.filter(pk=counter_id).update(spent=F("spent") + spent, held=F("held") + held)
-
-
-def _enter(hold: Hold, *, usage: Usage | None, amount: Decimal, sequence: int) -> LedgerEntry:
-    return LedgerEntry.objects.create(
+    if outcome == "settled" and amount > hold.bound:
+        log.error("cost.above_bound", hold=str(hold.pk), amount=str(amount), bound=str(hold.bound))
+    return _known(
+        LedgerEntry,
+        id=row["entry_id"],
         tenant_id=hold.tenant_id,
         occurred_at=hold.occurred_at,
         generation_id=hold.generation_id,
         attempt=hold.attempt,
-        sequence=sequence,
+        sequence=int(outcome == "corrected"),
         provider=hold.provider,
         model=hold.model,
         task_kind=hold.task_kind,
         account_id=hold.account_id,
         campaign_id=hold.campaign_id,
         user_id=hold.user_id,
-        price=hold.price,
+        price_id=hold.price_id,
         input_tokens=usage.input_tokens if usage else 0,
         cached_tokens=usage.cached_tokens if usage else 0,
         output_tokens=usage.output_tokens if usage else 0,
@@ -246,3 +213,57 @@ def _enter(hold: Hold, *, usage: Usage | None, amount: Decimal, sequence: int) -
         currency=hold.currency,
         estimated=usage is None,
     )
+
+
+def _hold(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Hold:
+    hold = _known(
+        Hold,
+        id=attempt.hold_id,
+        tenant_id=purpose.tenant_id,
+        generation_id=purpose.generation_id,
+        attempt=attempt.number,
+        provider=attempt.provider,
+        model=attempt.model,
+        task_kind=purpose.task_kind,
+        account_id=purpose.account_id,
+        campaign_id=purpose.campaign_id,
+        user_id=purpose.user_id,
+        price_id=row["price_id"],
+        bound=row["bound"],
+        currency=row["currency"],
+        occurred_at=purpose.occurred_at,
+        expires_at=attempt.expires_at,
+        state=HoldState.HELD,
+        ended_at=None,
+        counters=row["counters"],
+    )
+    hold.price = _known(
+        Price,
+        id=row["price_id"],
+        provider=attempt.provider,
+        model=attempt.model,
+        input_per_million=row["input_per_million"],
+        cached_input_per_million=row["cached_input_per_million"],
+        output_per_million=row["output_per_million"],
+        currency=row["currency"],
+    )
+    return hold
+
+
+def _ceiling(row: Mapping[str, Any], *, tenant_id: UUID) -> Ceiling:
+    budget = _known(
+        Budget,
+        id=row["budget_id"],
+        tenant_id=tenant_id,
+        limit=row["budget_limit"],
+        currency=row["budget_currency"],
+        period=row["budget_period"],
+        scope=row["budget_scope"],
+    )
+    return Ceiling(budget=budget, spent=row["spent"], held=row["held"], needed=row["bound"])
+
+
+def _known(model: type[_Row], /, **columns: Any) -> _Row:
+    """A row of which we know these columns; the others are read when somebody asks for them."""
+    names = [each.attname for each in model._meta.concrete_fields if each.attname in columns]
+    return model.from_db(DEFAULT_DB_ALIAS, names, [columns[name] for name in names])

@@ -1,0 +1,226 @@
+"""What happens to a generation's row and to its money, in one round trip at each end of an attempt.
+
+The SQL functions are in migration 0005_generation_functions. A call that is repeated with the same arguments,
+`now` included, changes nothing and hears the same, so a lost answer may be asked for again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from apps.ai.models import GenerationState, Source
+from apps.common.errors import ConflictError, DomainError
+from apps.common.priority import Priority
+from apps.common.text import storable
+from apps.costs.models import Hold
+from apps.costs.pricing import Usage
+from apps.costs.services import holds
+from apps.costs.services.holds import Attempt, Purpose
+from apps.tenants.doors import call_for_tenant
+
+
+class ClaimLostError(Exception):
+    """The lease had expired and somebody else works on the generation, or has ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a new generation's row holds beside its purpose; the purpose's `occurred_at` is its creation."""
+
+    prompt_id: UUID
+    variables: Mapping[str, Any]
+    max_tokens: int
+    priority: Priority = Priority.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The hold that an attempt was given, and the end of the lease, which names the claim from now on.
+
+    `budget_left` is what the fullest of the budgets that stop calls has left beside all holds, as a fraction
+    of its limit; None without such a budget.
+    """
+
+    hold: Hold
+    lease_expires_at: datetime
+    budget_left: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There was no money for an attempt; the generation is still ours, until then."""
+
+    error: DomainError
+    lease_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of the last attempt: its usage if known; `is_free` if it can't have cost anything."""
+
+    hold: Hold
+    usage: Usage | None
+    is_free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a generation ended. `joined_id`: the one whose call answered it too; `age`: of the answer."""
+
+    state: GenerationState
+    source: Source | str = ""
+    deployment_id: UUID | None = None
+    model: str = ""
+    text: str = ""
+    data: Any = None
+    error_code: str = ""
+    error: str = ""
+    explain: Sequence[Mapping[str, object]] = ()
+    attempts: int = 0
+    latency: timedelta | None = None
+    age: timedelta | None = None
+    joined_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What all attempts of a generation came to."""
+
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost: Decimal
+
+
+def begin_attempt(
+    *,
+    purpose: Purpose,
+    attempt: Attempt,
+    lease_until: datetime,
+    now: datetime,
+    question: Question | None = None,
+    lease_was: datetime | None = None,
+) -> Begun | Refused:
+    """Write a new generation's row, or renew the lease of one that is ours, and take the attempt's hold.
+
+    Give the `question` for the first attempt at a new one, `lease_was` afterwards, also after a refusal: the
+    row is written all the same. It is committed when this returns. A lease that ends later than `lease_until`
+    stays as it is. Raises ClaimLostError.
+    """
+    row = holds.ask(
+        purpose,
+        lambda: call_for_tenant(
+            purpose.tenant_id,
+            "ai_begin_attempt",
+            *_asked(purpose, question),
+            lease_was,
+            lease_until,
+            attempt.hold_id,
+            attempt.number,
+            attempt.provider,
+            attempt.model,
+            attempt.body_bytes,
+            attempt.max_tokens,
+            attempt.expires_at,
+            now,
+        ),
+    )
+    if row["outcome"] == "claim_lost":
+        raise ClaimLostError
+    lease = lease_until if lease_was is None else max(lease_was, lease_until)
+    try:
+        hold = holds.taken(row, purpose=purpose, attempt=attempt)
+    except DomainError as refusal:
+        return Refused(refusal, lease)
+    return Begun(hold, lease, row["budget_left"])
+
+
+def end_generation(
+    *,
+    tenant_id: UUID,
+    generation_id: UUID,
+    lease_was: datetime,
+    ending: Ending,
+    now: datetime,
+    settlement: Settlement | None = None,
+) -> Ended:
+    """Settle the last attempt and end a generation that is ours, with the sums of its ledger entries.
+
+    Raises ClaimLostError; the money is settled even so.
+    """
+    row = call_for_tenant(
+        tenant_id,
+        "ai_end_generation",
+        generation_id,
+        lease_was,
+        *_paid(settlement),
+        *_ended(ending),
+        now,
+    )
+    if settlement is not None and not settlement.is_free:
+        entry = {"outcome": row["settled"], "entry_id": row["entry_id"], "amount": row["amount"]}
+        holds.settled(entry, hold=settlement.hold, usage=settlement.usage)
+    if row["outcome"] == "claim_lost":
+        raise ClaimLostError
+    return Ended(row["input_tokens"], row["cached_tokens"], row["output_tokens"], row["cost"])
+
+
+def record_generation(*, purpose: Purpose, question: Question, ending: Ending, now: datetime) -> None:
+    """Write the row of a generation that is over and cost nothing: a hit, a joiner, a template, a refusal.
+
+    Raises ConflictError if there is another generation with its id.
+    """
+    row = call_for_tenant(
+        purpose.tenant_id, "ai_record_generation", *_asked(purpose, question), *_ended(ending), now
+    )
+    if not all(row.values()):
+        raise ConflictError(f"There is another generation {purpose.generation_id}.")
+
+
+def _asked(purpose: Purpose, question: Question | None) -> tuple[object, ...]:
+    asked: tuple[object, ...] = (None, None, None, None)
+    if question is not None:
+        variables = Jsonb(dict(question.variables))
+        asked = (question.prompt_id, variables, question.max_tokens, int(question.priority))
+    return (
+        purpose.generation_id,
+        purpose.occurred_at,
+        purpose.task_kind,
+        purpose.account_id,
+        purpose.campaign_id,
+        purpose.user_id,
+        *asked,
+    )
+
+
+def _paid(settlement: Settlement | None) -> tuple[object, ...]:
+    if settlement is None:
+        return (None, False, None, None, None, None)
+    if settlement.is_free:
+        return (settlement.hold.pk, True, None, None, None, None)
+    return (settlement.hold.pk, False, *holds.charge(settlement.hold, settlement.usage))
+
+
+def _ended(ending: Ending) -> tuple[object, ...]:
+    # Texts of models and of providers may hold what no database keeps.
+    data = storable(ending.data)
+    return (
+        str(ending.state),
+        str(ending.source),
+        ending.deployment_id,
+        storable(ending.model),
+        storable(ending.text),
+        None if data is None else Jsonb(data),
+        ending.error_code,
+        storable(ending.error),
+        Jsonb(storable(list(ending.explain))),
+        ending.attempts,
+        ending.latency,
+        ending.age,
+        ending.joined_id,
+    )
