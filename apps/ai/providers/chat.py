@@ -37,9 +37,9 @@ def stream(
 ) -> Iterator[Delta | Outcome]:
     """Ask once and hand on the answer as it comes; the outcome, with the whole text, is the last item.
 
-    `timeout` limits the whole, `idle_timeout` each silence, also the one before the first piece. A failure before
-    the answer begins is the one that `complete` would tell. Once it has begun, it is `maybe_billed` unless
-    the usage is known. Closing the iterator hangs up.
+    `timeout` limits the whole, `idle_timeout` each silence, also the one before the first piece. A failure
+    before the answer begins is the one that `complete` would tell; once it has begun, a failure is
+    `maybe_billed` unless the usage is known. Closing the iterator hangs up.
     """
     try:
         chunks = client.chat.completions.create(**streamed(body), timeout=limits(timeout, idle_timeout))

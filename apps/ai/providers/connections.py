@@ -21,7 +21,7 @@ _BEGAN = "huntaze.began"
 
 @lru_cache(maxsize=64)
 def limits(timeout: timedelta, idle: timedelta | None = None) -> httpx2.Timeout:
-    """`timeout` for the whole of a call and `idle` for each silence in it, the one before the answer included."""
+    """`timeout` for the whole of a call, `idle` for each silence in it, also the one before the answer."""
     silence = timeout if idle is None else min(idle, timeout)
     connect = min(timeout, _CONNECT)
     return httpx2.Timeout(

@@ -38,7 +38,9 @@ def failure(error: openai.APIError | ValueError) -> Failure:
         return _broken(error)
     if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
         # Said in the middle of a stream, after a 200.
-        return Failure(_kind(error, 429 if error.code in _OUT_OF_PACE else 500), error.message, maybe_billed=True)
+        return Failure(
+            _kind(error, 429 if error.code in _OUT_OF_PACE else 500), error.message, maybe_billed=True
+        )
     return malformed(str(error))
 
 
