@@ -8,13 +8,33 @@ The first rule that matches a request and isn't used up decides about it. Every 
         "count": 3,                          the next three requests only
         "latency": {"distribution": "lognormal", "median_ms": 200, "sigma": 0.5},
         "error_rates": {"500": 0.1, "429": 0.05}, "retry_after": 2,
+        "retry_after_ms": 1500,              instead of it, in the AI providers' own header beside the usual one
+        "retry_after_form": "date",          or none; seconds by default
         "hang": 0.01,                        never answered, nothing accepted
         "cut_before": 0.01,                  connection dropped, nothing accepted
         "cut_after": 0.01,                   accepted, then the connection is dropped
         "malformed": 0.01,                   accepted, then answered with broken JSON
-        "content_filter": 0.01,              (AI)
+        "content_filter": 0.01,              (AI: the prompt at Azure, the whole answer at OpenAI)
         "stream_gap_ms": 20                  (AI: between the events of a stream)
     }]}
+
+More of the AI's effects, in the same form. Refused, nothing billed::
+
+    reset             connection reset before any answer
+    quota             429, out of credit
+    context_length    400, prompt and answer don't fit the model
+    no_format         400, the model can't be held to a schema
+
+Answered and billed; “half” is half of the body, or of a stream's events::
+
+    cut_within        half, and a piece of what follows, then the connection is dropped
+    stall             half, then silence
+    ends_early        half, then the end as if that were all
+    trickle           a few bytes at a time, `stream_gap_ms` apart
+    error_event       a stream's half, then an event that says what went wrong; else a plain 500
+    answer_filter     half of the text, then the filter stops it
+    no_choices        an answer without any
+    no_usage          nothing is said of usage
 
 Other distributions: constant (ms), uniform (min_ms, max_ms), exponential (mean_ms). A document of the
 gateway's may also hold::
@@ -30,6 +50,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.sandbox.faults import PARAMETERS, Distribution, Effect, FaultPlan, Latency, Rule
+from apps.sandbox.retry_after import Form, RetryAfter
+
+_RETRY_AFTER = ("retry_after", "retry_after_ms", "retry_after_form")
 
 
 class FaultDocumentError(ValueError):
@@ -87,7 +110,7 @@ def read_count(value: object, place: str, *, least: int = 1) -> int:
 def _rule(
     value: object, place: str, selectors: Mapping[str, tuple[str, ...]], effects: tuple[Effect, ...]
 ) -> Rule:
-    names = (*selectors, "latency", "error_rates", "retry_after", *effects, "stream_gap_ms", "count")
+    names = (*selectors, "latency", "error_rates", *_RETRY_AFTER, *effects, "stream_gap_ms", "count")
     fields = read_object(value, place, names)
     errors = _error_rates(fields.get("error_rates", {}), f"{place}.error_rates")
     rates = {
@@ -106,11 +129,7 @@ def _rule(
         latency=_latency(fields["latency"], f"{place}.latency") if "latency" in fields else None,
         error_rates=errors,
         effect_rates=rates,
-        retry_after=(
-            read_count(fields["retry_after"], f"{place}.retry_after", least=0)
-            if "retry_after" in fields
-            else None
-        ),
+        retry_after=_retry_after(fields, place),
         stream_gap_ms=read_number(fields.get("stream_gap_ms", 0), f"{place}.stream_gap_ms"),
         count=read_count(fields["count"], f"{place}.count") if "count" in fields else None,
     )
@@ -122,6 +141,16 @@ def _selector(value: object, place: str, allowed: tuple[str, ...]) -> str:
     if allowed and value not in allowed:
         raise FaultDocumentError(f"{place}: must be one of {', '.join(allowed)}")
     return value
+
+
+def _retry_after(fields: Mapping[str, Any], place: str) -> RetryAfter:
+    def whole(name: str) -> int | None:
+        return read_count(fields[name], f"{place}.{name}", least=0) if name in fields else None
+
+    form = fields.get("retry_after_form", Form.SECONDS)
+    if form not in tuple(Form):
+        raise FaultDocumentError(f"{place}.retry_after_form: must be one of {', '.join(Form)}")
+    return RetryAfter(seconds=whole("retry_after"), milliseconds=whole("retry_after_ms"), form=Form(form))
 
 
 def _error_rates(value: object, place: str) -> dict[int, float]:

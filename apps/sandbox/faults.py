@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from apps.sandbox.randomness import generator
+from apps.sandbox.retry_after import RetryAfter
 
 
 class Effect(StrEnum):
@@ -24,6 +25,19 @@ class Effect(StrEnum):
     CUT_AFTER = "cut_after"
     MALFORMED = "malformed"
     CONTENT_FILTER = "content_filter"
+    # The AI's alone, from here on.
+    RESET = "reset"
+    CUT_WITHIN = "cut_within"
+    STALL = "stall"
+    TRICKLE = "trickle"
+    ENDS_EARLY = "ends_early"
+    ERROR_EVENT = "error_event"
+    ANSWER_FILTER = "answer_filter"
+    NO_CHOICES = "no_choices"
+    NO_USAGE = "no_usage"
+    QUOTA = "quota"
+    CONTEXT_LENGTH = "context_length"
+    NO_FORMAT = "no_format"
 
 
 class Distribution(StrEnum):
@@ -72,7 +86,7 @@ class Rule:
     latency: Latency | None = None
     error_rates: Mapping[int, float] = field(default_factory=dict)
     effect_rates: Mapping[Effect, float] = field(default_factory=dict)
-    retry_after: int | None = None
+    retry_after: RetryAfter = field(default_factory=RetryAfter)
     stream_gap_ms: float = 0
     count: int | None = None
 
@@ -86,7 +100,7 @@ class Fault:
 
     effect: Effect = Effect.NONE
     status: int = 0
-    retry_after: int | None = None
+    retry_after: RetryAfter = field(default_factory=RetryAfter)
     delay: float = 0
     stream_gap: float = 0
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import resource
 import signal
+import socket
+import struct
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
@@ -51,6 +53,15 @@ async def cut(request: web.Request) -> NoReturn:
     if request.transport is not None:
         request.transport.abort()
     await hang()
+
+
+async def reset(request: web.Request) -> NoReturn:
+    """Drop the connection with a reset, where `cut` ends it in good order."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        # Lingering for no time at all is what makes the kernel send one.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await cut(request)
 
 
 @web.middleware

@@ -1,17 +1,25 @@
-"""The providers by name. Each is a module with `missing()` and `complete(body, timeout=…)`."""
+"""The providers by name, each a module."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
 from apps.ai.providers import azure, openai
-from apps.ai.providers.outcomes import Outcome
+from apps.ai.providers.outcomes import Delta, Outcome
 
 
 class Provider(Protocol):
+    """Bodies are those of apps/ai/providers/requests.py; time-outs are those of chat.py."""
+
     def missing(self) -> str | None: ...
 
     def complete(self, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome: ...
+
+    def stream(
+        self, body: Mapping[str, Any], *, timeout: timedelta, idle_timeout: timedelta | None = None
+    ) -> Iterator[Delta | Outcome]: ...
+
+    def embed(self, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome: ...
 
 
 PROVIDERS: dict[str, Provider] = {"azure": azure, "openai": openai}

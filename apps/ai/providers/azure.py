@@ -1,14 +1,17 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from apps.ai.providers.outcomes import Outcome
+from apps.ai.providers.outcomes import Delta, Outcome
 
 if TYPE_CHECKING:
     from openai import AzureOpenAI
+
+# The body's `model` is the deployment's name at Azure. The client takes a process a quarter of its start: only
+# those pay that call a provider.
 
 
 def missing() -> str | None:
@@ -20,19 +23,36 @@ def missing() -> str | None:
 
 
 def complete(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
-    """The body's `model` is the deployment's name at Azure."""
-    # The client takes a process a quarter of its start: only those pay that call a provider.
     from apps.ai.providers import chat
 
-    client = _client(
+    return chat.complete(_client(), body, timeout=timeout)
+
+
+def stream(
+    body: Mapping[str, Any], *, timeout: timedelta, idle_timeout: timedelta | None = None
+) -> Iterator[Delta | Outcome]:
+    from apps.ai.providers import chat
+
+    return chat.stream(_client(), body, timeout=timeout, idle_timeout=idle_timeout)
+
+
+def embed(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
+    from apps.ai.providers import embeddings
+
+    return embeddings.embed(_client(), body, timeout=timeout)
+
+
+def _client() -> "AzureOpenAI":
+    return _make_client(
         settings.AZURE_OPENAI_ENDPOINT, settings.AZURE_OPENAI_API_KEY, settings.AZURE_OPENAI_API_VERSION
     )
-    return chat.complete(client, body, timeout=timeout)
 
 
 @lru_cache(maxsize=4)
-def _client(endpoint: str, key: str, version: str) -> "AzureOpenAI":
-    """One per process, with its pool of connections; retries are the orchestrator's alone."""
+def _make_client(endpoint: str, key: str, version: str) -> "AzureOpenAI":
+    """One per process."""
     from openai import AzureOpenAI
 
-    return AzureOpenAI(azure_endpoint=endpoint, api_key=key, api_version=version, max_retries=0)
+    from apps.ai.providers.connections import connect
+
+    return connect(AzureOpenAI, azure_endpoint=endpoint, api_key=key, api_version=version)

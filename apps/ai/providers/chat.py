@@ -1,142 +1,81 @@
-"""One chat completion through the `openai` client, its errors told apart."""
+"""A chat completion through the `openai` client, whole or in pieces."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
-import httpx2
 import openai
 from openai.types.chat import ChatCompletion
 
-from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
+from apps.ai.providers.connections import limits
+from apps.ai.providers.failures import ERRORS, failure, malformed
+from apps.ai.providers.outcomes import LONGEST_NAME, Completion, Delta, Failure, FailureKind, Outcome
+from apps.ai.providers.requests import streamed
+from apps.ai.providers.transcript import Transcript
+from apps.ai.providers.usage import chat_usage
 from apps.common.text import storable
-from apps.costs.pricing import Usage
-
-# Nothing has left this machine yet.
-_NEVER_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-)
-# Behind these a gateway gave up waiting; the model may have answered all the same.
-_GATEWAY_GAVE_UP = frozenset({408, 502, 504})
-_CONNECT = timedelta(seconds=5)
-# What the columns hold.
-_MOST_TOKENS = 2**31 - 1
-_LONGEST_NAME = 100
 
 
 def complete(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     """Ask once and say what became of it; only a programming error raises."""
-    limit = httpx2.Timeout(timeout.total_seconds(), connect=min(timeout, _CONNECT).total_seconds())
     try:
-        answer: object = client.chat.completions.create(**body, timeout=limit)
-    except openai.APIStatusError as error:
-        return _refusal(error)
-    except openai.APIConnectionError as error:
-        return _broken(error)
-    except (openai.APIResponseValidationError, ValueError) as error:
-        return _malformed(str(error))
+        answer: object = client.chat.completions.create(**body, timeout=limits(timeout))
+    except ERRORS as error:
+        return failure(error)
     try:
         return _read(answer)
     except (AttributeError, LookupError, TypeError) as error:
-        return _malformed(str(error))
+        return malformed(str(error))
+
+
+def stream(
+    client: openai.OpenAI,
+    body: Mapping[str, Any],
+    *,
+    timeout: timedelta,
+    idle_timeout: timedelta | None = None,
+) -> Iterator[Delta | Outcome]:
+    """Ask once and hand on the answer as it comes; the outcome, with the whole text, is the last item.
+
+    `timeout` limits the whole, `idle_timeout` each silence, also the one before the first piece. A failure
+    before the answer begins is the one that `complete` would tell; once it has begun, a failure is
+    `maybe_billed` unless the usage is known. Closing the iterator hangs up.
+    """
+    try:
+        chunks = client.chat.completions.create(**streamed(body), timeout=limits(timeout, idle_timeout))
+    except ERRORS as error:
+        yield failure(error)
+        return
+    heard = Transcript()
+    try:
+        with chunks:
+            for chunk in chunks:
+                if text := heard.add(chunk):
+                    yield Delta(text)
+    except ERRORS as error:
+        # Whoever has the whole text doesn't have to ask again because its usage was lost.
+        yield heard.outcome() if heard.is_whole else heard.broken_off(failure(error))
+    else:
+        yield heard.outcome()
 
 
 def _read(answer: object) -> Outcome:
     # The client checks nothing: a field may be missing or of another type, or the whole be text.
     if not isinstance(answer, ChatCompletion):
-        return _malformed("it isn't a completion")
-    usage = _usage(answer)
+        return malformed("it isn't a completion")
+    usage = chat_usage(answer.usage)
     choice = answer.choices[0] if answer.choices else None
     if choice is None or choice.message is None:
-        return _malformed("it holds no choice", usage=usage)
+        return malformed("it holds no choice", usage=usage)
     text = storable(choice.message.content or "")
     if not isinstance(text, str):
-        return _malformed("its content isn't a text", usage=usage)
+        return malformed("its content isn't a text", usage=usage)
     if choice.finish_reason == "content_filter" or (choice.message.refusal and not text):
         reason = str(choice.message.refusal or "the answer was filtered")
         return Failure(FailureKind.CONTENT_FILTERED, reason, maybe_billed=usage is None, usage=usage)
     return Completion(
         text=text,
         usage=usage,
-        model=str(answer.model or "")[:_LONGEST_NAME],
+        model=str(answer.model or "")[:LONGEST_NAME],
         finish_reason=choice.finish_reason or "stop",
     )
-
-
-def _usage(answer: ChatCompletion) -> Usage | None:
-    counted = answer.usage
-    if counted is None:
-        return None
-    try:
-        details = counted.prompt_tokens_details
-        cached = (details.cached_tokens or 0) if details else 0
-        tokens = counted.prompt_tokens, counted.completion_tokens, cached
-        if not all(type(number) is int and number <= _MOST_TOKENS for number in tokens):
-            return None
-        return Usage(*tokens)
-    except (AttributeError, TypeError, ValueError):
-        return None
-
-
-def _malformed(reason: str, *, usage: Usage | None = None) -> Failure:
-    return Failure(
-        FailureKind.MALFORMED, f"unreadable answer: {reason}", maybe_billed=usage is None, usage=usage
-    )
-
-
-def _broken(error: openai.APIConnectionError) -> Failure:
-    cause = error.__cause__
-    reason = f"{type(cause).__name__}: {cause}" if cause else error.message
-    if isinstance(cause, _NEVER_SENT):
-        return Failure(FailureKind.CONNECTION, reason)
-    kind = FailureKind.TIMEOUT if isinstance(error, openai.APITimeoutError) else FailureKind.CONNECTION
-    return Failure(kind, reason, maybe_billed=True)
-
-
-def _refusal(error: openai.APIStatusError) -> Failure:
-    return Failure(
-        kind=_kind(error),
-        message=error.message,
-        retry_after=_retry_after(error.response.headers),
-        maybe_billed=error.status_code in _GATEWAY_GAVE_UP,
-    )
-
-
-def _kind(error: openai.APIStatusError) -> FailureKind:
-    status, code = error.status_code, error.code
-    if status == 429:
-        # Out of credit, not out of pace: no moment later will be better.
-        return FailureKind.AUTH if code == "insufficient_quota" else FailureKind.RATE_LIMITED
-    if status in (401, 403):
-        return FailureKind.AUTH
-    if status == 408:
-        return FailureKind.TIMEOUT
-    if status >= 500:
-        return FailureKind.SERVER_ERROR
-    if code == "context_length_exceeded":
-        return FailureKind.CONTEXT_TOO_LONG
-    if code == "content_filter":
-        return FailureKind.CONTENT_FILTERED
-    if "response_format" in (error.param or "") or "response_format" in error.message:
-        return FailureKind.UNSUPPORTED_FORMAT
-    return FailureKind.BAD_REQUEST
-
-
-def _retry_after(headers: httpx2.Headers) -> timedelta | None:
-    """`Retry-After` in seconds or as a date (RFC 9110, 10.2.3); OpenAI also sends milliseconds."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(timedelta(), timedelta(milliseconds=float(milliseconds)))
-        value = headers.get("retry-after")
-        if not value:
-            return None
-        if value.replace(".", "", 1).isdigit():
-            return timedelta(seconds=float(value))
-        return max(timedelta(), parsedate_to_datetime(value) - datetime.now(UTC))
-    except (ValueError, TypeError, OverflowError):
-        return None

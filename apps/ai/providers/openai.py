@@ -1,14 +1,16 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from apps.ai.providers.outcomes import Outcome
+from apps.ai.providers.outcomes import Delta, Outcome
 
 if TYPE_CHECKING:
     from openai import OpenAI
+
+# The client takes a process a quarter of its start: only those pay that call a provider.
 
 
 def missing() -> str | None:
@@ -17,16 +19,34 @@ def missing() -> str | None:
 
 
 def complete(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
-    # The client takes a process a quarter of its start: only those pay that call a provider.
     from apps.ai.providers import chat
 
-    client = _client(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_ORG_ID)
-    return chat.complete(client, body, timeout=timeout)
+    return chat.complete(_client(), body, timeout=timeout)
+
+
+def stream(
+    body: Mapping[str, Any], *, timeout: timedelta, idle_timeout: timedelta | None = None
+) -> Iterator[Delta | Outcome]:
+    from apps.ai.providers import chat
+
+    return chat.stream(_client(), body, timeout=timeout, idle_timeout=idle_timeout)
+
+
+def embed(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
+    from apps.ai.providers import embeddings
+
+    return embeddings.embed(_client(), body, timeout=timeout)
+
+
+def _client() -> "OpenAI":
+    return _make_client(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_ORG_ID)
 
 
 @lru_cache(maxsize=4)
-def _client(base_url: str, key: str, organisation: str) -> "OpenAI":
-    """One per process, with its pool of connections; retries are the orchestrator's alone."""
+def _make_client(base_url: str, key: str, organisation: str) -> "OpenAI":
+    """One per process."""
     from openai import OpenAI
 
-    return OpenAI(base_url=base_url, api_key=key, organization=organisation or None, max_retries=0)
+    from apps.ai.providers.connections import connect
+
+    return connect(OpenAI, base_url=base_url, api_key=key, organization=organisation or None)

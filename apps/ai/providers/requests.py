@@ -1,10 +1,10 @@
-"""A chat request, and the body that both providers understand."""
+"""What is asked of a model, and the bodies that both providers understand."""
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 # These count their reasoning into the answer and refuse the older name of its limit.
 _REASONING = re.compile(r"(o\d|gpt-5)")
@@ -44,6 +44,30 @@ class ChatRequest:
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": dict(schema), "strict": True},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts, none of them empty, to be turned into vectors; `dimensions` asks for shorter ones.
+
+    Only the models from text-embedding-3 on can shorten; there is no output to limit or to pay.
+    """
+
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+    max_tokens: ClassVar[int] = 0
+
+    def body(self, *, model: str, named: str) -> dict[str, Any]:
+        """The body for a model, by the name under which the provider has it."""
+        body: dict[str, Any] = {"model": named, "input": list(self.texts), "encoding_format": "base64"}
+        if self.dimensions is not None:
+            body["dimensions"] = self.dimensions
+        return body
+
+
+def streamed(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The same chat body, to be answered in pieces, with the usage in the last one."""
+    return {**body, "stream": True, "stream_options": {"include_usage": True}}
 
 
 def size(body: Mapping[str, Any]) -> int:

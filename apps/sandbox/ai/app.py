@@ -15,7 +15,7 @@ from apps.sandbox.fault_routes import FaultDesk
 from apps.sandbox.faults import Effect, FaultPlan
 from apps.sandbox.server import MAX_BODY_BYTES, json_errors, json_response
 
-EFFECTS = (Effect.HANG, Effect.CUT_BEFORE, Effect.CUT_AFTER, Effect.MALFORMED, Effect.CONTENT_FILTER)
+EFFECTS = tuple(effect for effect in Effect if effect not in (Effect.NONE, Effect.ERROR))
 SELECTORS: Mapping[str, tuple[str, ...]] = {"provider": tuple(Provider), "model": ()}
 
 

@@ -10,6 +10,7 @@ from apps.sandbox.ai.errors import Provider
 _SAFE = {
     name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")
 }
+_FILTERED = {**_SAFE, "sexual": {"filtered": True, "severity": "medium"}}
 _PROMPT_FILTER = [{"prompt_index": 0, "content_filter_results": _SAFE}]
 
 
@@ -29,24 +30,27 @@ def answer(completion: Completion, *, provider: Provider) -> dict[str, Any]:
     if provider is Provider.AZURE:
         document["prompt_filter_results"] = _PROMPT_FILTER
         for choice in document["choices"]:
-            choice["content_filter_results"] = _SAFE
+            choice["content_filter_results"] = _found(choice["finish_reason"])
     return document
 
 
 def events(completion: Completion, *, provider: Provider, include_usage: bool) -> Iterator[bytes]:
     """The events of a streamed answer, one token each.
 
-    Azure begins with an event that has no choices; with `include_usage` the last one has none either.
+    Azure begins with an event that has no choices and names nothing, says with each piece what its filter found,
+    and gives an answer that the filter stopped an end without a delta. With `include_usage` the last event has
+    no choices either.
     """
     head = _head(completion, "chat.completion.chunk")
     if include_usage:
         head["usage"] = None
     if provider is Provider.AZURE:
-        yield _event({**head, "choices": [], "prompt_filter_results": _PROMPT_FILTER})
+        nameless = {"id": "", "object": "", "created": 0, "model": ""}
+        yield _event({**head, **nameless, "choices": [], "prompt_filter_results": _PROMPT_FILTER})
     for choice in completion.choices:
         for delta in _deltas(choice):
-            yield _event({**head, "choices": [_chunk_choice(choice, delta, None)]})
-        yield _event({**head, "choices": [_chunk_choice(choice, {}, choice.finish_reason)]})
+            yield _event({**head, "choices": [_chunk_choice(provider, choice, delta, None)]})
+        yield _event({**head, "choices": [_chunk_choice(provider, choice, {}, choice.finish_reason)]})
     if include_usage:
         yield _event({**head, "choices": [], "usage": completion.usage()})
     yield b"data: [DONE]\n\n"
@@ -75,8 +79,20 @@ def _head(completion: Completion, kind: str) -> dict[str, Any]:
     }
 
 
-def _chunk_choice(choice: Choice, delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
-    return {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+def _chunk_choice(
+    provider: Provider, choice: Choice, delta: dict[str, Any], finish_reason: str | None
+) -> dict[str, Any]:
+    chunk = {"index": choice.index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    if provider is Provider.AZURE:
+        chunk["content_filter_results"] = _found(finish_reason)
+        if finish_reason == "content_filter":
+            del chunk["delta"]
+    return chunk
+
+
+def _found(finish_reason: str | None) -> dict[str, Any]:
+    """What Azure's filter found in an answer that ended so."""
+    return _FILTERED if finish_reason == "content_filter" else _SAFE
 
 
 def _event(document: dict[str, Any]) -> bytes:

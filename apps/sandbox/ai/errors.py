@@ -1,12 +1,13 @@
 """Errors in the providers' own shapes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
+from apps.sandbox.retry_after import RetryAfter
 from apps.sandbox.server import json_response
 
 
@@ -21,12 +22,10 @@ class ProviderError(Exception):
 
     status: int
     document: dict[str, Any]
-    retry_after: int | None = None
+    retry_after: RetryAfter = field(default_factory=RetryAfter)
 
     def response(self, request_id: str) -> web.Response:
-        headers = {"x-request-id": request_id}
-        if self.retry_after is not None:
-            headers["Retry-After"] = str(self.retry_after)
+        headers = {"x-request-id": request_id, **self.retry_after.headers()}
         return json_response({"error": self.document}, status=self.status, headers=headers)
 
 
@@ -72,6 +71,22 @@ def context_too_long(context: int, wanted: int) -> ProviderError:
     )
 
 
+def out_of_credit() -> ProviderError:
+    message = (
+        "You exceeded your current quota, please check your plan and billing details. For more information on"
+        " this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors."
+    )
+    kind = code = "insufficient_quota"
+    return ProviderError(429, {"message": message, "type": kind, "param": None, "code": code})
+
+
+def no_such_format() -> ProviderError:
+    return bad_request(
+        "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+        param="response_format",
+    )
+
+
 def azure_filtered_prompt() -> ProviderError:
     """The refusal of a prompt by Azure's content management."""
     results: dict[str, Any] = {
@@ -95,7 +110,7 @@ def azure_filtered_prompt() -> ProviderError:
     )
 
 
-def error_of_fault(provider: Provider, status: int, retry_after: int | None) -> ProviderError:
+def error_of_fault(provider: Provider, status: int, retry_after: RetryAfter) -> ProviderError:
     """The error that a fault asks for; a 429 always says when to come back."""
     if status == HTTPStatus.UNAUTHORIZED:
         return unauthenticated(provider)
@@ -104,8 +119,8 @@ def error_of_fault(provider: Provider, status: int, retry_after: int | None) -> 
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else f"status {status}"
     message = f"{phrase} (a fault on request)"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        retry_after = 1 if retry_after is None else retry_after
-        message = f"Rate limit reached. Please try again in {retry_after}s."
+        retry_after = retry_after.or_seconds(1)
+        message = f"Rate limit reached. Please try again in {retry_after.rounded}s."
         kind, code = "requests", "429" if provider is Provider.AZURE else "rate_limit_exceeded"
     else:
         kind, code = ("server_error" if status >= 500 else "invalid_request_error"), str(status)

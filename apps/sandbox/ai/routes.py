@@ -10,9 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
+from apps.sandbox.ai.delivery import Call
 from apps.sandbox.ai.errors import Provider, ProviderError, bad_request, unauthenticated, unknown_model
 from apps.sandbox.ai.models import CHAT_MODELS, EMBEDDING_MODELS, chat_model, embedding_model
-from apps.sandbox.ai.service import Call, Service
+from apps.sandbox.ai.service import Service
 from apps.sandbox.server import json_response, read_json_object
 
 Answer = Callable[[Call], Awaitable[web.StreamResponse]]

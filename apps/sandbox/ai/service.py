@@ -5,35 +5,36 @@ then keeps the answer from its client.
 """
 
 import asyncio
-import json
-import uuid
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
 from aiohttp import web
 
 from apps.sandbox.ai.chat import Completion, complete
 from apps.sandbox.ai.chat_answers import answer, events
 from apps.sandbox.ai.chat_request import check_chat_request
+from apps.sandbox.ai.delivery import Call, reply, stream
 from apps.sandbox.ai.embeddings import embed
-from apps.sandbox.ai.errors import Provider, ProviderError, azure_filtered_prompt, error_of_fault
+from apps.sandbox.ai.errors import (
+    Provider,
+    ProviderError,
+    azure_filtered_prompt,
+    context_too_long,
+    error_of_fault,
+    no_such_format,
+    out_of_credit,
+)
 from apps.sandbox.ai.models import ChatModel, EmbeddingModel
 from apps.sandbox.ai.tokens import PrefixCache, prompt_parts
 from apps.sandbox.ai.usage import UsageBook
 from apps.sandbox.fault_routes import FaultDesk
 from apps.sandbox.faults import Effect, Fault, FaultPlan
-from apps.sandbox.server import cut, hang
+from apps.sandbox.server import cut, hang, reset
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One valid call: `name` is the model's or the deployment's as the client calls it."""
-
-    request: web.Request
-    provider: Provider
-    name: str
-    body: dict[str, Any]
-    request_id: str = field(default_factory=lambda: f"req_{uuid.uuid4().hex}")
+_NOTHING_ACCEPTED = {
+    Effect.HANG: lambda request: hang(),
+    Effect.CUT_BEFORE: cut,
+    Effect.RESET: reset,
+}
 
 
 class Service:
@@ -58,6 +59,7 @@ class Service:
             ),
             filtered=fault.effect is Effect.CONTENT_FILTER,
         )
+        completion = _damaged(completion, fault)
         self._usage.record(
             provider=call.provider,
             model=call.name,
@@ -66,9 +68,14 @@ class Service:
             cached_tokens=completion.cached_tokens,
             completion_tokens=completion.completion_tokens,
         )
+        counted = fault.effect is not Effect.NO_USAGE
         if call.body.get("stream"):
-            return await _stream(call, completion, fault)
-        return await _reply(call, answer(completion, provider=call.provider), fault)
+            options = call.body.get("stream_options") or {}
+            include_usage = counted and bool(options.get("include_usage"))
+            parts = events(completion, provider=call.provider, include_usage=include_usage)
+            return await stream(call, list(parts), fault)
+        document = answer(completion, provider=call.provider)
+        return await reply(call, document if counted else {**document, "usage": None}, fault)
 
     async def embeddings(self, call: Call, model: EmbeddingModel) -> web.StreamResponse:
         """Answer an embeddings call. Raises ProviderError."""
@@ -82,58 +89,53 @@ class Service:
             status=200,
             prompt_tokens=document["usage"]["prompt_tokens"],
         )
-        return await _reply(call, document, fault)
+        if fault.effect is Effect.NO_CHOICES:
+            document["data"] = []
+        if fault.effect is Effect.NO_USAGE:
+            del document["usage"]
+        return await reply(call, document, fault)
 
     async def _meet(self, call: Call) -> Fault:
         """Draw the call's fault and let it happen as far as it precedes the answer. Raises ProviderError."""
         fault = self._desk.current.draw({"provider": call.provider.value, "model": call.name})
-        if fault.effect in (Effect.HANG, Effect.CUT_BEFORE):
+        if fault.effect in _NOTHING_ACCEPTED:
             self._usage.record(provider=call.provider, model=call.name, status=0)
-            await (hang() if fault.effect is Effect.HANG else cut(call.request))
+            await _NOTHING_ACCEPTED[fault.effect](call.request)
         if fault.delay:
             await asyncio.sleep(fault.delay)
-        error = _error(call.provider, fault)
+        error = _error(call, fault)
         if error is not None:
             self._usage.record(provider=call.provider, model=call.name, status=error.status)
             raise error
         return fault
 
 
-def _error(provider: Provider, fault: Fault) -> ProviderError | None:
-    if fault.effect is Effect.ERROR:
-        return error_of_fault(provider, fault.status, fault.retry_after)
-    # Azure refuses the prompt; OpenAI answers with nothing, and "content_filter" as the reason.
-    if fault.effect is Effect.CONTENT_FILTER and provider is Provider.AZURE:
-        return azure_filtered_prompt()
+def _error(call: Call, fault: Fault) -> ProviderError | None:
+    """The refusal that the fault asks for, if it asks for one."""
+    match fault.effect:
+        case Effect.ERROR:
+            return error_of_fault(call.provider, fault.status, fault.retry_after)
+        # Azure refuses the prompt; OpenAI answers with nothing, and "content_filter" as the reason.
+        case Effect.CONTENT_FILTER if call.provider is Provider.AZURE:
+            return azure_filtered_prompt()
+        case Effect.ERROR_EVENT if not call.body.get("stream"):
+            return error_of_fault(call.provider, 500, fault.retry_after)
+        case Effect.QUOTA:
+            return out_of_credit()
+        case Effect.CONTEXT_LENGTH:
+            return context_too_long(16_385, 20_000)
+        case Effect.NO_FORMAT:
+            return no_such_format()
     return None
 
 
-async def _reply(call: Call, document: dict[str, Any], fault: Fault) -> web.StreamResponse:
-    if fault.effect is Effect.CUT_AFTER:
-        return await cut(call.request)
-    body = json.dumps(document, separators=(",", ":")).encode()
-    if fault.effect is Effect.MALFORMED:
-        body = body[: len(body) // 2]
-    headers = {"x-request-id": call.request_id, "openai-processing-ms": str(round(fault.delay * 1000))}
-    return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-async def _stream(call: Call, completion: Completion, fault: Fault) -> web.StreamResponse:
-    """Events; a cut comes after half of them, and a malformed one in the middle."""
-    options = call.body.get("stream_options") or {}
-    parts = list(events(completion, provider=call.provider, include_usage=bool(options.get("include_usage"))))
-    middle = len(parts) // 2
-    if fault.effect is Effect.MALFORMED:
-        parts[middle] = b'data: {"id": \n\n'
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream; charset=utf-8", "x-request-id": call.request_id}
-    )
-    await response.prepare(call.request)
-    for index, part in enumerate(parts):
-        if index == middle and fault.effect is Effect.CUT_AFTER:
-            await cut(call.request)
-        await response.write(part)
-        if fault.stream_gap:
-            await asyncio.sleep(fault.stream_gap)
-    await response.write_eof()
-    return response
+def _damaged(completion: Completion, fault: Fault) -> Completion:
+    if fault.effect is Effect.NO_CHOICES:
+        return replace(completion, choices=())
+    if fault.effect is Effect.ANSWER_FILTER:
+        stopped = [
+            replace(each, tokens=each.tokens[: len(each.tokens) // 2], finish_reason="content_filter")
+            for each in completion.choices
+        ]
+        return replace(completion, choices=tuple(stopped))
+    return completion

@@ -1,10 +1,11 @@
 """How the gateway refuses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from aiohttp import web
 
+from apps.sandbox.retry_after import RetryAfter
 from apps.sandbox.server import json_response
 
 _CODES = {
@@ -20,22 +21,21 @@ _CODES = {
 
 @dataclass(eq=False)
 class GatewayError(Exception):
-    """An answer other than 200 or 201; `retry_after` in seconds."""
+    """An answer other than 200 or 201."""
 
     status: int
     code: str
     message: str
-    retry_after: int | None = None
+    retry_after: RetryAfter = field(default_factory=RetryAfter)
 
     def response(self) -> web.Response:
-        headers = None if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         error = {"code": self.code, "message": self.message}
-        return json_response({"error": error}, status=self.status, headers=headers)
+        return json_response({"error": error}, status=self.status, headers=self.retry_after.headers())
 
 
-def error_of_fault(status: int, retry_after: int | None) -> GatewayError:
+def error_of_fault(status: int, retry_after: RetryAfter) -> GatewayError:
     """The refusal that a fault asks for; a 429 always says when to come back."""
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else f"status {status}"
-    if status == HTTPStatus.TOO_MANY_REQUESTS and retry_after is None:
-        retry_after = 1
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        retry_after = retry_after.or_seconds(1)
     return GatewayError(status, _CODES.get(status, "error"), f"{phrase} (a fault on request)", retry_after)

@@ -21,6 +21,7 @@ from apps.sandbox.gateway.ledger import Delivery, Ledger, Outcome
 from apps.sandbox.gateway.limit import DeliveryTimes
 from apps.sandbox.gateway.messages import Post, check_key, check_message, hash_text
 from apps.sandbox.gateway.settings import GatewayFaults
+from apps.sandbox.retry_after import RetryAfter
 from apps.sandbox.server import cut, hang, json_response, read_json_object
 
 
@@ -73,7 +74,8 @@ class Gateway:
         wait = self._delivered.wait(limit, account=post.account, now=post.at) if limit else 0
         if wait > 0:
             self._ledger.record(post.arrival(Outcome.LIMITED, status=429))
-            return GatewayError(429, "rate_limited", "too many messages", math.ceil(wait)).response()
+            later = RetryAfter(seconds=math.ceil(wait))
+            return GatewayError(429, "rate_limited", "too many messages", later).response()
         delivery = Delivery(message_id=str(uuid.uuid4()), at=post.at)
         status = 201 if answered else 0
         self._ledger.record(post.arrival(Outcome.ACCEPTED, status=status, message_id=delivery.message_id))

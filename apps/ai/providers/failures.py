@@ -1,0 +1,105 @@
+"""Errors of the `openai` client, told apart."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx2
+import openai
+
+from apps.ai.providers.outcomes import Failure, FailureKind
+from apps.costs.pricing import Usage
+
+# What the client raises for an answer that isn't one, besides its own errors: most are errors of JSON.
+ERRORS = (openai.APIError, ValueError)
+# Nothing has left this machine yet.
+_NEVER_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
+# Behind these a gateway gave up waiting; the model may have answered all the same.
+_GATEWAY_GAVE_UP = frozenset({408, 502, 504})
+_TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length"})
+_OUT_OF_PACE = frozenset({"429", "rate_limit_exceeded"})
+
+
+def failure(error: openai.APIError | ValueError) -> Failure:
+    """What became of a call that raised this."""
+    if isinstance(error, openai.APIStatusError):
+        return Failure(
+            kind=_kind(error, error.status_code),
+            message=error.message,
+            retry_after=_retry_after(error.response.headers),
+            maybe_billed=error.status_code in _GATEWAY_GAVE_UP,
+        )
+    if isinstance(error, openai.APIConnectionError):
+        return _broken(error)
+    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
+        # Said in the middle of a stream, after a 200.
+        return Failure(
+            _kind(error, 429 if error.code in _OUT_OF_PACE else 500), error.message, maybe_billed=True
+        )
+    return malformed(str(error))
+
+
+def malformed(reason: str, *, usage: Usage | None = None) -> Failure:
+    """An answer that can't be read."""
+    message = f"unreadable answer: {reason}"
+    return Failure(FailureKind.MALFORMED, message, maybe_billed=usage is None, usage=usage)
+
+
+def _broken(error: openai.APIConnectionError) -> Failure:
+    cause = error.__cause__
+    reason = f"{type(cause).__name__}: {cause}" if cause else error.message
+    if isinstance(cause, _NEVER_SENT):
+        return Failure(FailureKind.CONNECTION, reason)
+    kind = FailureKind.TIMEOUT if isinstance(error, openai.APITimeoutError) else FailureKind.CONNECTION
+    return Failure(kind, reason, maybe_billed=True)
+
+
+def _kind(error: openai.APIError, status: int) -> FailureKind:
+    code = error.code
+    if code == "insufficient_quota":
+        # Out of credit, not out of pace: no moment later will be better.
+        return FailureKind.AUTH
+    if code in _TOO_LONG or (status == 400 and "maximum context length" in error.message):
+        return FailureKind.CONTEXT_TOO_LONG
+    if code == "content_filter":
+        return FailureKind.CONTENT_FILTERED
+    if status == 429:
+        return FailureKind.RATE_LIMITED
+    if status in (401, 403):
+        return FailureKind.AUTH
+    if status == 408:
+        return FailureKind.TIMEOUT
+    if status >= 500:
+        return FailureKind.SERVER_ERROR
+    if "response_format" in (error.param or "") or "response_format" in error.message:
+        return FailureKind.UNSUPPORTED_FORMAT
+    return FailureKind.BAD_REQUEST
+
+
+def _retry_after(headers: httpx2.Headers) -> timedelta | None:
+    """`Retry-After` in seconds or as a date (RFC 9110, 10.2.3); OpenAI also sends milliseconds."""
+    exact = _milliseconds(headers.get("retry-after-ms"))
+    return _seconds_or_date(headers.get("retry-after")) if exact is None else exact
+
+
+def _milliseconds(value: str | None) -> timedelta | None:
+    try:
+        return max(timedelta(), timedelta(milliseconds=float(value))) if value else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds_or_date(value: str | None) -> timedelta | None:
+    try:
+        if not value:
+            return None
+        if value.replace(".", "", 1).isdigit():
+            return timedelta(seconds=float(value))
+        return max(timedelta(), parsedate_to_datetime(value) - datetime.now(UTC))
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,135 @@
+"""Answers that reach their caller as server-sent events while they come.
+
+What makes an answer runs in a thread of its own: it goes on to its end, and so to the settlement of its cost,
+whether or not its caller is still there.
+"""
+
+import contextvars
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connections
+from rest_framework.utils.encoders import JSONEncoder
+
+from apps.common.api import errors
+from apps.common.errors import DomainError, UnavailableError
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = timedelta(seconds=10)
+_RETRY_AFTER = timedelta(seconds=5)
+_OURS = DomainError("Something went wrong on our side. It has been logged.", code="server_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event; `data` is made JSON as answers of the API are."""
+
+    name: str
+    data: Mapping[str, Any]
+
+
+Producer = Callable[[], Iterable[Event]]
+_Queue = queue.SimpleQueue[Event | None]
+
+
+def delta(text: str) -> Event:
+    """A piece of the answer."""
+    return Event("delta", {"text": text})
+
+
+def done(generation: Mapping[str, Any]) -> Event:
+    """The end: the generation, as the API shows it."""
+    return Event("done", generation)
+
+
+def failed(error: DomainError) -> Event:
+    """The other end, in the one shape that errors of the API have."""
+    return Event("error", errors.body(error.code, error.message, error.fields))
+
+
+class Relay:
+    """Runs producers, at most `threads` at a time.
+
+    Threads hold up the end of the process: told to stop, it still lets them end, and gunicorn, which gives its
+    workers the graceful time-out for that, kills it only then.
+    """
+
+    def __init__(self, *, threads: int) -> None:
+        self._threads = threads
+        self._free = threading.BoundedSemaphore(threads)
+
+    def run(self, produce: Producer, *, heartbeat: timedelta = HEARTBEAT) -> Iterator[Event | None]:
+        """Start to produce at once; the events as they come, and None for each `heartbeat` in which none does.
+
+        What the producer raises becomes the last event: a DomainError as such, anything else is logged.
+        Raises UnavailableError when all threads are busy.
+        """
+        events: _Queue = queue.SimpleQueue()
+        if not self._free.acquire(blocking=False):
+            raise self._busy()
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(self._produce, produce, events), name="ai-stream")
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._free.release()
+            raise self._busy() from error
+        return _listen(events, heartbeat.total_seconds())
+
+    def _produce(self, produce: Producer, events: _Queue) -> None:
+        try:
+            for event in produce():
+                events.put(event)
+        except DomainError as error:
+            events.put(failed(error))
+        except Exception:  # the thread's outermost loop
+            log.exception("ai.stream_failed")
+            events.put(failed(_OURS))
+        finally:
+            # First of all: nobody may wait for a thread that is no more.
+            events.put(None)
+            self._free.release()
+            connections.close_all()
+
+    def _busy(self) -> UnavailableError:
+        text = f"All {self._threads} streams of this process are busy; ask without “stream”, or again later."
+        return UnavailableError(text, code="streams_busy", retry_after=_RETRY_AFTER)
+
+
+@cache
+def relay() -> Relay:
+    """This process's own."""
+    return Relay(threads=settings.AI_STREAMS)
+
+
+def sse(events: Iterable[Event | None]) -> Iterator[bytes]:
+    """Events as they go over the wire (HTML, 9.2.6); each None is a comment, which keeps the connection."""
+    for event in events:
+        yield b": keep-alive\n\n" if event is None else _encode(event)
+
+
+def _listen(events: _Queue, seconds: float) -> Iterator[Event | None]:
+    while True:
+        try:
+            event = events.get(timeout=seconds)
+        except queue.Empty:
+            yield None
+        else:
+            if event is None:
+                return
+            yield event
+
+
+def _encode(event: Event) -> bytes:
+    # JSON has no raw line break, which would end the field; half a surrogate pair has no UTF-8.
+    data = json.dumps(event.data, cls=JSONEncoder, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {event.name}\ndata: {data}\n\n".encode("utf-8", "replace")
