@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
-from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
+from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate, RoutingPreference
 from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
@@ -77,6 +77,7 @@ def _ai_and_costs(tenant: Tenant, index: int) -> None:
     price = factories.price(model=f"model-{tenant.pk}-{index}")
     deployment: Deployment = factories.deployment()
     with system_transaction():
+        RoutingPreference.objects.get_or_create(tenant_id=tenant.pk)
         prompt = PromptTemplate.objects.create(
             key=f"key-{tenant.pk}-{index}", version=1, task_kind="idea", body="?"
         )

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
 import openai
 from openai.types.chat import ChatCompletion
 
+from apps.ai.providers import retry_after
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
 from apps.common.text import storable
 from apps.costs.pricing import Usage
@@ -102,7 +102,7 @@ def _refusal(error: openai.APIStatusError) -> Failure:
     return Failure(
         kind=_kind(error),
         message=error.message,
-        retry_after=_retry_after(error.response.headers),
+        retry_after=retry_after.read(error.response.headers, now=datetime.now(UTC)),
         maybe_billed=error.status_code in _GATEWAY_GAVE_UP,
     )
 
@@ -125,18 +125,3 @@ def _kind(error: openai.APIStatusError) -> FailureKind:
     if "response_format" in (error.param or "") or "response_format" in error.message:
         return FailureKind.UNSUPPORTED_FORMAT
     return FailureKind.BAD_REQUEST
-
-
-def _retry_after(headers: httpx2.Headers) -> timedelta | None:
-    """`Retry-After` in seconds or as a date (RFC 9110, 10.2.3); OpenAI also sends milliseconds."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(timedelta(), timedelta(milliseconds=float(milliseconds)))
-        value = headers.get("retry-after")
-        if not value:
-            return None
-        if value.replace(".", "", 1).isdigit():
-            return timedelta(seconds=float(value))
-        return max(timedelta(), parsedate_to_datetime(value) - datetime.now(UTC))
-    except (ValueError, TypeError, OverflowError):
-        return None

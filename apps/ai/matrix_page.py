@@ -1,0 +1,16 @@
+"""The admin's page Fallback matrix: what is done about each kind of failure."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from apps.ai import matrix
+
+
+def matrix_page(request: HttpRequest) -> TemplateResponse:
+    context = {
+        **admin.site.each_context(request),
+        "title": "Fallback matrix",
+        "table": {"headers": matrix.HEADERS, "rows": matrix.table()},
+    }
+    return TemplateResponse(request, "admin/matrix.html", context)
