@@ -181,7 +181,7 @@ def table() -> list[tuple[str, ...]]:
         (
             kind.replace("_", " "),
             " → ".join(map(str, row.steps)),
-            "nothing; the deployment is disabled" if row.disables else _COUNTED[row.counts],
+            "nothing; it is disabled, people are alerted" if row.disables else _COUNTED[row.counts],
             "yes" if row.inherent else "no",
             row.why,
         )

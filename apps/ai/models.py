@@ -194,11 +194,18 @@ class TenantPreference(models.TextChoices):
 class RoutingPreference(TenantOwned):
     """What a tenant prefers; without a row it is balanced."""
 
-    tenant_id = models.UUIDField(unique=True)
+    tenant_id = models.UUIDField()
     preference = models.CharField(max_length=16, choices=TenantPreference, default=TenantPreference.BALANCED)
 
     class Meta:
-        constraints = [is_one_of("preference", TenantPreference, table="routingpreference")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id"],
+                name="routingpreference_one_per_tenant",
+                violation_error_message="This tenant has a preference: change that one.",
+            ),
+            is_one_of("preference", TenantPreference, table="routingpreference"),
+        ]
 
     def __str__(self) -> str:
         return self.preference

@@ -24,6 +24,7 @@ _ANSWER = OpenApiExample(
 
 class FeatureFlags(TenantView):
     serializer_class = FlagSerializer
+    queryset = Flag.objects.all()
     read_roles = write_roles = OWNERS
 
     @extend_schema(operation_id="list_feature_flags", responses=FlagSerializer(many=True))

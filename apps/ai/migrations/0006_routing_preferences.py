@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                         db_default=django.db.models.functions.datetime.Now(), editable=False
                     ),
                 ),
-                ("tenant_id", models.UUIDField(unique=True)),
+                ("tenant_id", models.UUIDField()),
                 (
                     "preference",
                     models.CharField(
@@ -49,10 +49,15 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
+                    models.UniqueConstraint(
+                        fields=("tenant_id",),
+                        name="routingpreference_one_per_tenant",
+                        violation_error_message="This tenant has a preference: change that one.",
+                    ),
                     models.CheckConstraint(
                         condition=models.Q(("preference__in", ["quality", "balanced", "cheapest"])),
                         name="routingpreference_preference_known",
-                    )
+                    ),
                 ],
             },
         ),
