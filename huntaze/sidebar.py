@@ -19,10 +19,19 @@ def _group(title: str, *items: Item) -> Item:
 _DISPATCH = reverse_lazy("admin:messaging_dispatch")
 
 
+_MATRIX = reverse_lazy("admin:ai_matrix")
+
+
 def _on_accounts(request: HttpRequest) -> bool:
     """The page Dispatch lies below that of the accounts, but is another one."""
     accounts = str(reverse_lazy("admin:messaging_account_changelist"))
     return request.path.startswith(accounts) and request.path != str(_DISPATCH)
+
+
+def _on_preferences(request: HttpRequest) -> bool:
+    """Likewise the fallback matrix, below the tenants' preferences."""
+    preferences = str(reverse_lazy("admin:ai_routingpreference_changelist"))
+    return request.path.startswith(preferences) and request.path != str(_MATRIX)
 
 
 NAVIGATION = [
@@ -57,6 +66,11 @@ NAVIGATION = [
         _list("Generations", "auto_awesome", "ai_generation"),
         _list("Deployments", "hub", "ai_deployment"),
         _list("Breakers' changes", "electric_bolt", "ai_breakerchange"),
+        {
+            **_list("Tenants' preferences", "thumb_up", "ai_routingpreference"),
+            "active": _on_preferences,
+        },
+        {"title": "Fallback matrix", "icon": "alt_route", "link": _MATRIX},
         _list("Prompts", "description", "ai_prompttemplate"),
     ),
     _group(

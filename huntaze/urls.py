@@ -9,6 +9,7 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/", include("apps.operations.urls")),
+    path("api/", include("apps.flags.urls")),
     path("api/v2/", include("apps.messaging.urls")),
     path("api/", include("apps.ai.urls")),
     path("api/", include("apps.content.urls")),

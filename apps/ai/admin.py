@@ -1,9 +1,13 @@
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import path
 from unfold.decorators import display
 
 from apps.ai import breaker_admin
-from apps.ai.models import BreakerChange, Deployment, Generation, PromptTemplate
+from apps.ai.matrix_page import matrix_page
+from apps.ai.models import BreakerChange, Deployment, Generation, PromptTemplate, RoutingPreference
 from apps.ai.services.prompts import activate_prompt
 from apps.common.admin.base import Admin, LongTableAdmin
 from apps.common.admin.columns import (
@@ -18,6 +22,7 @@ from apps.common.admin.columns import (
 )
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation
+from apps.tenants.admin.forms import TenantChoice
 
 ACCOUNT = IdLink("account", "account_id", to="messaging.account")
 CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
@@ -180,3 +185,29 @@ class GenerationAdmin(LongTableAdmin):
     @display(description="text")
     def answer(self, generation: Generation) -> str:
         return preformatted(generation.text)
+
+
+class RoutingPreferenceForm(TenantChoice):
+    class Meta:
+        model = RoutingPreference
+        fields = ["tenant", "preference"]
+
+
+@admin.register(RoutingPreference)
+class RoutingPreferenceAdmin(Admin):
+    deletable = True
+    empty_hint = "Every tenant's tasks go to the model that fits the task. A preference changes that for one."
+    form = RoutingPreferenceForm
+    list_display = [TENANT, "preference", "created_at"]
+    list_display_links = ["created_at"]
+    list_filter = ["preference"]
+    search_ids = ["pk", "tenant_id"]
+    search_help_text = "8+ digits of a tenant's id"
+    ordering = ["-pk"]
+    add_fieldsets = [(None, {"fields": ["tenant", "preference"]})]
+    fieldsets = [(None, {"fields": [TENANT, "preference"]})]
+    readonly_fields = [TENANT]
+
+    def get_urls(self) -> list[Any]:
+        matrix = self.admin_site.admin_view(matrix_page)
+        return [path("matrix/", matrix, name="ai_matrix"), *super().get_urls()]

@@ -7,10 +7,15 @@ from typing import Any
 
 from apps.ai.providers.requests import ChatRequest, Message
 
+# A shorter message is left whole, and an answer's limit isn't lowered to fewer tokens.
+_SHORTEST_TEXT = 400
+_FEWEST_TOKENS = 256
+_GAP = "\n[…]\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A request and what was added to it since: at most one repair, and the plainer way to ask for JSON."""
+    """A request and what was done to it since: at most one repair, and the plainer way to ask for JSON."""
 
     request: ChatRequest
     repaired: bool = False
@@ -20,14 +25,40 @@ class Conversation:
         said = (Message("assistant", answer),) if answer else ()
         ask = Message("user", f"{problem} Answer again.")
         messages = (*self.request.messages, *said, ask)
-        return Conversation(replace(self.request, messages=messages), repaired=True)
+        return replace(self, request=replace(self.request, messages=messages), repaired=True)
 
     def in_plain_json(self) -> "Conversation":
-        """For models that enforce no schema (GPT-4, GPT-3.5): say it in words instead."""
+        """For models that enforce no schema (GPT-4, GPT-3.5): say it in words instead, among the rules."""
         assert self.request.schema is not None
+        words = _in_words(self.request.schema)
         first, *rest = self.request.messages
-        said = replace(first, content=f"{first.content}\n\n{_in_words(self.request.schema)}")
-        return replace(self, request=replace(self.request, messages=(said, *rest), strict_format=False))
+        if first.role == "system":
+            messages = (replace(first, content=f"{first.content}\n\n{words}"), *rest)
+        else:
+            messages = (Message("system", words), first, *rest)
+        return replace(self, request=replace(self.request, messages=messages, strict_format=False))
+
+    def shortened(self) -> "Conversation | None":
+        """About half as long, for a model whose context it exceeds; None if little would be gained by it.
+
+        The longest message loses its middle: what is asked mostly stands at either end. The system's rules
+        stay whole. Where the texts are short, the answer's most tokens are too many, and are halved.
+        """
+        request = self.request
+        said = [place for place, each in enumerate(request.messages) if each.role != "system"]
+        longest = max(said, key=lambda place: len(request.messages[place].content), default=None)
+        if longest is not None and len(request.messages[longest].content) > _SHORTEST_TEXT:
+            messages = list(request.messages)
+            messages[longest] = _without_middle(messages[longest])
+            return replace(self, request=replace(request, messages=tuple(messages)))
+        if request.max_tokens >= 2 * _FEWEST_TOKENS:
+            return replace(self, request=replace(request, max_tokens=request.max_tokens // 2))
+        return None
+
+
+def _without_middle(message: Message) -> Message:
+    end = len(message.content) // 4
+    return replace(message, content=f"{message.content[:end]}{_GAP}{message.content[-end:]}")
 
 
 def _in_words(schema: Mapping[str, Any]) -> str:

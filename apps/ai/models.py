@@ -49,6 +49,11 @@ class Deployment(BaseModel):
     )
     enabled = models.BooleanField(default=True)
     attempt_timeout = models.DurationField(default=timedelta(seconds=60))
+    context_tokens = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="How many tokens question and answer may have together; empty: not known.",
+    )
 
     class Meta:
         ordering = ["name"]
@@ -221,3 +226,31 @@ class Generation(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.task_kind} {self.id}"
+
+
+class TenantPreference(models.TextChoices):
+    """What a tenant would rather have, where a task could go to several models."""
+
+    QUALITY = "quality", "quality: the advanced models first"
+    BALANCED = "balanced", "balanced: the model that fits the task"
+    CHEAPEST = "cheapest", "cheapest: the cheapest models first"
+
+
+class RoutingPreference(TenantOwned):
+    """What a tenant prefers; without a row it is balanced."""
+
+    tenant_id = models.UUIDField()
+    preference = models.CharField(max_length=16, choices=TenantPreference, default=TenantPreference.BALANCED)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id"],
+                name="routingpreference_one_per_tenant",
+                violation_error_message="This tenant has a preference: change that one.",
+            ),
+            is_one_of("preference", TenantPreference, table="routingpreference"),
+        ]
+
+    def __str__(self) -> str:
+        return self.preference

@@ -1,8 +1,18 @@
+from typing import Any
+from uuid import UUID
+
 from django.core.validators import MaxValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from apps.common.models import BaseModel, TenantOwned
+
+
+class FlagQuerySet(models.QuerySet["Flag"]):
+    def for_tenant(self, tenant_id: UUID) -> Any:
+        """Each with the tenant's own setting as `own`, None where it has none."""
+        mine = FlagOverride.objects.filter(flag=OuterRef("pk"), tenant_id=tenant_id)
+        return self.annotate(own=Subquery(mine.values("enabled")))
 
 
 class Flag(BaseModel):
@@ -15,6 +25,8 @@ class Flag(BaseModel):
         validators=[MaxValueValidator(100)],
         help_text="Share of the tenants, 0 to 100, for which the feature is on.",
     )
+
+    objects = FlagQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]

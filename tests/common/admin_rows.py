@@ -15,6 +15,7 @@ from apps.ai.models import (
     Generation,
     GenerationState,
     PromptTemplate,
+    RoutingPreference,
 )
 from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
@@ -91,6 +92,7 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             reason="5 failures in a row",
             by=by.pk if index % 2 else None,
         )
+        RoutingPreference.objects.get_or_create(tenant_id=tenant.pk)
         prompt = PromptTemplate.objects.create(
             key=f"key-{tenant.pk}-{index}", version=1, task_kind="idea", body="?"
         )

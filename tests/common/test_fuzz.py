@@ -10,7 +10,9 @@ from rest_framework.test import APIClient
 
 from apps.common.ids import uuid7
 from apps.messaging.models import Account, Fan
+from apps.tenants.models import Role, Tenant
 from tests import factories
+from tests.conftest import client_of
 
 # Any text, lone surrogates and NUL included, as JSON can spell it.
 TEXT = st.text(st.characters() | st.sampled_from("\x00\ud800\udfff\u202e "), max_size=20)
@@ -103,6 +105,11 @@ def send(api: APIClient, method: str, path: str, body: object) -> None:
 
 
 @pytest.fixture
+def owner_api(agency: Tenant) -> APIClient:
+    return client_of(agency, Role.OWNER)
+
+
+@pytest.fixture
 def fan(account: Account) -> Fan:
     return factories.fan(account=account)
 
@@ -150,6 +157,12 @@ def test_messages(data: st.DataObject, fan: Fan, api: APIClient) -> None:
 def test_campaigns(data: st.DataObject, fan: Fan, api: APIClient) -> None:
     fixed = {"name": "Summer", "type": "mass_message", "brief": "New.", "accounts": [str(fan.account_id)]}
     send(api, "POST", "/api/v2/campaigns/hybrid", data.draw(bodies(CAMPAIGN, **fixed)))
+
+
+@SETTINGS
+@given(body=bodies({"enabled": st.booleans()}, name="hybrid_orchestrator", enabled=True))
+def test_feature_flags(body: Any, owner_api: APIClient) -> None:
+    send(owner_api, "POST", "/api/admin/feature-flags", body)
 
 
 @SETTINGS

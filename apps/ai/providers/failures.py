@@ -1,11 +1,11 @@
 """Errors of the `openai` client, told apart."""
 
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 
 import httpx2
 import openai
 
+from apps.ai.providers import retry_after
 from apps.ai.providers.outcomes import Failure, FailureKind
 from apps.costs.pricing import Usage
 
@@ -31,7 +31,7 @@ def failure(error: openai.APIError | ValueError) -> Failure:
         return Failure(
             kind=_kind(error, error.status_code),
             message=error.message,
-            retry_after=_retry_after(error.response.headers),
+            retry_after=retry_after.read(error.response.headers, now=datetime.now(UTC)),
             maybe_billed=error.status_code in _GATEWAY_GAVE_UP,
         )
     if isinstance(error, openai.APIConnectionError):
@@ -79,27 +79,3 @@ def _kind(error: openai.APIError, status: int) -> FailureKind:
     if "response_format" in (error.param or "") or "response_format" in error.message:
         return FailureKind.UNSUPPORTED_FORMAT
     return FailureKind.BAD_REQUEST
-
-
-def _retry_after(headers: httpx2.Headers) -> timedelta | None:
-    """`Retry-After` in seconds or as a date (RFC 9110, 10.2.3); OpenAI also sends milliseconds."""
-    exact = _milliseconds(headers.get("retry-after-ms"))
-    return _seconds_or_date(headers.get("retry-after")) if exact is None else exact
-
-
-def _milliseconds(value: str | None) -> timedelta | None:
-    try:
-        return max(timedelta(), timedelta(milliseconds=float(value))) if value else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _seconds_or_date(value: str | None) -> timedelta | None:
-    try:
-        if not value:
-            return None
-        if value.replace(".", "", 1).isdigit():
-            return timedelta(seconds=float(value))
-        return max(timedelta(), parsedate_to_datetime(value) - datetime.now(UTC))
-    except (ValueError, TypeError, OverflowError):
-        return None

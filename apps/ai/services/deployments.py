@@ -21,4 +21,5 @@ def _candidate(row: Deployment) -> Candidate:
         called=row.azure_deployment or row.model,
         weight=row.weight,
         timeout=row.attempt_timeout,
+        context_tokens=row.context_tokens,
     )
