@@ -15,7 +15,7 @@ from django.conf import settings
 
 from apps.ai.flights.calls import Calls, heard, own_list, stale, turn
 from apps.ai.flights.counts import cache_writes
-from apps.ai.flights.keeper import Keeper
+from apps.ai.flights.keeper import BEAT, Keeper
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Join, Lead, Stale, Told
 from apps.common.shared_redis import Call, RedisAwayError, SharedRedis
 
@@ -26,7 +26,7 @@ class Desk:
     """`flights` and `cache` may be one Redis, and are one round trip then. Threads may share it.
 
     `cap`: bytes that the cached answers of one tenant may take. `now`: milliseconds since 1970; by default
-    Redis's own clock.
+    Redis's own clock. `beat`: how often to look which leases have to be extended.
     """
 
     def __init__(
@@ -36,12 +36,13 @@ class Desk:
         cache: SharedRedis,
         cap: int,
         now: Callable[[], int | None] = lambda: None,
+        beat: timedelta = BEAT,
     ) -> None:
         self.flights, self.cache = flights, cache
         self._together = flights is cache
         self._cap, self._now = cap, now
         self._refusing: set[SharedRedis] = set()
-        self._keeper = Keeper(self._extend_all)
+        self.keeper = Keeper(self._extend_all, beat=beat)
 
     def begin(self, ask: Ask, extra: Sequence[Call] = ()) -> Begun:
         """Look for an answer, join whoever asks the same, or lead. `extra` rides along to the flights' Redis.
@@ -102,7 +103,7 @@ class Desk:
         if ticket is None:
             yield
             return
-        with self._keeper.kept(ticket, at_most=at_most):
+        with self.keeper.kept(ticket, at_most=at_most):
             yield
 
     def end(self, ticket: Ask | None, told: Told, extra: Sequence[Call] = ()) -> list[Any] | None:

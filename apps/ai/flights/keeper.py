@@ -38,6 +38,14 @@ class Keeper:
         self._kept: dict[Ask, _Kept] = {}
         self._is_running = False
 
+    @property
+    def is_running(self) -> bool:
+        return self._is_running
+
+    def __len__(self) -> int:
+        """How many leases it keeps."""
+        return len(self._kept)
+
     @contextmanager
     def kept(self, ticket: Ask, *, at_most: timedelta) -> Iterator[None]:
         """Keep the lease for as long as the block runs, but no longer than that."""
