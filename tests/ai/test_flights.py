@@ -372,7 +372,10 @@ class TestKeeping:
         leader = real.lead(lease=timedelta(milliseconds=1))
         successor = real.ask(lease=MINUTE)
         wait_until(
-            lambda: isinstance(real.desk.begin(successor).turn, Lead), seconds=10, what="the lease", every=0.01
+            lambda: isinstance(real.desk.begin(successor).turn, Lead),
+            seconds=10,
+            what="the lease",
+            every=0.01,
         )
         with real.desk.kept(leader, at_most=MINUTE), real.desk.kept(successor, at_most=MINUTE):
             wait_until(lambda: len(real.desk.keeper) == 1, seconds=10, what="the old leader to be dropped")
@@ -388,7 +391,9 @@ class TestKeeping:
             with real.desk.kept(leader, at_most=MINUTE):
                 for _ in range(3):
                     assert hear(real, joined(real, waiter)) == Again()
-            wait_until(lambda: not real.desk.keeper.is_running, seconds=10, what="the thread to end", every=0.01)
+            wait_until(
+                lambda: not real.desk.keeper.is_running, seconds=10, what="the thread to end", every=0.01
+            )
 
 
 def test_an_answer_wakes_whoever_waits(here: Place) -> None:

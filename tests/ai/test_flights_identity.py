@@ -113,7 +113,9 @@ def test_every_part_makes_another_question(part: str, other: Any) -> None:
 
 
 def test_texts_that_only_look_alike_are_different_questions() -> None:
-    composed, decomposed = ({**QUESTION, "variables": {"city": city}} for city in ("Orl\u00e9ans", "Orle\u0301ans"))
+    composed, decomposed = (
+        {**QUESTION, "variables": {"city": city}} for city in ("Orl\u00e9ans", "Orle\u0301ans")
+    )
     assert identity(**composed) != identity(**decomposed)
 
 
