@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
+from redis.connection import parse_url
+
 from huntaze import embedded_postgres, embedded_redis, embedded_user
 from huntaze.places import CLONE, Home, StartError
 
@@ -78,6 +80,13 @@ def same_server(redis_url: str, broker_url: str) -> bool:
         broker.hostname,
         broker.port or 6379,
     )
+
+
+def same_database(one: str, other: str) -> bool:
+    """Whether both URLs name the same database of the same Redis."""
+    if one == other:
+        return True
+    return same_server(one, other) and parse_url(one).get("db", 0) == parse_url(other).get("db", 0)
 
 
 @contextlib.contextmanager

@@ -120,6 +120,8 @@ DATABASE_URL = env.str("DATABASE_URL", default=_embedded.database)
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=_embedded.owner)
 REDIS_URL = env.str("REDIS_URL", default=_embedded.redis)
 CACHE_REDIS_URL = env.str("CACHE_REDIS_URL", default=REDIS_URL)
+# Then an answer is looked for, or a flight joined, in one round trip.
+CACHE_IS_REDIS = embedded.same_database(REDIS_URL, CACHE_REDIS_URL)
 
 
 # A machine that is cut off says nothing: within seconds its connections count as dead, on both sides.
@@ -223,6 +225,8 @@ OPENAI_ORG_ID = env.str("OPENAI_ORG_ID", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
 OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-3.5-turbo")
 AI_ATTEMPT_TIMEOUT = env.timedelta("HUNTAZE_AI_ATTEMPT_TIMEOUT", default=timedelta(seconds=60))
+# How much of Redis the cached answers of one tenant may take; 0: none are kept.
+AI_CACHE_BYTES = env.int("HUNTAZE_AI_CACHE_BYTES", default=16 * 2**20)
 
 # How long a deployment's breaker stays open the first time, and the seconds in which it counts calls.
 BREAKER_RECOVERY = env.timedelta("HUNTAZE_BREAKER_RECOVERY_SECONDS", default=timedelta(seconds=60))

@@ -144,7 +144,7 @@ def _answer(connection: Any) -> Any:
 
 
 def _pop(connection: Any, key: str, seconds: float) -> bytes | None:
-    seconds = max(seconds, 0.001)  # 0 would be for ever
+    seconds = max(seconds, 0.002)  # 0 would be for ever, and Redis 6.2 makes 0 of a single millisecond
     connection.send_command("BLPOP", key, f"{seconds:.3f}")
     if not connection.can_read(timeout=seconds + PATIENCE_S):
         raise redis.TimeoutError("it said nothing")

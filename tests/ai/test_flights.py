@@ -1,0 +1,423 @@
+"""One flight and those who take part in it."""
+
+import os
+from datetime import timedelta
+from threading import Event, Thread
+from uuid import uuid4
+
+import pytest
+import redis
+
+from apps.ai.flights.calls import own_list
+from apps.ai.flights.desk import Desk, desk
+from apps.ai.flights.ttl import NOT_CACHED
+from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Lead, Stale, Told
+from apps.common.shared_redis import Call, Script, SharedRedis
+from tests.ai.flying import CAP, MINUTE, SECOND, TTL, Place, ask, keys, place
+from tests.waiting import wait_until
+
+ANSWER = Answer({"text": "Grüße vom See 🌊", "usage": {"output": 12}})
+PONG = Script(b"return {KEYS[1], ARGV[1]}")
+LONG = 30.0
+
+
+@pytest.fixture
+def here() -> Place:
+    return place(os.environ["REDIS_URL"])
+
+
+def joined(here: Place, one: Ask) -> Join:
+    turn = here.desk.begin(one).turn
+    assert isinstance(turn, Join)
+    return turn
+
+
+def hear(here: Place, join: Join) -> Told:
+    return here.desk.wait(join, seconds=LONG)
+
+
+def hear_nothing(here: Place, join: Join) -> bool:
+    return here.desk.wait(join, seconds=0.001) == Again()
+
+
+def test_the_first_leads_and_others_join(here: Place) -> None:
+    first, second = here.ask(), here.ask()
+    assert here.desk.begin(first).turn == Lead(first)
+    here.clock.forward(SECOND)
+    assert here.desk.begin(second).turn == Join(second, first.lease - SECOND)
+
+
+def test_whoever_begins_twice_still_leads(here: Place) -> None:
+    leader = here.lead()
+    assert here.desk.begin(leader).turn == Lead(leader)
+
+
+def test_everybody_who_joined_hears_the_answer(here: Place) -> None:
+    leader = here.lead()
+    joins = [joined(here, here.ask()) for _ in range(3)]
+    here.desk.end(leader, ANSWER)
+    assert [hear(here, join) for join in joins] == [ANSWER] * 3
+
+
+def test_an_answer_reaches_those_who_joined_even_where_nothing_is_cached(here: Place) -> None:
+    leader = here.lead(ttl=NOT_CACHED)
+    join = joined(here, here.ask(ttl=NOT_CACHED))
+    here.desk.end(leader, ANSWER)
+    assert hear(here, join) == ANSWER
+    assert here.desk.begin(later := here.ask(ttl=NOT_CACHED)).turn == Lead(later)
+
+
+def test_what_is_wrong_with_the_question_is_said_to_all(here: Place) -> None:
+    error = Inherent({"code": "context_too_long", "message": "It has too many words."})
+    leader = here.lead()
+    joins = [joined(here, here.ask()) for _ in range(2)]
+    here.desk.end(leader, error)
+    assert [hear(here, join) for join in joins] == [error, error]
+    assert here.desk.begin(later := here.ask()).turn == Lead(later)
+
+
+def test_of_those_whom_a_leader_abandons_one_takes_over(here: Place) -> None:
+    leader = here.lead()
+    joins = [joined(here, here.ask()) for _ in range(5)]
+    here.desk.end(leader, Again())
+    assert [hear(here, join) for join in joins] == [Again()] * 5
+    turns = [here.desk.begin(join.ask).turn for join in joins]
+    assert [type(turn) for turn in turns] == [Lead, Join, Join, Join, Join]
+
+
+def test_of_those_whose_leader_died_one_takes_over_and_tells_the_others(here: Place) -> None:
+    here.lead()
+    waiting = joined(here, here.ask())
+    here.clock.forward(waiting.lease_left)
+    successor = here.ask()
+    assert here.desk.begin(successor).turn == Lead(successor)
+    here.desk.end(successor, ANSWER)
+    assert hear(here, waiting) == ANSWER
+
+
+def test_a_lease_lasts_until_its_last_millisecond(here: Place) -> None:
+    leader, almost = here.lead(), here.ask()
+    here.clock.forward(leader.lease - timedelta(milliseconds=1))
+    assert here.desk.begin(almost).turn == Join(almost, timedelta(milliseconds=1))
+    here.clock.forward(timedelta(milliseconds=1))
+    assert here.desk.begin(almost).turn == Lead(almost)
+
+
+def test_an_extended_lease_lasts_longer(here: Place) -> None:
+    leader = here.lead()
+    here.clock.forward(2 * SECOND)
+    assert here.desk.extend(leader, 10 * SECOND)
+    assert joined(here, here.ask()).lease_left == 10 * SECOND
+
+
+def test_a_lease_that_nobody_took_over_can_still_be_extended(here: Place) -> None:
+    leader = here.lead()
+    here.clock.forward(2 * leader.lease)
+    assert here.desk.extend(leader, leader.lease)
+    joined(here, here.ask())
+
+
+def test_a_lease_that_somebody_took_over_cannot_be_extended(here: Place) -> None:
+    old = here.lead()
+    here.clock.forward(old.lease)
+    successor = here.lead()
+    assert not here.desk.extend(old, MINUTE)
+    assert joined(here, here.ask()).lease_left == successor.lease
+
+
+@pytest.mark.parametrize("told", [ANSWER, Inherent({"code": "content_filtered"}), Again()])
+def test_a_late_end_of_an_old_leader_ends_nothing(here: Place, told: Told) -> None:
+    old = here.lead(ttl=NOT_CACHED)
+    join = joined(here, here.ask(ttl=NOT_CACHED))
+    here.clock.forward(old.lease)
+    successor = here.lead(ttl=NOT_CACHED)
+    here.desk.end(old, told)
+    assert hear_nothing(here, join)
+    assert isinstance(here.desk.begin(join.ask).turn, Join)
+    here.desk.end(successor, Answer({"text": "the successor's"}))
+    assert hear(here, join) == Answer({"text": "the successor's"})
+
+
+def test_a_late_answer_of_an_old_leader_is_cached(here: Place) -> None:
+    old = here.lead()
+    here.clock.forward(old.lease)
+    here.lead()
+    here.desk.end(old, ANSWER)
+    assert here.desk.begin(here.ask()).turn == Hit(ANSWER.answer, timedelta())
+
+
+def test_an_end_that_comes_twice_is_one(here: Place) -> None:
+    leader = here.lead()
+    join = joined(here, here.ask())
+    for told in (ANSWER, Again()):
+        here.desk.end(leader, told)
+    assert hear(here, join) == ANSWER
+    assert hear_nothing(here, join)
+
+
+def test_who_began_again_is_told_once(here: Place) -> None:
+    leader, waiter = here.lead(), here.ask()
+    joined(here, waiter)
+    join = joined(here, waiter)
+    here.desk.end(leader, ANSWER)
+    assert hear(here, join) == ANSWER
+    assert hear_nothing(here, join)
+
+
+@pytest.mark.parametrize("told", [ANSWER, Inherent({"code": "bad_request"})])
+def test_what_came_between_two_waits_is_heard_at_the_next_beginning(here: Place, told: Told) -> None:
+    leader, waiter = here.lead(ttl=NOT_CACHED), here.ask(ttl=NOT_CACHED)
+    joined(here, waiter)
+    here.desk.end(leader, told)
+    assert here.desk.begin(waiter).turn == told
+
+
+def test_an_abandoned_flight_is_begun_anew_by_who_did_not_hear_of_it(here: Place) -> None:
+    leader, waiter = here.lead(), here.ask()
+    for _ in range(2):
+        joined(here, waiter)
+        here.desk.end(leader, Again())
+        leader = here.lead()
+    here.desk.end(leader, Again())
+    assert here.desk.begin(waiter).turn == Lead(waiter)
+    assert here.desk.begin(waiter).turn == Lead(waiter)
+
+
+def test_whoever_takes_over_is_not_told_its_own_answer(here: Place) -> None:
+    leader, waiter = here.lead(ttl=NOT_CACHED), here.ask(ttl=NOT_CACHED)
+    join = joined(here, waiter)
+    here.clock.forward(leader.lease)
+    assert here.desk.begin(waiter).turn == Lead(waiter)
+    here.desk.end(waiter, ANSWER)
+    assert hear_nothing(here, join)
+
+
+def test_who_has_gone_is_told_nothing(here: Place) -> None:
+    leader, gone = here.lead(), here.ask()
+    joined(here, gone)
+    here.clock.forward(leader.lease + 6 * SECOND)
+    assert here.desk.extend(leader, leader.lease)
+    here.desk.end(leader, Again())
+    assert keys(os.environ["REDIS_URL"], here.tenant_id) == set()
+
+
+def test_everything_that_is_kept_ends_by_itself(here: Place) -> None:
+    leader = here.lead()
+    joined(here, here.ask())
+    here.lead("another")
+    here.desk.end(leader, ANSWER)
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        found = {key: client.pttl(key) for key in client.scan_iter(f"*{here.tenant_id}*")}
+    assert len(found) == 6  # an answer and its three indices, a told waiter, the other flight
+    assert all(0 < left <= TTL.stale / timedelta(milliseconds=1) for left in found.values())
+
+
+def test_another_tenants_same_question_neither_joins_nor_hits(here: Place) -> None:
+    stranger, one = uuid4(), here.ask()
+    theirs = ask(stranger)
+    # Even under one identity, which the tenant is part of.
+    same = Ask(tenant_id=stranger, identity=one.identity, ttl=TTL)
+    here.desk.begin(one)
+    assert here.desk.begin(theirs).turn == Lead(theirs)
+    assert here.desk.begin(same).turn == Lead(same)
+    here.desk.end(one, ANSWER)
+    for each in (theirs, same):
+        assert here.desk.begin(each).turn == Lead(each)
+        assert here.desk.extend(each, SECOND)
+
+
+def test_other_questions_have_flights_of_their_own(here: Place) -> None:
+    here.lead("one")
+    here.lead("two")
+
+
+def test_calls_of_others_ride_along(here: Place) -> None:
+    extra = [Call(PONG, ["a"], [1]), Call(PONG, ["b"], [2])]
+    pong = [[b"a", b"1"], [b"b", b"2"]]
+    one = here.ask()
+    assert here.desk.begin(one, extra) == Begun(Lead(one), pong)
+    assert here.desk.end(one, ANSWER, extra) == pong
+    assert here.desk.begin(one, extra) == Begun(Hit(ANSWER.answer, timedelta()), pong)
+    assert here.desk.end(None, ANSWER, extra) == pong
+    assert here.desk.end(None, Again()) == []
+
+
+def test_who_never_began_ends_no_flight_but_its_answer_is_cached(here: Place) -> None:
+    leader, fresh = here.lead(), here.ask()
+    here.desk.end(fresh, ANSWER)
+    assert here.desk.begin(here.ask()).turn == Hit(ANSWER.answer, timedelta())
+    assert here.desk.extend(leader, SECOND)
+
+
+def test_a_stale_answer_comes_with_its_age_to_leader_and_joiner(here: Place) -> None:
+    here.desk.end(here.lead(), ANSWER)
+    here.clock.forward(2 * MINUTE)
+    leader, joiner = here.ask(), here.ask()
+    stale = Stale(ANSWER.answer, 2 * MINUTE)
+    assert here.desk.begin(leader).turn == Lead(leader, stale)
+    assert here.desk.begin(joiner).turn == Join(joiner, leader.lease, stale)
+
+
+@pytest.mark.parametrize("content", [float("nan"), object()])
+def test_what_is_not_json_is_refused_and_the_flight_stays(here: Place, content: object) -> None:
+    leader = here.lead()
+    with pytest.raises((TypeError, ValueError)):
+        here.desk.end(leader, Answer({"text": content}))
+    assert here.desk.extend(leader, SECOND)
+
+
+def test_a_script_that_cannot_run_shares_nothing_and_is_logged_once(
+    here: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = here.ask()
+    flight = f"huntaze:ai:{{{one.tenant_id}}}:flight:{one.identity}"
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.set(flight, "not a hash")
+        extra = [Call(PONG, ["a"], [1])]
+        for _ in range(2):
+            assert here.desk.begin(one, extra) == Begun(Lead(None), [[b"a", b"1"]])
+        assert here.desk.end(one, Again(), extra) == [[b"a", b"1"]]
+        client.delete(flight)
+    assert here.desk.begin(one).turn == Lead(one)
+    events = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
+    assert events == ["flights.refused", "flights.accepted"]
+
+
+class TestFollowing:
+    """Waiting as long as it takes."""
+
+    def test_an_answer_ends_it(self, here: Place) -> None:
+        leader = here.lead()
+        join = joined(here, here.ask())
+        here.desk.end(leader, ANSWER)
+        assert here.desk.follow(join, time_left=lambda: MINUTE).turn == ANSWER
+
+    def test_whoever_is_abandoned_leads_with_what_rode_along(self, here: Place) -> None:
+        leader = here.lead()
+        join = joined(here, here.ask())
+        here.desk.end(leader, Again())
+        extra = [Call(PONG, ["a"], [1])]
+        begun = here.desk.follow(join, time_left=lambda: MINUTE, extra=extra)
+        assert begun == Begun(Lead(join.ask), [[b"a", b"1"]])
+
+    def test_a_dead_leader_is_missed_within_its_lease(self, here: Place) -> None:
+        lease = timedelta(milliseconds=50)
+        here.lead(lease=lease)
+        join = joined(here, here.ask(lease=lease))
+        here.clock.forward(lease)
+        assert here.desk.follow(join, time_left=lambda: MINUTE).turn == Lead(join.ask)
+
+    def test_it_goes_on_while_the_leader_lives(self, here: Place) -> None:
+        leader = here.lead(lease=timedelta(milliseconds=20))
+        join = joined(here, here.ask())
+        began = []
+
+        def time_left() -> timedelta:
+            """Asked before each wait and each beginning; the leader answers during the fifth wait."""
+            began.append(here.desk.extend(leader, timedelta(milliseconds=20)))
+            if len(began) == 9:
+                here.desk.end(leader, ANSWER)
+            return MINUTE
+
+        assert here.desk.follow(join, time_left=time_left).turn == ANSWER
+        assert len(began) == 9
+
+    def test_it_ends_with_the_callers_time(self, here: Place) -> None:
+        leader = here.lead()
+        join = joined(here, here.ask())
+        left = iter([timedelta(milliseconds=5), timedelta(), timedelta()])
+        assert here.desk.follow(join, time_left=lambda: next(left)).turn == join
+        assert here.desk.extend(leader, SECOND), "who has no time left leads nothing"
+
+    def test_without_time_nobody_waits(self, here: Place) -> None:
+        here.lead()
+        join = joined(here, here.ask())
+        assert here.desk.follow(join, time_left=timedelta) == Begun(join, None)
+
+
+class TestKeeping:
+    """Leases that are extended for as long as somebody works; in real time."""
+
+    LEASE = timedelta(milliseconds=300)
+
+    @pytest.fixture
+    def real(self) -> Place:
+        """On Redis's own clock."""
+        shared = SharedRedis(os.environ["REDIS_URL"])
+        found = place(os.environ["REDIS_URL"])
+        found.desk = Desk(flights=shared, cache=shared, cap=CAP, beat=timedelta(milliseconds=20))
+        return found
+
+    def test_a_kept_flight_outlives_its_lease(self, real: Place) -> None:
+        leader, waiter = real.lead(lease=self.LEASE), real.ask(lease=self.LEASE)
+        with real.desk.kept(leader, at_most=MINUTE):
+            for _ in range(4):
+                join = joined(real, waiter)
+                assert hear(real, join) == Again()
+            real.desk.end(leader, ANSWER)
+        assert real.desk.begin(waiter).turn == ANSWER
+
+    def test_it_is_kept_no_longer_than_the_block_runs(self, real: Place) -> None:
+        leader, waiter = real.lead(lease=self.LEASE), real.ask(lease=self.LEASE)
+        with real.desk.kept(leader, at_most=MINUTE):
+            pass
+        assert real.desk.follow(joined(real, waiter), time_left=lambda: MINUTE).turn == Lead(waiter)
+
+    def test_a_leader_that_hangs_is_missed_too(self, real: Place) -> None:
+        leader, waiter = real.lead(lease=self.LEASE), real.ask(lease=self.LEASE)
+        with real.desk.kept(leader, at_most=2 * self.LEASE):
+            assert real.desk.follow(joined(real, waiter), time_left=lambda: MINUTE).turn == Lead(waiter)
+
+    def test_whoever_lost_the_lease_does_not_take_it_back(self, real: Place) -> None:
+        leader = real.lead(lease=timedelta(milliseconds=1))
+        successor = real.ask(lease=MINUTE)
+        wait_until(
+            lambda: isinstance(real.desk.begin(successor).turn, Lead),
+            seconds=10,
+            what="the lease",
+            every=0.01,
+        )
+        with real.desk.kept(leader, at_most=MINUTE), real.desk.kept(successor, at_most=MINUTE):
+            wait_until(lambda: len(real.desk.keeper) == 1, seconds=10, what="the old leader to be dropped")
+            assert isinstance(real.desk.begin(real.ask()).turn, Join)
+
+    def test_nothing_is_kept_without_a_ticket(self, real: Place) -> None:
+        with real.desk.kept(None, at_most=MINUTE):
+            assert len(real.desk.keeper) == 0
+
+    def test_keeping_begins_again_after_a_pause(self, real: Place) -> None:
+        for text in ("one", "two"):
+            leader, waiter = real.lead(text, lease=self.LEASE), real.ask(text, lease=self.LEASE)
+            with real.desk.kept(leader, at_most=MINUTE):
+                for _ in range(3):
+                    assert hear(real, joined(real, waiter)) == Again()
+            wait_until(
+                lambda: not real.desk.keeper.is_running, seconds=10, what="the thread to end", every=0.01
+            )
+
+
+def test_an_answer_wakes_whoever_waits(here: Place) -> None:
+    leader = here.lead()
+    join = joined(here, here.ask())
+    heard: list[Told] = []
+    is_waiting = Event()
+
+    def listen() -> None:
+        is_waiting.set()
+        heard.append(hear(here, join))
+
+    thread = Thread(target=listen)
+    thread.start()
+    is_waiting.wait()
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        wait_until(lambda: client.info("clients")["blocked_clients"], seconds=10, what="a waiter", every=0.01)
+    here.desk.end(leader, ANSWER)
+    thread.join()
+    assert heard == [ANSWER]
+    assert keys(os.environ["REDIS_URL"], here.tenant_id).isdisjoint({own_list(join.ask).split("}:")[1]})
+
+
+def test_a_process_has_one_desk_on_its_redis() -> None:
+    assert desk() is desk()
+    assert desk().cache is desk().flights
+    assert isinstance(desk().begin(ask(uuid4())).turn, Lead)
