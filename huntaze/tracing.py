@@ -1,20 +1,19 @@
 """Send spans to a collector over OTLP/HTTP, where the environment names one.
 
-Off unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set: then not even the SDK is
-imported. Everything else is configured by OpenTelemetry's own names (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER,
+Off unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set: then the exporter isn't
+even imported. Everything else is configured by OpenTelemetry's own names (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER,
 OTEL_EXPORTER_OTLP_HEADERS…).
 """
 
 import os
 import socket
 
-from celery.signals import worker_init, worker_process_shutdown
+from celery.signals import worker_init
 from opentelemetry import trace
 
 from apps.operations.tracing import is_on
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_FLUSH_MS = 3000
 
 
 def begin() -> None:
@@ -47,11 +46,3 @@ def _is_disabled() -> bool:
 @worker_init.connect
 def _begin_in_worker(**_: object) -> None:
     begin()
-
-
-@worker_process_shutdown.connect
-def _flush(**_: object) -> None:
-    """A child of the prefork pool ends without running what is registered for its exit."""
-    flush = getattr(trace.get_tracer_provider(), "force_flush", None)
-    if flush is not None:
-        flush(_FLUSH_MS)

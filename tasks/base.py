@@ -57,9 +57,7 @@ class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
         if not self.traced or not tracing.is_on():
             yield
             return
-        with tracing.span(
-            f"process {self.name}", kind=SpanKind.CONSUMER, control=(TaskPredicate,)
-        ) as opened:
+        with tracing.span(f"process {self.name}", kind=SpanKind.CONSUMER, control=(TaskPredicate,)) as opened:
             opened.set_attributes(
                 {
                     "messaging.system": "celery",

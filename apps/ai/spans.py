@@ -1,7 +1,8 @@
 """Spans of generations and of calls to providers. Never a word of a question or an answer.
 
-OpenTelemetry's names for generative AI are still in development, so they are pinned here: those of its semantic
-conventions 1.37 (gen_ai.provider.name), and the one before, which many backends still read (gen_ai.system).
+OpenTelemetry's names for generative AI are still in development, so they are pinned here: those of its
+semantic conventions 1.37 (gen_ai.provider.name), and the one before, which many backends still read
+(gen_ai.system).
 """
 
 from collections.abc import Iterator, Mapping
@@ -85,9 +86,7 @@ def generation(*, task_kind: str, tenant_id: UUID, generation_id: UUID) -> Itera
         yield _NO_GENERATION
         return
     with tracing.span(f"generation {task_kind}") as opened:
-        opened.set_attributes(
-            {TASK_KIND: task_kind, TENANT: str(tenant_id), GENERATION: str(generation_id)}
-        )
+        opened.set_attributes({TASK_KIND: task_kind, TENANT: str(tenant_id), GENERATION: str(generation_id)})
         yield GenerationSpan(opened)
 
 
