@@ -19,7 +19,8 @@ from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
 
 import huntaze.collector
-import huntaze.readiness  # noqa: F401 -- both connect signals
+import huntaze.readiness
+import huntaze.tracing  # noqa: F401 -- all three connect signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
 

@@ -1,16 +1,21 @@
 """What every task shares: structured logs, the caller's trace, retries, and a place for the failed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import celery
 import structlog
+from celery.exceptions import TaskPredicate
 from celery.signals import before_task_publish
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from kombu.exceptions import OperationalError as BrokerError
-from opentelemetry import context, propagate
+from opentelemetry import propagate
+from opentelemetry.trace import SpanKind
 
+from apps.operations import tracing
 from apps.operations.services import dead_letters
 
 log = structlog.get_logger(__name__)
@@ -35,13 +40,35 @@ class Task(celery.Task):  # type: ignore[type-arg]  # generic in the stubs alone
     retry_backoff_max = int(timedelta(seconds=30).total_seconds())
     retry_jitter = True
 
+    # Whether each run is a span.
+    traced = True
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = context.attach(propagate.extract(self.request.headers or {}))
-        try:
-            with structlog.contextvars.bound_contextvars(task=self.name, **_ids(kwargs)):
-                return super().__call__(*args, **kwargs)
-        finally:
-            context.detach(token)
+        with (
+            tracing.continued(self.request.headers or {}),
+            structlog.contextvars.bound_contextvars(task=self.name, **_ids(kwargs)),
+            self._span(kwargs),
+        ):
+            return super().__call__(*args, **kwargs)
+
+    @contextmanager
+    def _span(self, kwargs: dict[str, Any]) -> Iterator[None]:
+        """One run in the trace of whoever sent the task; a run that will be tried again hasn't failed."""
+        if not self.traced or not tracing.is_on():
+            yield
+            return
+        with tracing.span(f"process {self.name}", kind=SpanKind.CONSUMER, control=(TaskPredicate,)) as opened:
+            opened.set_attributes(
+                {
+                    "messaging.system": "celery",
+                    "messaging.operation.type": "process",
+                    "messaging.destination.name": (self.request.delivery_info or {}).get("routing_key") or "",
+                    "messaging.message.id": self.request.id or "",
+                    "huntaze.task.retries": self.request.retries,
+                    **{f"huntaze.{name}": value for name, value in _ids(kwargs).items()},
+                }
+            )
+            yield
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         log.error("task.failed", task=self.name, error=str(exc), attempts=self.request.retries + 1)
@@ -66,6 +93,8 @@ class Tick(Task):
 
     autoretry_for = ()
     max_retries = 0
+    # Nobody's trace, every second.
+    traced = False
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         log.error("tick.failed", task=self.name, error=f"{type(exc).__name__}: {exc}")

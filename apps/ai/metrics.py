@@ -6,7 +6,11 @@ from datetime import datetime
 from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from apps.ai.models import Generation, GenerationState
+from apps.ai.breaker_states import breaker_statuses
+from apps.ai.models import Deployment, Generation, GenerationState
+from apps.operations.probes import breaker_family
+
+_BREAKER = {"closed": 0, "half_open": 1, "open": 2}
 
 
 def generations_by_state(now: datetime) -> Iterator[Metric]:
@@ -15,6 +19,15 @@ def generations_by_state(now: datetime) -> Iterator[Metric]:
     family = GaugeMetricFamily("huntaze_generations", "Generations by state.", labels=["state"])
     for state, number in counts.items():
         family.add_metric([state], number)
+    yield family
+
+
+def breakers(now: datetime) -> Iterator[Metric]:
+    """One for each enabled deployment, beside those of the platforms."""
+    statuses, family = breaker_statuses(), breaker_family()
+    for deployment in Deployment.objects.filter(enabled=True).order_by("name"):
+        status = statuses.get(deployment.pk)
+        family.add_metric([deployment.name], _BREAKER[status.state] if status else 0)
     yield family
 
 

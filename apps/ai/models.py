@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from apps.common.breaker.rules import State
 from apps.common.fields import CurrencyField, MoneyField
@@ -221,6 +221,12 @@ class Generation(TenantOwned):
                 fields=["priority", "id"],
                 condition=Q(state__in=["pending", "running"]),
                 name="generation_open",
+            ),
+            models.Index(
+                "deployment",
+                F("finished_at").desc(),
+                condition=Q(state="succeeded", source="provider"),
+                name="generation_last_success",
             ),
         ]
 

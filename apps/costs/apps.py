@@ -10,3 +10,4 @@ class CostsConfig(AppConfig):
         from apps.operations import probes
 
         probes.register_metrics("costs", metrics.cost_of_this_month)
+        probes.register_metrics("budgets", metrics.budgets_remaining)

@@ -54,6 +54,12 @@ def campaign_cost(*, campaign_id: UUID) -> Costs:
     return _sum(LedgerEntry.objects.filter(campaign_id=campaign_id))
 
 
+def tenant_cost(*, tenant_id: UUID, since: datetime) -> Money:
+    """Of everything that a tenant's questions have cost since an instant, as far as it is settled."""
+    entries = LedgerEntry.objects.filter(tenant_id=tenant_id, occurred_at__gte=since)
+    return Money(_sum(entries).amount)
+
+
 def campaign_costs_by_model(*, campaign_id: UUID) -> list[ModelCosts]:
     """The same, by provider and model, the dearest first."""
     rows: Iterable[Mapping[str, Any]] = (

@@ -17,6 +17,7 @@ from apps.messaging.models import (
     SendBlock,
 )
 from apps.messaging.services.situation import ALIVE_FOR, Situation, read_situation
+from apps.operations.probes import breaker_family
 from apps.tenants.models import Tenant
 
 _BREAKER = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
@@ -58,10 +59,7 @@ def dispatcher(now: datetime) -> Iterator[Metric]:
 
 
 def _platforms(situation: Situation) -> Iterator[Metric]:
-    """A breaker's state has the name and numbers that dashboards know: 0 closed, 1 half-open, 2 open."""
-    breaker = GaugeMetricFamily(
-        "huntaze_circuit_breaker_state", "0: closed, 1: half-open, 2: open.", labels=["service"]
-    )
+    breaker = breaker_family()
     paused = GaugeMetricFamily("huntaze_platform_paused", "1: an operator paused it.", labels=["platform"])
     for each in situation.platforms.values():
         breaker.add_metric([each.platform], _BREAKER[BreakerState(each.breaker)])

@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import amqp
 import kombu
@@ -25,6 +25,8 @@ from apps.operations.probes import health_checks
 from apps.tenants.roles import refuse_powerful_role
 
 log = structlog.get_logger(__name__)
+
+Answer = TypeVar("Answer")
 
 # For one connection. The broker's client tries several times, and libpq knows no shorter time than 2 s.
 TIMEOUT = timedelta(seconds=1)
@@ -46,26 +48,25 @@ class Health:
     checks: dict[str, str]
 
 
-class RecentHealth:
-    """Health as it was at most FRESH ago: who asks while others do shares the answer.
+class Recent(Generic[Answer]):
+    """An answer as it was at most FRESH ago: who asks while others do shares it.
 
-    The path is open to all, and each check opens connections of its own: however many ask, one check a second
-    is what the dependencies see of a process.
+    The paths of probes are open to all, and each check opens connections of its own: however many ask, one
+    check a second is what the dependencies see of a process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[], Answer]) -> None:
+        self._ask = ask
         self._lock = Lock()
         self._at = -math.inf
-        self._health = Health(down={}, checks={})
+        self._answers: list[Answer] = []
 
-    def get(self) -> Health:
+    def get(self) -> Answer:
         with self._lock:
             if time.monotonic() - self._at >= FRESH.total_seconds():
-                self._health, self._at = check_health(), time.monotonic()
-            return self._health
-
-
-recent_health = RecentHealth()
+                self._answers = [self._ask()]
+                self._at = time.monotonic()
+            return self._answers[0]
 
 
 @cache
@@ -89,6 +90,9 @@ def check_health() -> Health:
     remarks = {name: future.result() for name, future in futures.items() if name not in down}
     checks = {name: down.get(name) or remarks.get(name) or "ok" for name in health_checks}
     return Health(down=down, checks=checks)
+
+
+recent_health = Recent(check_health)
 
 
 class NotReadyError(Exception):

@@ -1,7 +1,7 @@
 """Prometheus figures: those that processes count, and those that only the database and the broker know."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -28,19 +28,28 @@ STATEMENT_TIMEOUT_MS = 2000
 def registry() -> CollectorRegistry:
     """Everything to be scraped: of all processes where PROMETHEUS_MULTIPROC_DIR names their folder."""
     found = CollectorRegistry()
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.MultiProcessCollector(found)  # type: ignore[no-untyped-call]
-    else:
-        found.register(OwnCollector())
+    found.register(CountCollector())
     found.register(SourceCollector())
     return found
 
 
-class OwnCollector(Collector):
-    """What this process has counted."""
+class CountCollector(Collector):
+    """What processes have counted, and what follows from it."""
 
     def collect(self) -> Iterator[Metric]:
-        yield from REGISTRY.collect()
+        counted = list(_counted())
+        yield from counted
+        by_name = {family.name: family for family in counted}
+        for derive in probes.derived_metrics.values():
+            yield from derive(by_name)
+
+
+def _counted() -> Iterable[Metric]:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY.collect()
+    collector = multiprocess.MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+    found: Iterable[Metric] = collector.collect()  # type: ignore[no-untyped-call]
+    return found
 
 
 class SourceCollector(Collector):
@@ -50,9 +59,13 @@ class SourceCollector(Collector):
         now = timezone.now()
         up = GaugeMetricFamily("huntaze_source_up", "1: the source of figures answered.", labels=["source"])
         found = {**_ask_database(now), "broker": _queue_depths()}
-        for name, families in found.items():
-            up.add_metric([name], 0 if families is None else 1)
-            yield from families or ()
+        by_name: dict[str, Metric] = {}
+        for source, families in found.items():
+            up.add_metric([source], 0 if families is None else 1)
+            for family in families or ():
+                if by_name.setdefault(family.name, family) is not family:
+                    by_name[family.name].samples += family.samples
+        yield from by_name.values()
         yield up
 
 

@@ -154,7 +154,7 @@ def test_many_who_ask_at_once_cost_one_check(monkeypatch: pytest.MonkeyPatch) ->
     asked: list[None] = []
     monkeypatch.setattr(health, "FRESH", timedelta(minutes=1))
     monkeypatch.setitem(probes.health_checks, "ours", lambda: asked.append(None))
-    recent = health.RecentHealth()
+    recent = health.Recent(health.check_health)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _number: recent.get(), range(8)))
     assert len(asked) == 1

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.utils import timezone
-from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.test import APIClient
 
 from apps.common.ids import uuid7
@@ -22,20 +21,10 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from huntaze.celery import QUEUES, app
 from tests import factories
+from tests.scraping import scrape
 from tests.services import ROOT
 
 pytestmark = pytest.mark.django_db
-
-
-def scrape() -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels in the labels' order."""
-    response = APIClient().get("/api/metrics")
-    assert response.status_code == 200
-    return {
-        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
-        for family in text_string_to_metric_families(response.content.decode())
-        for sample in family.samples
-    }
 
 
 def test_requests_are_counted_and_timed_under_the_names_that_dashboards_use() -> None:

@@ -1,0 +1,51 @@
+"""Aggregates over generations. Each runs in the caller's transaction and sees what that may see."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Aggregate, Count, DurationField
+
+from apps.ai.models import Generation, GenerationState, Source
+from apps.common.ids import first_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What became of the questions of some time; `p50`, `p95` are of those answered, `hits` of the cache."""
+
+    by_state: dict[str, int]
+    by_source: dict[str, int]
+    p50: timedelta | None
+    p95: timedelta | None
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Answers from the cache, not stale ones, among all; None where there is none."""
+        answered = sum(self.by_source.values())
+        return self.by_source[Source.CACHE] / answered if answered else None
+
+
+class _Percentiles(Aggregate):
+    template = "percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = ArrayField(DurationField())
+
+
+def figures(*, tenant_id: UUID, since: datetime) -> Figures:
+    """Of a tenant's questions that were asked since then, which the index by id gives without a date's."""
+    asked = Generation.objects.filter(tenant_id=tenant_id, pk__gte=first_id_of(since)).order_by()
+    by_state, by_source = Counter[str](), Counter[str]()
+    for state, source, number in asked.values_list("state", "source").annotate(number=Count("*")):
+        by_state[state] += number
+        if state == GenerationState.SUCCEEDED:
+            by_source[source] += number
+    answered = asked.filter(state=GenerationState.SUCCEEDED)
+    p50, p95 = answered.aggregate(found=_Percentiles("latency"))["found"] or (None, None)
+    return Figures(
+        by_state={state: by_state[state] for state in GenerationState.values},
+        by_source={source: by_source[source] for source in Source.values},
+        p50=p50,
+        p95=p95,
+    )

@@ -1,0 +1,197 @@
+"""GET /api/health/hybrid-orchestrator: whether questions can be answered, and by whom."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from apps.ai import breaker_states
+from apps.ai.health import LATE, DeploymentHealth, QueueHealth, judge
+from apps.ai.models import Deployment, Generation
+from apps.operations import health
+from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
+from tests.ai.asking import ask
+from tests.ai.breakers import COOLING, OPEN, Breaker
+from tests.conftest import as_json
+
+PATH = "/api/health/hybrid-orchestrator"
+# What is asked on a connection of its own sees committed rows alone.
+pytestmark = pytest.mark.django_db(transaction=True)
+Breakers = Callable[..., None]
+
+
+@pytest.fixture
+def anybody(monkeypatch: pytest.MonkeyPatch, deployments: None) -> APIClient:
+    """Whoever asks; each time anew, whatever the test before was told."""
+    monkeypatch.setattr(health, "FRESH", timedelta(0))
+    return APIClient()
+
+
+@pytest.fixture
+def breakers(monkeypatch: pytest.MonkeyPatch) -> Breakers:
+    def put(**states: Breaker) -> None:
+        by_id: dict[UUID, Any] = {deployment(name).pk: state for name, state in states.items()}
+        monkeypatch.setattr(breaker_states, "_sources", [lambda: by_id])
+
+    return put
+
+
+def deployment(name: str) -> Deployment:
+    return Deployment.objects.get(name=name)
+
+
+def seen(client: APIClient, name: str) -> dict[str, Any]:
+    (found,) = [each for each in as_json(client.get(PATH))["deployments"] if each["name"] == name]
+    return dict(found)
+
+
+def test_all_is_well(anybody: APIClient) -> None:
+    response = anybody.get(PATH)
+    answer = as_json(response)
+    assert (response.status_code, answer["status"], answer["problems"]) == (200, "ok", [])
+    assert answer["providers"] == {"azure": "configured", "openai": "configured"}
+    assert answer["queue"] == {"pending": 0, "running": 0, "oldest_due_age_s": 0}
+    assert seen(anybody, "azure") == {
+        "name": "azure",
+        "provider": "azure",
+        "model": "gpt-4o",
+        "model_class": "advanced",
+        "enabled": True,
+        "obstacle": "",
+        "breaker": "closed",
+        "probe_in_s": None,
+        "cool_down_s": None,
+        "last_success_at": None,
+    }
+
+
+def test_a_deployment_that_cannot_be_called_degrades_it(anybody: APIClient, breakers: Breakers) -> None:
+    breakers(azure=OPEN)
+    response = anybody.get(PATH)
+    answer = as_json(response)
+    assert (response.status_code, answer["status"]) == (200, "degraded")
+    assert answer["problems"] == ["azure can't be called: its breaker is open."]
+    found = seen(anybody, "azure")
+    assert (found["breaker"], found["obstacle"], found["probe_in_s"]) == ("open", "its breaker is open", 42)
+
+
+def test_a_pause_that_the_provider_asked_for_is_told_with_its_rest(
+    anybody: APIClient, breakers: Breakers
+) -> None:
+    breakers(openai=COOLING)
+    found = seen(anybody, "openai")
+    assert (found["breaker"], found["cool_down_s"]) == ("closed", 3)
+    assert found["obstacle"] == "its provider asked for a pause"
+
+
+def test_a_half_open_breaker_that_lets_a_probe_go_is_no_obstacle(
+    anybody: APIClient, breakers: Breakers
+) -> None:
+    breakers(azure=Breaker("half_open"))
+    assert as_json(anybody.get(PATH))["status"] == "ok"
+
+
+def test_when_nobody_can_be_called_it_is_down(anybody: APIClient, breakers: Breakers) -> None:
+    breakers(azure=OPEN, openai=COOLING)
+    response = anybody.get(PATH)
+    answer = as_json(response)
+    assert (response.status_code, answer["status"], answer["error"]["code"]) == (503, "down", "unavailable")
+    assert response["Retry-After"] == "5"
+    assert "azure can't be called" in answer["error"]["message"]
+
+
+def test_a_provider_without_a_key_is_told_without_its_name_in_the_environment(
+    anybody: APIClient, settings: Any
+) -> None:
+    settings.OPENAI_API_KEY = ""
+    response = anybody.get(PATH)
+    answer = as_json(response)
+    assert (answer["status"], answer["providers"]["openai"]) == ("degraded", "not configured")
+    assert b"OPENAI_API_KEY" not in response.content
+
+
+def test_a_deployment_that_is_switched_off_is_no_problem_but_the_last_one_is(anybody: APIClient) -> None:
+    with system_transaction():
+        Deployment.objects.filter(name="azure").update(enabled=False)
+    answer = as_json(anybody.get(PATH))
+    assert (answer["status"], answer["problems"]) == ("ok", [])
+    assert seen(anybody, "azure")["obstacle"] == "disabled"
+    with system_transaction():
+        Deployment.objects.update(enabled=False)
+    assert anybody.get(PATH).status_code == 503
+
+
+def test_the_last_success_is_a_providers_and_the_newest(anybody: APIClient, agency: Tenant) -> None:
+    now = timezone.now()
+    ends = {"older": (2, "provider", "succeeded"), "newer": (1, "provider", "succeeded")}
+    ends |= {"cached": (0, "cache", "succeeded"), "failed": (0, "", "failed")}
+    for hours, source, state in ends.values():
+        row = ask(agency)
+        with system_transaction():
+            Generation.objects.filter(pk=row.pk).update(
+                state=state,
+                source=source,
+                deployment=deployment("azure"),
+                finished_at=now - timedelta(hours=hours),
+            )
+    found = seen(anybody, "azure")["last_success_at"]
+    assert found == (now - timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    assert seen(anybody, "openai")["last_success_at"] is None
+
+
+def test_the_queue_counts_what_is_open_and_how_long_the_oldest_has_waited(
+    anybody: APIClient, agency: Tenant
+) -> None:
+    now = timezone.now()
+    rows = [ask(agency, priority=priority) for priority in (0, 1, 2, 2)]
+    with system_transaction():
+        # One is being worked on, and one was left by a process that died.
+        Generation.objects.filter(pk__in=[rows[0].pk, rows[1].pk]).update(
+            state="running", lease_expires_at=now + timedelta(minutes=1)
+        )
+        Generation.objects.filter(pk=rows[1].pk).update(
+            lease_expires_at=now - timedelta(seconds=1), created_at=now - timedelta(minutes=5)
+        )
+    answer = as_json(anybody.get(PATH))
+    assert (answer["queue"]["pending"], answer["queue"]["running"]) == (2, 2)
+    assert 300 <= answer["queue"]["oldest_due_age_s"] < 330
+    assert answer["status"] == "degraded"
+
+
+def test_without_the_database_it_is_down_and_says_nothing_more(
+    anybody: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "HOST", "/nowhere")
+    response = anybody.get(PATH)
+    answer = as_json(response)
+    assert (response.status_code, answer["status"], answer["queue"]) == (503, "down", None)
+    assert answer["problems"] == ["The database does not answer."]
+    assert b"nowhere" not in response.content
+
+
+EMBEDDER = DeploymentHealth("e", "openai", "m", "embedding", True, "", "closed", None, None, None)
+WRITER = replace(EMBEDDER, name="w", model_class="standard")
+IDLE = QueueHealth(0, 0, timedelta())
+
+
+@pytest.mark.parametrize(
+    ("deployments", "queue", "status"),
+    [
+        ([WRITER, EMBEDDER], IDLE, "ok"),
+        ([WRITER, replace(EMBEDDER, obstacle="x")], IDLE, "degraded"),
+        ([replace(WRITER, obstacle="x"), EMBEDDER], IDLE, "down"),
+        ([EMBEDDER], IDLE, "down"),
+        ([], IDLE, "down"),
+        ([WRITER], QueueHealth(9, 0, LATE), "ok"),
+        ([WRITER], QueueHealth(1, 0, LATE + timedelta(seconds=1)), "degraded"),
+    ],
+)
+def test_the_verdict(deployments: list[DeploymentHealth], queue: QueueHealth, status: str) -> None:
+    assert judge(deployments, queue)[0] == status
