@@ -1,5 +1,3 @@
-from uuid import UUID
-
 from django.utils import timezone
 
 from apps.ai.services import generations
@@ -9,10 +7,14 @@ from tasks.base import Tick, hint
 
 @app.task
 def run_generation(*, generation_id: str) -> None:
-    """Answer one generation; a campaign that waits for it is told."""
-    finished = generations.run_generation(generation_id=UUID(generation_id), clock=timezone.now)
-    if finished and finished.campaign_id:
-        app.send_task("tasks.campaigns.advance_campaign", kwargs={"campaign_id": str(finished.campaign_id)})
+    """Answer the most urgent generation: whoever hinted at another gets a turn for it in exchange.
+
+    A campaign that waits for it is told.
+    """
+    done = generations.run_generation(generation_id=None, clock=timezone.now)
+    if done and done.question.campaign_id:
+        campaign_id = str(done.question.campaign_id)
+        app.send_task("tasks.campaigns.advance_campaign", kwargs={"campaign_id": campaign_id})
 
 
 @app.task(base=Tick)

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -15,6 +16,7 @@ from django.test import TransactionTestCase
 from psycopg import sql
 from rest_framework.test import APIClient
 
+from apps.ai.services import configuration
 from apps.messaging.models import Account
 from apps.tenants.keys import create_api_key
 from apps.tenants.models import Role, Tenant
@@ -109,6 +111,12 @@ def ai_sandbox(ai_process: Sandbox, settings: Any) -> Iterator[Sandbox]:
     settings.AZURE_OPENAI_ENDPOINT = f"{ai_process.url}/azure"
     yield ai_process
     httpx2.delete(f"{ai_process.url}/faults").raise_for_status()
+
+
+@pytest.fixture(autouse=True)
+def _read_the_configuration_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sets counts at once, and not in the next test."""
+    monkeypatch.setattr(configuration, "FRESH", timedelta())
 
 
 @pytest.fixture

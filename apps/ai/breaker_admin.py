@@ -32,7 +32,7 @@ def status_of(row: Any) -> Status | None:
 
 def read_statuses(rows: Iterable[Deployment]) -> None:
     deployments = list(rows)
-    found = breaker_statuses(deployments) if deployments else {}
+    found = breaker_statuses([each.pk for each in deployments]) if deployments else {}
     for row in deployments:
         row._breaker = found[row.pk]  # type: ignore[attr-defined]  # for this page alone
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from apps.ai.providers.requests import ChatRequest, Message
+from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, Message
 
 # A shorter message is left whole, and an answer's limit isn't lowered to fewer tokens.
 _SHORTEST_TEXT = 400
@@ -17,11 +17,17 @@ _GAP = "\n[…]\n"
 class Conversation:
     """A request and what was done to it since: at most one repair, and the plainer way to ask for JSON."""
 
-    request: ChatRequest
+    request: ChatRequest | EmbeddingRequest
     repaired: bool = False
+
+    @property
+    def schema(self) -> Mapping[str, Any] | None:
+        """What the answer has to fit."""
+        return self.request.schema if isinstance(self.request, ChatRequest) else None
 
     def repair(self, *, answer: str, problem: str) -> "Conversation":
         """Show the model its answer and say what is wrong with it."""
+        assert isinstance(self.request, ChatRequest)
         said = (Message("assistant", answer),) if answer else ()
         ask = Message("user", f"{problem} Answer again.")
         messages = (*self.request.messages, *said, ask)
@@ -29,6 +35,7 @@ class Conversation:
 
     def in_plain_json(self) -> "Conversation":
         """For models that enforce no schema (GPT-4, GPT-3.5): say it in words instead, among the rules."""
+        assert isinstance(self.request, ChatRequest)
         assert self.request.schema is not None
         words = _in_words(self.request.schema)
         first, *rest = self.request.messages
@@ -45,6 +52,8 @@ class Conversation:
         stay whole. Where the texts are short, the answer's most tokens are too many, and are halved.
         """
         request = self.request
+        if isinstance(request, EmbeddingRequest):
+            return None  # a vector of half a text is another text's
         said = [place for place, each in enumerate(request.messages) if each.role != "system"]
         longest = max(said, key=lambda place: len(request.messages[place].content), default=None)
         if longest is not None and len(request.messages[longest].content) > _SHORTEST_TEXT:

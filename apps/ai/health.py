@@ -11,9 +11,10 @@ import psycopg
 import structlog
 from django.utils import timezone
 
-from apps.ai.breaker_states import BreakerStatus, breaker_statuses
 from apps.ai.models import ModelClass
 from apps.ai.providers import PROVIDERS
+from apps.ai.services.breakers import breaker_statuses
+from apps.common.breaker.rules import Status
 from apps.common.priority import Priority
 from apps.operations.health import Recent, connect_database
 
@@ -104,8 +105,8 @@ def check_orchestrator(*, now: datetime) -> OrchestratorHealth:
     except psycopg.Error as error:
         log.warning("health.down", dependency="database", error=f"{type(error).__name__}: {error}")
         return OrchestratorHealth("down", ("The database does not answer.",), providers, (), None)
-    statuses = breaker_statuses()
-    deployments = tuple(_deployment(row, providers, statuses.get(row.id)) for row in rows)
+    statuses = breaker_statuses([row.id for row in rows])
+    deployments = tuple(_deployment(row, providers, statuses[row.id]) for row in rows)
     status, problems = judge(deployments, queue)
     return OrchestratorHealth(status, problems, providers, deployments, queue)
 
@@ -138,7 +139,7 @@ def _ask(now: datetime) -> tuple[list[_Row], QueueHealth]:
     return rows, QueueHealth(pending, running, max(waited, timedelta()))
 
 
-def _deployment(row: _Row, providers: Mapping[str, str], breaker: BreakerStatus | None) -> DeploymentHealth:
+def _deployment(row: _Row, providers: Mapping[str, str], breaker: Status) -> DeploymentHealth:
     return DeploymentHealth(
         name=row.name,
         provider=row.provider,
@@ -146,19 +147,19 @@ def _deployment(row: _Row, providers: Mapping[str, str], breaker: BreakerStatus 
         model_class=row.model_class,
         enabled=row.enabled,
         obstacle=_obstacle(row, providers, breaker),
-        breaker=str(breaker.state) if breaker else "closed",
-        probe_in=breaker.waits if breaker else None,
-        cool_down_left=(breaker.cool_down_left or None) if breaker else None,
+        breaker=str(breaker.state),
+        probe_in=breaker.waits,
+        cool_down_left=breaker.cool_down_left or None,
         last_success_at=row.last_success_at,
     )
 
 
-def _obstacle(row: _Row, providers: Mapping[str, str], breaker: BreakerStatus | None) -> str:
+def _obstacle(row: _Row, providers: Mapping[str, str], breaker: Status) -> str:
     if not row.enabled:
         return "disabled"
     if providers[row.provider] != "configured":
         return "its provider is not configured"
-    if breaker is None or breaker.excluded is None:
+    if breaker.excluded is None:
         return ""
     return "its provider asked for a pause" if breaker.cool_down_left else f"its breaker is {breaker.state}"
 

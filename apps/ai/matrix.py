@@ -23,6 +23,7 @@ class Refusal(StrEnum):
     BUDGET_EXHAUSTED = "budget_exhausted"
     BUDGET_BUSY = "budget_busy"
     NO_PRICE = "no_price"
+    CIRCUIT_OPEN = "circuit_open"
 
 
 class Where(StrEnum):
@@ -73,6 +74,11 @@ class Row:
     why: str
     inherent: bool = False
     disables: bool = False
+
+    @property
+    def where(self) -> Where:
+        """Which other deployments come into question."""
+        return next((each.where for each in self.steps if each.action is Action.OTHER_DEPLOYMENT), Where.NEXT)
 
 
 _RETRY = Step(Action.RETRY_HERE)
@@ -161,6 +167,11 @@ MATRIX: Mapping[str, Row] = {
         (_ELSEWHERE, _STOP),
         Counts.ABANDONED,
         "Nothing was sent: what has no price would count as free.",
+    ),
+    Refusal.CIRCUIT_OPEN: Row(
+        (_OTHER_FIRST, _STOP),
+        Counts.ABANDONED,
+        "Nothing was sent: it has failed too often lately, and a probe of somebody else's is under way.",
     ),
 }
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from apps.ai.breaker_states import breaker_statuses
 from apps.ai.models import Deployment, Generation, GenerationState
+from apps.ai.services.breakers import breaker_statuses
 from apps.operations.probes import breaker_family
 
 _BREAKER = {"closed": 0, "half_open": 1, "open": 2}
@@ -24,10 +24,10 @@ def generations_by_state(now: datetime) -> Iterator[Metric]:
 
 def breakers(now: datetime) -> Iterator[Metric]:
     """One for each enabled deployment, beside those of the platforms."""
-    statuses, family = breaker_statuses(), breaker_family()
-    for deployment in Deployment.objects.filter(enabled=True).order_by("name"):
-        status = statuses.get(deployment.pk)
-        family.add_metric([deployment.name], _BREAKER[status.state] if status else 0)
+    deployments, family = list(Deployment.objects.filter(enabled=True).order_by("name")), breaker_family()
+    statuses = breaker_statuses([each.pk for each in deployments])
+    for each in deployments:
+        family.add_metric([each.name], _BREAKER[statuses[each.pk].state])
     yield family
 
 

@@ -48,6 +48,9 @@ class Deployment(BaseModel):
         default=100, help_text="Share of the calls among equals; 0: only as a fallback."
     )
     enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(
+        max_length=300, blank=True, help_text="Why it was disabled, if that was not done here."
+    )
     attempt_timeout = models.DurationField(default=timedelta(seconds=60))
     context_tokens = models.PositiveIntegerField(
         null=True,
@@ -114,8 +117,8 @@ class PromptTemplate(BaseModel):
     )
     fallback = models.TextField(
         blank=True,
-        help_text="What optional work gets while nobody can answer, with the same variables; empty: an error. "
-        "With a schema, JSON that fits it.",
+        help_text="What optional work gets while nobody can answer, with the same variables; empty: an "
+        "error. With a schema, JSON that fits it.",
     )
     max_tokens = models.PositiveIntegerField(default=500)
     is_active = models.BooleanField(default=False)
@@ -164,7 +167,7 @@ class Generation(TenantOwned):
     variables = models.JSONField(default=dict)
     max_tokens = models.PositiveIntegerField()
     fresh = models.BooleanField(
-        default=False, help_text="Neither the cache nor an identical call may answer it."
+        db_default=False, help_text="Neither the cache nor an identical call may answer it."
     )
     account_id = models.UUIDField(null=True, blank=True)
     campaign_id = models.UUIDField(null=True, blank=True, db_index=True)

@@ -39,8 +39,8 @@ class QuestionRequest(serializers.Serializer[Any]):
     criticality = serializers.ChoiceField(
         Criticality.choices,
         default=Criticality.CRITICAL,
-        help_text="Whether the caller needs an answer (20 s), or would rather go on with an old one, a template or "
-        "an error (2.5 s).",
+        help_text="Whether the caller needs an answer (20 s), or would rather go on with an old one, a "
+        "template or an error (2.5 s).",
     )
     fresh = serializers.BooleanField(
         default=False, help_text="Ask again even if the same question was answered or is being answered."

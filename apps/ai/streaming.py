@@ -37,7 +37,7 @@ class Event:
     data: Mapping[str, Any]
 
 
-Producer = Callable[[], Iterable[Event]]
+Producer = Callable[[Callable[[Event], None]], None]
 _Queue = queue.SimpleQueue[Event | None]
 
 
@@ -68,7 +68,8 @@ class Relay:
         self._free = threading.BoundedSemaphore(threads)
 
     def run(self, produce: Producer, *, heartbeat: timedelta = HEARTBEAT) -> Iterator[Event | None]:
-        """Start to produce at once; the events as they come, and None for each `heartbeat` in which none does.
+        """Start to produce at once, with where to put events; these as they come, and None for
+        each `heartbeat` in which none does.
 
         What the producer raises becomes the last event: a DomainError as such, anything else is logged.
         Raises UnavailableError when all threads are busy.
@@ -87,8 +88,7 @@ class Relay:
 
     def _produce(self, produce: Producer, events: _Queue) -> None:
         try:
-            for event in produce():
-                events.put(event)
+            produce(events.put)
         except DomainError as error:
             events.put(failed(error))
         except Exception:  # the thread's outermost loop

@@ -8,10 +8,10 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from apps.ai.breaker_states import BreakerStatus
 from rest_framework.test import APIClient
 
 from apps.ai import breaker_states, observation
-from apps.ai.breaker_states import BreakerStatus
 from apps.ai.models import Deployment
 from apps.messaging.models import PlatformState
 from apps.tenants.system import system_transaction

@@ -12,7 +12,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import django
@@ -23,7 +22,9 @@ _PROMPT = "assistant_caption"
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
-    parser = argparse.ArgumentParser(prog="python -m tests.performance.orchestrator_load", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.performance.orchestrator_load", description=__doc__
+    )
     parser.add_argument("calls", type=int)
     parser.add_argument("--hits", action="store_true")
     given = parser.parse_args()

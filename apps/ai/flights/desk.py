@@ -73,9 +73,7 @@ class Desk:
             return Again()
         return Again() if item is None else heard(item)
 
-    def follow(
-        self, join: Join, *, time_left: Callable[[], timedelta], extra: Sequence[Call] = ()
-    ) -> Begun:
+    def follow(self, join: Join, *, time_left: Callable[[], timedelta], extra: Sequence[Call] = ()) -> Begun:
         """Wait, and begin again as often as it takes, until there is an answer or it is the caller's turn to lead.
 
         Still a Join when `time_left` says that there is none.

@@ -160,7 +160,7 @@ _RIGHTS = [
 class Migration(migrations.Migration):
     """Beginning an attempt and ending a generation in one statement each, the money included."""
 
-    dependencies = [("ai", "0003_assistant_prompts"), ("costs", "0003_hold_functions")]
+    dependencies = [("ai", "0004_breaker_changes"), ("costs", "0003_hold_functions")]
     operations = [
         migrations.AddField(
             model_name="generation",

@@ -6,7 +6,7 @@ from apps.common.rls import IsolateTenants
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ai", "0003_assistant_prompts")]
+    dependencies = [("ai", "0005_generation_functions")]
 
     operations = [
         migrations.AddField(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("ai", "0003_assistant_prompts")]
+    dependencies = [("ai", "0006_routing_preferences")]
     operations = [
         # When each deployment last answered, for health: the newest entry of an index instead of a sort.
         AddIndexConcurrently(

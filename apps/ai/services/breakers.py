@@ -33,9 +33,9 @@ def breakers() -> Breakers:
     return _breakers(settings.REDIS_URL, settings.BREAKER_RECOVERY, settings.BREAKER_WINDOW)
 
 
-def breaker_statuses(deployments: Iterable[Deployment]) -> dict[UUID, Status]:
+def breaker_statuses(deployment_ids: Iterable[UUID]) -> dict[UUID, Status]:
     """In one round trip to Redis, whose absence costs its time-out at most."""
-    found = breakers().statuses_of([str(each.pk) for each in deployments])
+    found = breakers().statuses_of([str(each) for each in deployment_ids])
     return {UUID(name): status for name, status in found.items()}
 
 

@@ -44,9 +44,7 @@ class Caller:
         ) as span:
             outcome = self._ask(candidate, body, timeout)
             if isinstance(outcome, Completion):
-                span.answered(
-                    model=outcome.model, finish_reason=outcome.finish_reason, usage=outcome.usage
-                )
+                span.answered(model=outcome.model, finish_reason=outcome.finish_reason, usage=outcome.usage)
             else:
                 span.failed(outcome.kind, usage=outcome.usage)
         took = time.monotonic() - self.began

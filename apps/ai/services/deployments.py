@@ -1,7 +1,15 @@
+from datetime import datetime
 from uuid import UUID
+
+import structlog
 
 from apps.ai.models import Deployment
 from apps.ai.routing import Candidate
+from apps.common.text import storable
+from apps.notifications.models import Alert, Level
+from apps.tenants.system import system_transaction
+
+log = structlog.get_logger(__name__)
 
 
 def candidates() -> tuple[list[Candidate], dict[UUID, str]]:
@@ -23,3 +31,22 @@ def _candidate(row: Deployment) -> Candidate:
         timeout=row.attempt_timeout,
         context_tokens=row.context_tokens,
     )
+
+
+def disable(candidate: Candidate, *, reason: str, tenant_id: UUID, now: datetime) -> None:
+    """Call it no more until an operator says so, and tell people, by an alert of the tenant who met it."""
+    reason = storable(f"It refused our key or our credit: {reason}")[:300]
+    with system_transaction():
+        enabled = Deployment.objects.filter(pk=candidate.id, enabled=True)
+        if not enabled.update(enabled=False, disabled_reason=reason):
+            return
+        alert = Alert(
+            tenant_id=tenant_id,
+            rule="deployment_disabled",
+            subject=str(candidate.id),
+            period=now.isoformat(timespec="minutes"),
+            level=Level.CRITICAL,
+            message=f"{candidate.name} was disabled. {reason}",
+        )
+        Alert.objects.bulk_create([alert], ignore_conflicts=True)
+    log.error("deployment.disabled", deployment=candidate.name, reason=reason)

@@ -1,4 +1,4 @@
-"""How a generation may end, as its row keeps it; and an answer as others get it, from the cache or by joining."""
+"""How a generation may end, as its row keeps it; and an answer as others get it: cached, or by joining."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -41,7 +41,9 @@ def shared(ending: Ending, *, question: Question) -> dict[str, Any]:
     }
 
 
-def from_shared(answer: Mapping[str, Any], *, source: Source, age: timedelta, why: str) -> Ending:
+def from_shared(
+    answer: Mapping[str, Any], *, question: Question, source: Source, age: timedelta, why: str
+) -> Ending:
     """Somebody else's answer; what it cost is theirs."""
     return Ending(
         state=GenerationState.SUCCEEDED,
@@ -52,7 +54,7 @@ def from_shared(answer: Mapping[str, Any], *, source: Source, age: timedelta, wh
         data=answer["data"],
         explain=[{"answered_by": answer["generation"], "reason": why}],
         age=age,
-        joined_id=UUID(answer["generation"]),
+        joined_id=None if answer["generation"] == str(question.id) else UUID(answer["generation"]),
     )
 
 

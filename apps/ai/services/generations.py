@@ -21,7 +21,6 @@ from apps.ai.services.rows import ClaimLostError, Ending
 from apps.common.errors import DomainError
 from apps.common.priority import Priority
 from apps.costs.services import holds
-from apps.tenants.doors import tenant_transaction
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -122,7 +121,7 @@ def run_generation(
     deadlines: Deadlines = BACKGROUND,
     emit: Callable[[str], None] | None = None,
 ) -> Run | None:
-    """Answer a generation that nobody works on, or the most urgent one; None if there is nothing (more) to do.
+    """Answer a generation that nobody works on, or the most urgent one. None if there is nothing to do.
 
     A refusal or a failure of the providers ends it as failed, with a reason for people. Calls of a process
     that died over it are settled first, by estimate.
@@ -163,9 +162,7 @@ def waiting_generations(*, now: datetime, limit: int = 500) -> list[UUID]:
         return list(waiting.order_by("priority", "id").values_list("pk", flat=True)[:limit])
 
 
-def _prompt(
-    key: str, variables: Mapping[str, Any], max_tokens: int | None
-) -> tuple[PromptTemplate, int]:
+def _prompt(key: str, variables: Mapping[str, Any], max_tokens: int | None) -> tuple[PromptTemplate, int]:
     """The active version and the most tokens of an answer, once it is known that it can be rendered."""
     prompt = prompts.active_prompt(key=key)
     max_tokens = max_tokens or prompt.max_tokens

@@ -12,14 +12,14 @@ from datetime import timedelta
 import structlog
 from django.db import InterfaceError, OperationalError
 
-from apps.ai import answers, backoff, matrix, observation
+from apps.ai import answers, backoff, fallback, matrix, observation
 from apps.ai.conversation import Conversation
 from apps.ai.deadlines import Deadlines, Timing
 from apps.ai.matrix import Action, Counts, Refusal
-from apps.ai.providers.outcomes import Completion, Failure, Outcome
+from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
 from apps.ai.routing import Candidate, Costs, Route
-from apps.ai.services import deployments
+from apps.ai.services import budget_left, deployments
 from apps.ai.services.calls import Caller
 from apps.ai.services.records import Record
 from apps.ai.services.rows import Settlement
@@ -46,7 +46,7 @@ _SHORTEST = timedelta(milliseconds=1)
 
 
 class GenerationError(DomainError):
-    """Nobody could answer; `explain` holds what was tried. `inherent`: whoever asks the same gets the same."""
+    """Nobody could answer; `explain` says what was tried. `inherent`: whoever asks the same gets the same."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Lead:
         self._attempts_left = 1 + deadlines.retries
         # More could not be reached: each gets at least one attempt.
         self._rest = list(route.candidates[: self._attempts_left])
-        self._progress = matrix.Progress()
+        self._progress = fallback.Progress()
         self._troubles: list[tuple[Candidate, _Trouble]] = []
         self.explain = list(route.explain)
 
@@ -161,6 +161,7 @@ class Lead:
             if isinstance(refusal, _MONEY):
                 return _Trouble(refusal.code, refusal.message)
             raise
+        budget_left.note(self._caller.question.tenant_id, begun.budget_left)
         self._attempts_left -= 1
         give_back_connection()
         outcome = self._caller.call(candidate, body, timeout=timeout, number=attempt.number)
@@ -200,14 +201,14 @@ class Lead:
         self._note(candidate, trouble)
         row = matrix.MATRIX[trouble.kind]
         if row.disables:
-            deployments.disable(candidate, reason=trouble.message, seen_by=self._caller.question)
+            question = self._caller.question
+            now = self._timing.clock()
+            deployments.disable(candidate, reason=trouble.message, tenant_id=question.tenant_id, now=now)
         if self._caller.has_spoken:
             return None
         delay = self._delay(trouble)
-        others = matrix.successors(
-            row.where, present=candidate, rest=self._rest, costs=self._costs
-        )
-        shorter = conversation.shortened()
+        others = fallback.successors(row.where, present=candidate, rest=self._rest, costs=self._costs)
+        shorter = conversation.shortened() if trouble.kind == FailureKind.CONTEXT_TOO_LONG else None
         step = self._progress.next(
             trouble.kind, impossible=self._impossible(candidate, delay, others, shorter)
         )
@@ -230,7 +231,7 @@ class Lead:
     def _impossible(
         self, candidate: Candidate, delay: timedelta, others: list[Candidate], shorter: Conversation | None
     ) -> set[Action]:
-        """What lacks time, attempts or somebody to ask. Each deployment that comes later is left an attempt."""
+        """What lacks time, attempts or somebody to ask. Each later deployment is left an attempt."""
         found = set()
         left, reserved = self._ends_at - self._timing.clock(), len(self._rest)
         if self._attempts_left <= reserved or left - reserved * self._deadlines.attempt <= timedelta():

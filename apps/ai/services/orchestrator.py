@@ -4,7 +4,7 @@ A miss costs two round trips to Redis (look, join or lead, read the breakers; th
 breaker) and two to PostgreSQL (row and hold; then settlement and end), whatever the number of budgets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -45,7 +45,7 @@ def generate(
 ) -> Ending:
     """Find an answer and write it into the question's row; why there is none, too. Raises ClaimLostError.
 
-    With `emit`, the answer is handed on piece by piece as it comes; then nobody joins it, and it joins nobody.
+    With `emit`, the answer is handed on piece by piece as it comes; then it neither joins nor is joined.
     """
     caller = Caller(question, emit)
     with spans.generation(
@@ -94,7 +94,7 @@ class _Generation:
         match begun.turn:
             case Leading(ticket, stale):
                 self.stale = stale
-                watch = Watch.reading(config.deployments, begun.extra)
+                watch = self._watch(config, begun.extra)
                 return self._lead(self._make_lead(request, config, watch), ticket, watch)
             case Join(_, _, stale):
                 self.stale = stale
@@ -103,11 +103,15 @@ class _Generation:
                 )
             case Hit(answer, age):
                 why = f"the same question was answered {age.total_seconds():.0f} s ago"
-                return self._write(endings.from_shared(answer, source=Source.CACHE, age=age, why=why))
+                return self._write(
+                    endings.from_shared(answer, question=self.question, source=Source.CACHE, age=age, why=why)
+                )
             case Answer(answer):
                 why = "the same question was being answered"
                 observation.join_ended(outcome="answered")
-                found = endings.from_shared(answer, source=Source.PROVIDER, age=timedelta(), why=why)
+                found = endings.from_shared(
+                    answer, question=self.question, source=Source.PROVIDER, age=timedelta(), why=why
+                )
                 return self._write(found)
             case Inherent(error):
                 observation.join_ended(outcome="refused")
@@ -115,10 +119,10 @@ class _Generation:
 
     def _begin(self, ask: Ask, config: Configuration) -> Begun:
         """Whose turn it is, and how the breakers are, in one round trip."""
-        read = [read_call(config.deployments)]
         if self._is_alone:
             # It never began, so nobody joins it; what it finds is cached all the same.
-            return Begun(Leading(ask), desk().look(read))
+            return Begun(Leading(ask), None)
+        read = [read_call(config.deployments)]
         begun = desk().begin(ask, read)
         observation.cache_looked_up(hit=isinstance(begun.turn, Hit))
         if isinstance(begun.turn, Join):
@@ -127,6 +131,11 @@ class _Generation:
                 gave_up = isinstance(begun.turn, Join)
                 observation.join_ended(outcome="gave_up" if gave_up else "took_over")
         return begun
+
+    def _watch(self, config: Configuration, answers: Sequence[object] | None) -> Watch:
+        if self._is_alone:
+            return Watch.asking(config.deployments)
+        return Watch.reading(config.deployments, answers)
 
     @property
     def _is_alone(self) -> bool:
@@ -205,14 +214,18 @@ class _Generation:
         return self._timed(ending, self.timing.clock())
 
     def _instead(self, error: DomainError) -> Ending:
-        """What there is when nobody can answer: for optional work an old answer, or the prompt's own words."""
+        """What there is when nobody can answer: for optional work an old answer, or the prompt's words."""
         failed = endings.failed(error, attempts=self.record.attempts)
         question = self.question
         if not self.deadlines.degrades or self.caller.has_spoken or getattr(error, "inherent", False):
             return failed
         if self.stale is not None:
             found = endings.from_shared(
-                self.stale.answer, source=Source.STALE, age=self.stale.age, why=error.message
+                self.stale.answer,
+                question=self.question,
+                source=Source.STALE,
+                age=self.stale.age,
+                why=error.message,
             )
         else:
             words = ladder.from_template(

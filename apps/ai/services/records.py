@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from apps.ai.models import Generation, GenerationState
-from apps.ai.services.questions import Question
 from apps.ai.services import rows
+from apps.ai.services.questions import Question
 from apps.ai.services.rows import Begun, ClaimLostError, Ending, Refused, Settlement
 from apps.costs.services.holds import Attempt
 from apps.tenants.doors import tenant_transaction
@@ -40,7 +40,7 @@ class Record:
         return begun
 
     def keep(self, until: datetime, *, long: datetime | None = None) -> None:
-        """Keep a row that is ours at least until then; if that is news, until `long`. Raises ClaimLostError."""
+        """Keep a row that is ours until then; if that is news, until `long`. Raises ClaimLostError."""
         if self._lease is None or until <= self._lease:
             return
         until = long or until
@@ -53,7 +53,7 @@ class Record:
         self._lease = until
 
     def end(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> None:
-        """Write how it ended, and settle its last attempt. Raises ClaimLostError; the money is settled even so."""
+        """Write how it ended, and settle its last attempt. Raises ClaimLostError, with the money settled."""
         question = self._question
         if self._lease is None:
             rows.record_generation(purpose=question.purpose, question=question.row, ending=ending, now=now)

@@ -48,6 +48,11 @@ class Watch:
                 pass
         return cls(breakers().local_statuses([str(each.id) for each in candidates]))
 
+    @classmethod
+    def asking(cls, candidates: Iterable[Candidate]) -> "Watch":
+        """Where nothing else goes to Redis: in a round trip of its own."""
+        return cls(breakers().statuses_of([str(each.id) for each in candidates]))
+
     def obstacles(self) -> dict[UUID, str | None]:
         """Why each may not be called at the moment; None where it may."""
         return {UUID(name): status.excluded for name, status in self._statuses.items()}

@@ -146,7 +146,9 @@ class QuestionView(TenantView):
 
         events = streaming.sse(streaming.relay().run(produce))
         return StreamingHttpResponse(
-            events, content_type=EVENT_STREAM, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            events,
+            content_type=EVENT_STREAM,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     def _read(self, generation_id: UUID) -> Generation:
@@ -175,8 +177,8 @@ class Assistant(QuestionView):
     def post(self, request: Request) -> HttpResponseBase:
         """Ask the AI. Waits up to 20 s for the answer, 2.5 s if it is optional.
 
-        With `stream` the answer comes as server-sent events: `delta` with a `text` for each piece, then `done`
-        with the generation, or `error`. Who hangs up loses nothing: the answer is completed and kept.
+        With `stream` the answer comes as server-sent events: `delta` with a `text` for each piece, then
+        `done` with the generation, or `error`. Who hangs up loses nothing: the answer is completed and kept.
         """
         return self.ask(request)
 
