@@ -12,7 +12,7 @@ from apps.ai.flights.calls import own_list
 from apps.ai.flights.desk import Desk, desk
 from apps.ai.flights.ttl import NOT_CACHED
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Lead, Stale, Told
-from apps.common.shared_redis import Call, Script, SharedRedis
+from apps.common.shared_redis import Call, Script
 from tests.ai.flying import CAP, MINUTE, SECOND, TTL, Place, ask, keys, place
 from tests.waiting import wait_until
 
@@ -343,9 +343,9 @@ class TestKeeping:
     @pytest.fixture
     def real(self) -> Place:
         """On Redis's own clock."""
-        shared = SharedRedis(os.environ["REDIS_URL"])
         found = place(os.environ["REDIS_URL"])
-        found.desk = Desk(flights=shared, cache=shared, cap=CAP, beat=timedelta(milliseconds=20))
+        redis = found.desk.flights
+        found.desk = Desk(flights=redis, cache=redis, cap=CAP, beat=timedelta(milliseconds=20))
         return found
 
     def test_a_kept_flight_outlives_its_lease(self, real: Place) -> None:

@@ -21,4 +21,4 @@ def test_times_that_contradict_each_other_are_refused(fresh: timedelta, stale: t
 
 
 def test_an_answer_may_be_kept_for_no_time_at_all() -> None:
-    assert NOT_CACHED == Ttl(timedelta(), timedelta())
+    assert Ttl(timedelta(), timedelta()) == NOT_CACHED

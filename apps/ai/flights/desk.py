@@ -73,10 +73,8 @@ class Desk:
             return Again()
         return Again() if item is None else heard(item)
 
-    def follow(
-        self, join: Join, *, time_left: Callable[[], timedelta], extra: Sequence[Call] = ()
-    ) -> Begun:
-        """Wait, and begin again as often as it takes, until there is an answer or it is the caller's turn to lead.
+    def follow(self, join: Join, *, time_left: Callable[[], timedelta], extra: Sequence[Call] = ()) -> Begun:
+        """Wait, and begin again as often as it takes, until there is an answer or the caller's turn to lead.
 
         Still a Join when `time_left` says that there is none.
         """
@@ -90,9 +88,10 @@ class Desk:
         return begun
 
     def extend(self, ticket: Ask, lease: timedelta) -> bool:
-        """Keep the flight for so long from now; whether it still is the caller's. Raises RedisAwayError."""
+        """Keep the flight for so long from now; False if others have taken it over. Raises RedisAwayError."""
         (answer,) = self.flights.run(self._calls().extend(ticket, lease))
-        return bool(answer == 1)
+        self._understood(answer, self.flights)
+        return bool(answer != 0)
 
     @contextmanager
     def kept(self, ticket: Ask | None, *, at_most: timedelta) -> Iterator[None]:
@@ -107,11 +106,12 @@ class Desk:
             yield
 
     def end(self, ticket: Ask | None, told: Told, extra: Sequence[Call] = ()) -> list[Any] | None:
-        """Tell everybody who joined, end the flight, and cache an answer; the answers of `extra`, None if away.
+        """Tell everybody who joined, end the flight, and cache an answer.
 
-        If somebody else has taken the flight over, or it never was the caller's (a `fresh` one's, a stream's, with
-        an Ask that never began), an answer is cached and nothing else happens. Without a ticket only `extra` runs.
-        One round trip where the cache is the flights' Redis. Raises ValueError or TypeError for what isn't JSON.
+        Returns the answers of `extra`, None while Redis is away. If others have taken the flight over, or it never
+        was the caller's (the Ask of a `fresh` question or a stream, which didn't begin), an answer is cached and
+        nothing else happens. Without a ticket only `extra` runs. One round trip where the cache is the flights'
+        Redis. Raises ValueError or TypeError for what isn't JSON.
         """
         calls = list(extra)
         if ticket is not None:
@@ -135,7 +135,7 @@ class Desk:
         return Begun(turn(ask, begun) if is_understood else Lead(None), rest)
 
     def _begin_apart(self, ask: Ask, begun: Begun, ticket: Ask | None) -> Begun:
-        """Look again, now that nobody else can be about to answer: a flight may have ended since the first look."""
+        """Look again: since the first look a flight may have ended, and from now on nobody else's can."""
         found = self._get(ask)
         if isinstance(found, Hit):
             if ticket is not None:
@@ -171,7 +171,7 @@ class Desk:
 
     def _extend_all(self, tickets: Sequence[Ask]) -> list[bool] | None:
         answers = self._run([self._calls().extend(each, each.lease) for each in tickets])
-        return None if answers is None else [answer == 1 for answer in answers]
+        return None if answers is None else [answer != 0 for answer in answers]
 
     def _understood(self, answer: Any, server: SharedRedis) -> bool:
         """Whether the script ran. What stops it (a disk that is full) lasts, so only changes are logged."""

@@ -74,8 +74,8 @@ class Inherent:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """No word from the leader that helps others: its deadline passed, it was cancelled, its budget refused, or it
-    died. Begin again; one of those who do leads."""
+    """No word from the leader that helps others: its deadline passed, it was cancelled, its budget refused, or
+    it died. Begin again; one of those who do leads."""
 
 
 # What a leader ends with is what those who joined are told.
