@@ -81,10 +81,14 @@ class Place:
 _shared: list[SharedRedis] = []
 
 
-def shared(url: str, kind: type[Client] = SharedRedis) -> Client:
-    """A client that is closed at the end of the test."""
-    _shared.append(made := kind(url))
-    return made
+def closed_later(client: Client) -> Client:
+    """The client, which is closed at the end of the test."""
+    _shared.append(client)
+    return client
+
+
+def shared(url: str) -> SharedRedis:
+    return closed_later(SharedRedis(url))
 
 
 def close_shared() -> None:

@@ -16,7 +16,7 @@ from apps.ai.flights.ttl import NOT_CACHED
 from apps.ai.flights.turns import Again, Answer, Begun, Hit, Inherent, Join, Lead, Stale, Told
 from apps.common.shared_redis import Call, RedisAwayError, Script, SharedRedis
 from huntaze import embedded
-from tests.ai.flying import MINUTE, SECOND, Place, keys, place, redis_server, shared
+from tests.ai.flying import MINUTE, SECOND, Place, closed_later, keys, place, redis_server
 from tests.huntaze.homes import temporary_home
 from tests.waiting import wait_until
 
@@ -146,7 +146,7 @@ class TestWithACacheElsewhere:
         """The flight ends after a newcomer has found nothing cached, and before it joins."""
         here = place(URL, cache_url=other)
         leader = here.lead()
-        flights = shared(URL, Meddled)
+        flights = closed_later(Meddled(URL))
         late = module.Desk(flights=flights, cache=here.desk.cache, cap=2**20, now=here.clock)
         flights.first = lambda: here.desk.end(leader, ANSWER)
         assert late.begin(here.ask(), EXTRA) == Begun(Hit(ANSWER.answer, timedelta()), [b"pong"])
@@ -159,6 +159,13 @@ class TestWithACacheElsewhere:
         here.desk.end(here.lead(), Answer({"text": "x" * 2**19}))
         here.lead()
         assert written("too_large") == before + 1
+
+    def test_what_is_not_to_be_cached_does_not_go_there(self) -> None:
+        """Looking and keeping would be calls that fail, and the first of them says so."""
+        away = place(URL, cache_url="unix:///nowhere/redis.sock")
+        one = away.lead(ttl=NOT_CACHED)
+        away.desk.end(one, ANSWER)
+        assert not away.desk.cache.is_away
 
     def test_without_memory_there_it_is_not_kept(self, here: Place, full: "redis.Redis") -> None:
         before = written("no_memory")
@@ -181,6 +188,9 @@ class TestWithACacheElsewhere:
         assert away.desk.begin(away.ask(), EXTRA) == Begun(Lead(None), None)
         here.desk.end(here.lead(), ANSWER)
         assert away.desk.begin(away.ask()).turn == Hit(ANSWER.answer, timedelta())
+        here.clock.forward(2 * MINUTE)
+        away.clock.forward(2 * MINUTE)
+        assert away.desk.begin(away.ask()).turn == Lead(None, Stale(ANSWER.answer, 2 * MINUTE))
 
     def test_a_script_that_cannot_run_there_counts_as_no_cache(
         self, here: Place, other: str, caplog: pytest.LogCaptureFixture
@@ -206,7 +216,10 @@ class TestAway:
         assert logged(caplog) == ["redis.away"]
 
     def test_ending_fails_nobody(self, gone: Place) -> None:
+        before = written("away")
         assert gone.desk.end(gone.ask(), ANSWER, EXTRA) is None
+        assert gone.desk.end(gone.ask(), Again(), EXTRA) is None
+        assert written("away") == before + 1
         assert gone.desk.end(None, ANSWER, EXTRA) is None
         assert gone.desk.end(None, ANSWER) == []
 
