@@ -86,7 +86,8 @@ def same_database(one: str, other: str) -> bool:
     """Whether both URLs name the same database of the same Redis."""
     if one == other:
         return True
-    return same_server(one, other) and parse_url(one).get("db", 0) == parse_url(other).get("db", 0)
+    options = [parse_url(each) for each in (one, other)]  # type: ignore[no-untyped-call]  # redis leaves it out
+    return same_server(one, other) and options[0].get("db", 0) == options[1].get("db", 0)
 
 
 @contextlib.contextmanager

@@ -80,6 +80,10 @@ class SharedRedis:
         """
         return self._ask(lambda connection: _pop(connection, key, seconds))
 
+    def close(self) -> None:
+        """Close all connections, also those that somebody waits on; further calls make new ones."""
+        self._pool.disconnect()
+
     def _ask(self, question: Callable[[Any], Answer]) -> Answer:
         if time.monotonic() < self._asks_again_at:
             raise RedisAwayError("it was away a moment ago")

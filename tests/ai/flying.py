@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import redis
@@ -19,6 +19,8 @@ from apps.common.shared_redis import SharedRedis
 from huntaze import embedded, embedded_redis
 from tests.huntaze.homes import process
 from tests.waiting import wait_until
+
+Client = TypeVar("Client", bound=SharedRedis)
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -76,9 +78,27 @@ class Place:
         return one
 
 
+_shared: list[SharedRedis] = []
+
+
+def closed_later(client: Client) -> Client:
+    """The client, which is closed at the end of the test."""
+    _shared.append(client)
+    return client
+
+
+def shared(url: str) -> SharedRedis:
+    return closed_later(SharedRedis(url))
+
+
+def close_shared() -> None:
+    while _shared:
+        _shared.pop().close()
+
+
 def place(url: str, *, cache_url: str | None = None, cap: int = CAP) -> Place:
-    clock, flights = Clock(), SharedRedis(url)
-    cache = flights if cache_url is None else SharedRedis(cache_url)
+    clock, flights = Clock(), shared(url)
+    cache = flights if cache_url is None else shared(cache_url)
     return Place(Desk(flights=flights, cache=cache, cap=cap, now=clock), clock)
 
 

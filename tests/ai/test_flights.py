@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from threading import Event, Thread
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from apps.ai.flights.desk import Desk, desk
 from apps.ai.flights.ttl import NOT_CACHED
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Lead, Stale, Told
 from apps.common.shared_redis import Call, Script, SharedRedis
-from tests.ai.flying import CAP, MINUTE, SECOND, TTL, Place, ask, keys, place
+from tests.ai.flying import CAP, MINUTE, SECOND, TTL, Place, ask, closed_later, keys, place
 from tests.waiting import wait_until
 
 ANSWER = Answer({"text": "Grüße vom See 🌊", "usage": {"output": 12}})
@@ -242,6 +243,29 @@ def test_calls_of_others_ride_along(here: Place) -> None:
     assert here.desk.end(None, Again()) == []
 
 
+class Counted(SharedRedis):
+    """A client that counts its round trips."""
+
+    trips = 0
+
+    def run(self, *calls: Call) -> list[Any]:
+        self.trips += 1
+        return super().run(*calls)
+
+
+def test_a_miss_is_two_round_trips_and_a_hit_is_one(here: Place) -> None:
+    client = closed_later(Counted(os.environ["REDIS_URL"]))
+    counted = Desk(flights=client, cache=client, cap=CAP)
+    extra = [Call(PONG, ["a"], [1])]
+    one = here.ask()
+    assert isinstance(counted.begin(one, extra).turn, Lead)
+    with counted.kept(one, at_most=MINUTE):
+        counted.end(one, ANSWER, extra)
+    assert client.trips == 2
+    assert isinstance(counted.begin(here.ask(), extra).turn, Hit)
+    assert client.trips == 3
+
+
 def test_who_never_began_ends_no_flight_but_its_answer_is_cached(here: Place) -> None:
     leader, fresh = here.lead(), here.ask()
     here.desk.end(fresh, ANSWER)
@@ -343,9 +367,9 @@ class TestKeeping:
     @pytest.fixture
     def real(self) -> Place:
         """On Redis's own clock."""
-        shared = SharedRedis(os.environ["REDIS_URL"])
         found = place(os.environ["REDIS_URL"])
-        found.desk = Desk(flights=shared, cache=shared, cap=CAP, beat=timedelta(milliseconds=20))
+        redis = found.desk.flights
+        found.desk = Desk(flights=redis, cache=redis, cap=CAP, beat=timedelta(milliseconds=20))
         return found
 
     def test_a_kept_flight_outlives_its_lease(self, real: Place) -> None:

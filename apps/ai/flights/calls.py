@@ -99,7 +99,7 @@ def _packed(told: Told) -> bytes:
 
 
 def _json(content: dict[str, Any]) -> bytes:
-    """The bytes that json.loads makes the same of again. Raises ValueError for NaN, TypeError for what isn't JSON."""
+    """Bytes of which json.loads makes the same. Raises ValueError for NaN, TypeError for what isn't JSON."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
 

@@ -9,17 +9,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import redis
-import structlog
 from django.conf import settings
 
-from apps.ai.flights.calls import Calls, heard, own_list, stale, turn
-from apps.ai.flights.counts import cache_writes
+from apps.ai.flights import counts
+from apps.ai.flights.apart import CacheApart
+from apps.ai.flights.calls import Calls, heard, own_list, turn
 from apps.ai.flights.keeper import BEAT, Keeper
-from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Join, Lead, Stale, Told
+from apps.ai.flights.server import Server
+from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Join, Lead, Told
 from apps.common.shared_redis import Call, RedisAwayError, SharedRedis
-
-log = structlog.get_logger(__name__)
 
 
 class Desk:
@@ -39,9 +37,9 @@ class Desk:
         beat: timedelta = BEAT,
     ) -> None:
         self.flights, self.cache = flights, cache
-        self._together = flights is cache
+        self._server = Server(flights)
+        self._apart = None if flights is cache else CacheApart(cache)
         self._cap, self._now = cap, now
-        self._refusing: set[SharedRedis] = set()
         self.keeper = Keeper(self._extend_all, beat=beat)
 
     def begin(self, ask: Ask, extra: Sequence[Call] = ()) -> Begun:
@@ -49,17 +47,20 @@ class Desk:
 
         One round trip where the cache is the flights' Redis. Never fails: see Lead.ticket.
         """
-        if self._together:
-            return self._begin(ask, extra, cached=True)
-        found = self._get(ask)
+        if self._apart is None:
+            return self._begin(ask, extra)
+        calls = self._calls()
+        found = self._apart.get(ask, calls)
         if isinstance(found, Hit):
             return Begun(found, None)
-        begun = self._begin(ask, extra, cached=False)
-        if isinstance(begun.turn, Join):
-            return Begun(Join(ask, begun.turn.lease_left, found), begun.extra)
-        if isinstance(begun.turn, Lead):
-            return self._begin_apart(ask, begun, begun.turn.ticket)
-        return begun
+        begun = self._begin(ask, extra)
+        if isinstance(begun.turn, Lead) and begun.turn.ticket is not None:
+            # Since the first look a flight may have ended; from now on no other can.
+            found = self._apart.get(ask, calls)
+            if isinstance(found, Hit):
+                self._try_run(calls.end(ask, Answer(found.answer), cached=False))
+                return Begun(found, begun.extra)
+        return begun.with_stale(found)
 
     def wait(self, join: Join, *, seconds: float) -> Told:
         """Hear what comes of a flight, for as long as its lease lasts and no longer than that.
@@ -74,7 +75,7 @@ class Desk:
         return Again() if item is None else heard(item)
 
     def follow(self, join: Join, *, time_left: Callable[[], timedelta], extra: Sequence[Call] = ()) -> Begun:
-        """Wait, and begin again as often as it takes, until there is an answer or it is the caller's turn to lead.
+        """Wait, and begin again as often as it takes, until there is an answer or the caller's turn to lead.
 
         Still a Join when `time_left` says that there is none.
         """
@@ -88,9 +89,10 @@ class Desk:
         return begun
 
     def extend(self, ticket: Ask, lease: timedelta) -> bool:
-        """Keep the flight for so long from now; whether it still is the caller's. Raises RedisAwayError."""
-        (answer,) = self.flights.run(self._calls().extend(ticket, lease))
-        return bool(answer == 1)
+        """Keep the flight for so long from now; False if others have taken it over. Raises RedisAwayError."""
+        (answer,) = self._server.run(self._calls().extend(ticket, lease))
+        self._server.accepted(answer)
+        return bool(answer != 0)
 
     @contextmanager
     def kept(self, ticket: Ask | None, *, at_most: timedelta) -> Iterator[None]:
@@ -105,91 +107,47 @@ class Desk:
             yield
 
     def end(self, ticket: Ask | None, told: Told, extra: Sequence[Call] = ()) -> list[Any] | None:
-        """Tell everybody who joined, end the flight, and cache an answer; the answers of `extra`, None if away.
+        """Tell everybody who joined, end the flight, and cache an answer.
 
-        If somebody else has taken the flight over, or it never was the caller's (a `fresh` one's, a stream's, with
-        an Ask that never began), an answer is cached and nothing else happens. Without a ticket only `extra` runs.
-        One round trip where the cache is the flights' Redis. Raises ValueError or TypeError for what isn't JSON.
+        Returns the answers of `extra`, None while Redis is away. If others have taken the flight over, or it
+        never was the caller's (the Ask of a `fresh` question or a stream, which didn't begin), an answer is
+        cached and nothing else happens. Without a ticket only `extra` runs. One round trip where the cache is
+        the flights' Redis. Raises ValueError or TypeError for what isn't JSON.
         """
-        calls = list(extra)
-        if ticket is not None:
-            if not self._together and isinstance(told, Answer):
-                self._put(ticket, told)
-            calls.insert(0, self._calls().end(ticket, told, cached=self._together))
-        answers = self._run(calls)
-        if ticket is None or answers is None:
-            return answers
+        if ticket is None:
+            return self._try_run(*extra)
+        calls = self._calls()
+        if self._apart is not None and isinstance(told, Answer):
+            self._apart.put(ticket, told, calls)
+        answers = self._try_run(calls.end(ticket, told, cached=self._apart is None), *extra)
+        if answers is None:
+            if self._apart is None and isinstance(told, Answer):
+                counts.written(counts.AWAY)
+            return None
         ended, *rest = answers
-        if self._understood(ended, self.flights) and self._together:
-            _count(ended[1])
+        if self._server.accepted(ended):
+            counts.written(ended[1])
         return rest
 
-    def _begin(self, ask: Ask, extra: Sequence[Call], *, cached: bool) -> Begun:
-        answers = self._run([self._calls().begin(ask, cached=cached), *extra])
+    def _begin(self, ask: Ask, extra: Sequence[Call]) -> Begun:
+        answers = self._try_run(self._calls().begin(ask, cached=self._apart is None), *extra)
         if answers is None:
             return Begun(Lead(None), None)
         begun, *rest = answers
-        is_understood = self._understood(begun, self.flights)
-        return Begun(turn(ask, begun) if is_understood else Lead(None), rest)
+        return Begun(turn(ask, begun) if self._server.accepted(begun) else Lead(None), rest)
 
-    def _begin_apart(self, ask: Ask, begun: Begun, ticket: Ask | None) -> Begun:
-        """Look again, now that nobody else can be about to answer: a flight may have ended since the first look."""
-        found = self._get(ask)
-        if isinstance(found, Hit):
-            if ticket is not None:
-                self._run([self._calls().end(ticket, Answer(found.answer), cached=False)])
-            return Begun(found, begun.extra)
-        return Begun(Lead(ticket, found), begun.extra)
-
-    def _get(self, ask: Ask) -> Hit | Stale | None:
-        if not ask.ttl.stale:
-            return None
+    def _try_run(self, *calls: Call) -> list[Any] | None:
         try:
-            (answer,) = self.cache.run(self._calls().get(ask))
-        except RedisAwayError:
-            return None
-        found = stale(answer) if self._understood(answer, self.cache) else None
-        if found is not None and found.age < ask.ttl.fresh:
-            return Hit(found.answer, found.age)
-        return found
-
-    def _put(self, ask: Ask, answer: Answer) -> None:
-        try:
-            (result,) = self.cache.run(self._calls().put(ask, answer))
-        except RedisAwayError:
-            result = b"away"
-        if self._understood(result, self.cache):
-            _count(result)
-
-    def _run(self, calls: Sequence[Call]) -> list[Any] | None:
-        try:
-            return self.flights.run(*calls) if calls else []
+            return self._server.run(*calls)
         except RedisAwayError:
             return None
 
     def _extend_all(self, tickets: Sequence[Ask]) -> list[bool] | None:
-        answers = self._run([self._calls().extend(each, each.lease) for each in tickets])
-        return None if answers is None else [answer == 1 for answer in answers]
-
-    def _understood(self, answer: Any, server: SharedRedis) -> bool:
-        """Whether the script ran. What stops it (a disk that is full) lasts, so only changes are logged."""
-        if isinstance(answer, redis.ResponseError):
-            if server not in self._refusing:
-                self._refusing.add(server)
-                log.warning("flights.refused", error=str(answer))
-            return False
-        if server in self._refusing:
-            self._refusing.discard(server)
-            log.info("flights.accepted")
-        return True
+        answers = self._try_run(*(self._calls().extend(each, each.lease) for each in tickets))
+        return None if answers is None else [answer != 0 for answer in answers]
 
     def _calls(self) -> Calls:
         return Calls(cap=self._cap, now=self._now())
-
-
-def _count(result: bytes) -> None:
-    if result != b"not_asked":
-        cache_writes.labels(result.decode()).inc()
 
 
 _desks: dict[tuple[str, str, int], Desk] = {}

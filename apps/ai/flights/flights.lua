@@ -111,11 +111,6 @@ local function store(payload, stale, cap)
   return 'stored'
 end
 
-local function lead(lease)
-  redis.call('HSET', flight, 'leader', token, 'ends', now + lease)
-  redis.call('PEXPIRE', flight, lease + KEPT_MS)
-end
-
 local operations = {}
 
 -- lease, fresh, stale → {"told", what} | {"hit", answer, age} | {"join", lease left, stale answer, age}
@@ -141,18 +136,20 @@ function operations.begin(lease, fresh, stale)
     redis.call('HSET', flight, 'w' .. token, ends + LATE_MS)
     return {'join', ends - now, value, age}
   end
-  lead(lease)
+  redis.call('HSET', flight, 'leader', token, 'ends', now + lease)
   redis.call('HDEL', flight, 'w' .. token)
+  redis.call('PEXPIRE', flight, lease + KEPT_MS)
   return {'lead', value, age}
 end
 
--- lease → 1 if the caller still leads, else 0
+-- lease → 1 if the caller still leads, else 0. It does, too, when its lease is over and nobody has taken over.
 function operations.extend(lease)
   lease = tonumber(lease)
   if redis.call('HGET', flight, 'leader') ~= token then
     return 0
   end
-  lead(lease)
+  redis.call('PEXPIRE', flight, lease + KEPT_MS) -- first, because it needs no memory either
+  redis.call('HSET', flight, 'ends', now + lease)
   return 1
 end
 

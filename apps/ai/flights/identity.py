@@ -26,9 +26,9 @@ def identity(
     """A SHA-256, in hex, that two questions share only if everything that shapes their answers is equal.
 
     Variables and parameters count as the JSON that a row keeps of them: the order of keys doesn't matter, a
-    Decimal is its text, and 1, 1.0, "1" and true are four things. Texts are compared code point by code point:
-    an accent that is written as one or as two of them reaches the model in different bytes, and so asks
-    different questions. Raises TypeError or ValueError for what JSON can't hold, NaN included.
+    Decimal is its text, and 1, 1.0, "1" and true are four things. Texts are compared code point by code
+    point: an accented letter that is written as one or as two of them reaches the model in different bytes,
+    and so asks different questions. Raises TypeError or ValueError for what JSON can't hold, NaN included.
     """
     question = [
         FORMAT,

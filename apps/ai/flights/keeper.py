@@ -23,8 +23,8 @@ class _Kept:
 
 
 class Keeper:
-    """Extends leases in time. `extend` does it for several, and says of each whether it still is the caller's;
-    None: Redis is away.
+    """Extends leases in time. `extend` does it for several, and says of each whether it may still be the
+    caller's; None: Redis is away.
 
     The thread is there while there is something to keep, and looks once a beat: most flights are over before,
     and cost no more than their names in a dictionary.

@@ -4,10 +4,10 @@
 do now gets it, labelled with its age. Who wants another answer at once says `fresh: true`, which no age
 overrides.
 
-Every kind is cached, messages to fans too: the fan, the campaign and the plan are part of the question, so the
-one who would get the kept text is the one for whom it was written, and what repeats the question within minutes
-is a retry, a second click or a step that ran twice. None of them should pay, or change a text that somebody has
-just read in a preview. How long differs by what a person expects who asks again on purpose.
+Every kind is cached, messages to fans too: the fan, the campaign and the plan are part of the question, so
+whoever would get the kept text is the one for whom it was written, and what repeats the question within
+minutes is a retry, a second click or a step that ran twice. None of them should pay, or change a text that
+somebody has just read in a preview. How long differs by what a person expects who asks again on purpose.
 """
 
 from collections.abc import Mapping

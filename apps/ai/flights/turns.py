@@ -1,6 +1,6 @@
 """What a flight comes to for those who take part in it. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -74,8 +74,8 @@ class Inherent:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """No word from the leader that helps others: its deadline passed, it was cancelled, its budget refused, or it
-    died. Begin again; one of those who do leads."""
+    """No word from the leader that helps others: its deadline passed, it was cancelled, its budget refused,
+    or it died. Begin again; one of those who do leads."""
 
 
 # What a leader ends with is what those who joined are told.
@@ -89,3 +89,9 @@ class Begun:
 
     turn: Turn
     extra: list[Any] | None
+
+    def with_stale(self, stale: Stale | None) -> "Begun":
+        """The same, for whoever leads or joins, with an older answer."""
+        if isinstance(self.turn, Lead | Join):
+            return replace(self, turn=replace(self.turn, stale=stale))
+        return self
