@@ -4,8 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.ai.providers import PROVIDERS
+from apps.ai.providers.connections import limits
 from apps.ai.providers.outcomes import Completion, Delta, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, Message, size, streamed
 from tests.ai.scripted import ScriptedProvider, scripted_provider
@@ -65,6 +68,18 @@ def test_an_answer_in_pieces_is_the_answer_in_whole(ai_sandbox: Sandbox, provide
     assert outcome.usage is not None
     assert len(texts) > 1
     assert "".join(texts) == outcome.text
+
+
+@given(
+    timeout=st.timedeltas(timedelta(milliseconds=1), timedelta(minutes=5)),
+    idle=st.none() | st.timedeltas(timedelta(milliseconds=1), timedelta(minutes=5)),
+)
+def test_no_wait_is_longer_than_the_whole(timeout: timedelta, idle: timedelta | None) -> None:
+    found = limits(timeout, idle)
+
+    assert found.read == min(timeout, idle or timeout).total_seconds()
+    assert found.connect == min(timeout, timedelta(seconds=5)).total_seconds()
+    assert found.pool == found.write == timeout.total_seconds()
 
 
 @BOTH
