@@ -225,6 +225,7 @@ OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_ORG_ID = env.str("OPENAI_ORG_ID", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
 OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-3.5-turbo")
+# How many answers one process streams at a time.
 AI_STREAMS = env.int("HUNTAZE_AI_STREAMS", default=64)
 AI_ATTEMPT_TIMEOUT = env.timedelta("HUNTAZE_AI_ATTEMPT_TIMEOUT", default=timedelta(seconds=60))
 # How much of Redis the cached answers of one tenant may take; 0: none are kept.

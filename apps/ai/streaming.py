@@ -37,6 +37,7 @@ class Event:
     data: Mapping[str, Any]
 
 
+# Is given where to put events.
 Producer = Callable[[Callable[[Event], None]], None]
 _Queue = queue.SimpleQueue[Event | None]
 
@@ -59,8 +60,8 @@ def failed(error: DomainError) -> Event:
 class Relay:
     """Runs producers, at most `threads` at a time.
 
-    Threads hold up the end of the process: told to stop, it still lets them end, and gunicorn, which gives its
-    workers the graceful time-out for that, kills it only then.
+    Threads hold up the end of the process: told to stop, it still lets them end. gunicorn gives its workers
+    the graceful time-out for that, and then kills them.
     """
 
     def __init__(self, *, threads: int) -> None:
@@ -68,8 +69,7 @@ class Relay:
         self._free = threading.BoundedSemaphore(threads)
 
     def run(self, produce: Producer, *, heartbeat: timedelta = HEARTBEAT) -> Iterator[Event | None]:
-        """Start to produce at once, with where to put events; these as they come, and None for
-        each `heartbeat` in which none does.
+        """Start to produce at once; the events as they come, and None for each `heartbeat` without one.
 
         What the producer raises becomes the last event: a DomainError as such, anything else is logged.
         Raises UnavailableError when all threads are busy.
@@ -95,10 +95,11 @@ class Relay:
             log.exception("ai.stream_failed")
             events.put(failed(_OURS))
         finally:
-            # First of all: nobody may wait for a thread that is no more.
-            events.put(None)
-            self._free.release()
-            connections.close_all()
+            try:
+                connections.close_all()
+            finally:
+                self._free.release()
+                events.put(None)
 
     def _busy(self) -> UnavailableError:
         text = f"All {self._threads} streams of this process are busy; ask without “stream”, or again later."

@@ -8,7 +8,7 @@ The first rule that matches a request and isn't used up decides about it. Every 
         "count": 3,                          the next three requests only
         "latency": {"distribution": "lognormal", "median_ms": 200, "sigma": 0.5},
         "error_rates": {"500": 0.1, "429": 0.05}, "retry_after": 2,
-        "retry_after_ms": 1500,              instead of it, in the AI providers' own header beside the usual one
+        "retry_after_ms": 1500,              instead of it; in a header of its own beside the usual one
         "retry_after_form": "date",          or none; seconds by default
         "hang": 0.01,                        never answered, nothing accepted
         "cut_before": 0.01,                  connection dropped, nothing accepted

@@ -1,8 +1,5 @@
-import json
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -11,6 +8,7 @@ from apps.ai import answers
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, Message
+from tests.ai.scripted import scripted_provider
 from tests.conftest import Sandbox
 
 BOTH = pytest.mark.parametrize("provider", ["openai", "azure"])
@@ -74,26 +72,8 @@ def test_each_fault_is_told_apart(
 @pytest.fixture
 def says(settings: Any) -> Iterator[Callable[[Any], None]]:
     """A provider that answers 200 with whatever it is told to."""
-    bodies: list[bytes] = []
-
-    class Provider(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(bodies[-1])))
-            self.end_headers()
-            self.wfile.write(bodies[-1])
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        settings.OPENAI_BASE_URL = f"http://127.0.0.1:{server.server_port}/v1"
-        settings.OPENAI_API_KEY = "a key"
-        yield lambda document: bodies.append(json.dumps(document).encode())
-        server.shutdown()
+    with scripted_provider(settings) as provider:
+        yield provider.says
 
 
 def answer(**changes: Any) -> dict[str, Any]:

@@ -1,4 +1,8 @@
 import time
+from collections.abc import Iterable
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -15,6 +19,12 @@ def put_rules(url: str, *rules: dict[str, Any]) -> None:
 
 def usage(url: str) -> Any:
     return httpx2.get(f"{url}/usage").json()
+
+
+def texts(chunks: Iterable[Any]) -> list[str]:
+    """The pieces of text in a stream."""
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    return [choice.delta.content for choice in choices if choice.delta and choice.delta.content]
 
 
 def ask(client: OpenAI, **changes: Any) -> Any:
@@ -50,6 +60,41 @@ def test_a_429_says_when_to_come_back(ai: str) -> None:
     assert caught.value.code == "rate_limit_exceeded"
 
 
+def test_a_429_can_say_it_in_other_forms_or_not_at_all(ai: str) -> None:
+    def headers(**form: Any) -> Any:
+        put_rules(ai, {"error_rates": {"429": 1}, **form})
+        with pytest.raises(openai.RateLimitError) as caught:
+            ask(openai_client(ai))
+        return caught.value.response.headers
+
+    exact = headers(retry_after_ms=1250)
+    assert (exact["retry-after-ms"], exact["retry-after"]) == ("1250", "2")
+    date = headers(retry_after=3600, retry_after_form="date")["retry-after"]
+    assert timedelta() < parsedate_to_datetime(date) - datetime.now(UTC) <= timedelta(hours=1)
+    assert "retry-after" not in headers(retry_after=3, retry_after_form="none")
+
+
+@pytest.mark.parametrize(
+    ("effect", "error", "code"),
+    [
+        ("quota", openai.RateLimitError, "insufficient_quota"),
+        ("context_length", openai.BadRequestError, "context_length_exceeded"),
+        ("no_format", openai.BadRequestError, None),
+        ("error_event", openai.InternalServerError, "500"),
+    ],
+)
+def test_refusals_that_have_names_of_their_own(
+    ai: str, effect: str, error: type[openai.APIStatusError], code: str | None
+) -> None:
+    put_rules(ai, {effect: 1})
+
+    for client in both_clients(ai):
+        with pytest.raises(error) as caught:
+            ask(client)
+        assert caught.value.code == code
+    assert [each["gpt-4o"]["answered"] for each in usage(ai).values()] == [0, 0]
+
+
 def test_faults_can_strike_one_provider_or_model(ai: str) -> None:
     put_rules(
         ai, {"provider": "azure", "error_rates": {"500": 1}}, {"model": "gpt-4", "error_rates": {"503": 1}}
@@ -62,16 +107,19 @@ def test_faults_can_strike_one_provider_or_model(ai: str) -> None:
     assert ask(openai_client(ai)).choices
 
 
-@pytest.mark.parametrize("effect", ["cut_before", "cut_after"])
-def test_a_cut_connection_is_a_connection_error(ai: str, effect: str) -> None:
+@pytest.mark.parametrize(
+    ("effect", "billed"), [("cut_before", False), ("reset", False), ("cut_after", True), ("cut_within", True)]
+)
+def test_a_cut_connection_is_a_connection_error(ai: str, effect: str, billed: bool) -> None:
     put_rules(ai, {effect: 1})
 
-    with pytest.raises(openai.APIConnectionError):
+    with pytest.raises(openai.APIConnectionError) as caught:
         ask(openai_client(ai))
 
     totals = usage(ai)["openai"]["gpt-4o"]
     assert totals["requests"] == 1
-    assert (totals["answered"] == 1, totals["completion_tokens"] > 0) == (effect == "cut_after",) * 2
+    assert (totals["answered"] == 1, totals["completion_tokens"] > 0) == (billed, billed)
+    assert ("reset by peer" in str(caught.value.__cause__)) is (effect == "reset")
 
 
 def test_a_hung_request_times_out(ai: str) -> None:
@@ -81,6 +129,36 @@ def test_a_hung_request_times_out(ai: str) -> None:
         ask(openai_client(ai, timeout=0.2))
 
     assert usage(ai)["openai"]["gpt-4o"]["answered"] == 0
+
+
+def test_an_answer_that_stalls_within_times_out(ai: str) -> None:
+    put_rules(ai, {"stall": 1})
+
+    with pytest.raises(openai.APITimeoutError):
+        ask(openai_client(ai, timeout=0.5))
+
+    assert usage(ai)["openai"]["gpt-4o"]["answered"] == 1
+
+
+def test_an_answer_that_trickles_is_the_same_answer(ai: str) -> None:
+    whole = ask(openai_client(ai)).choices
+    put_rules(ai, {"trickle": 1, "stream_gap_ms": 1})
+
+    assert ask(openai_client(ai)).choices == whole
+    assert "".join(texts(ask(openai_client(ai), stream=True))) == whole[0].message.content
+
+
+def test_answers_can_lack_choices_or_usage(ai: str) -> None:
+    for client in both_clients(ai):
+        put_rules(ai, {"no_choices": 1})
+        assert ask(client).choices == []
+        assert texts(ask(client, stream=True)) == []
+
+        put_rules(ai, {"no_usage": 1})
+        assert ask(client).usage is None
+        counted = ask(client, stream=True, stream_options={"include_usage": True})
+        assert [chunk.usage for chunk in counted if chunk.usage] == []
+    assert usage(ai)["openai"]["gpt-4o"]["answered"] == 4
 
 
 def test_a_malformed_answer_is_no_json(ai: str) -> None:
@@ -116,6 +194,42 @@ def test_openai_filters_an_answer_by_its_finish_reason(ai: str) -> None:
     choice = ask(openai_client(ai)).choices[0]
 
     assert (choice.finish_reason, choice.message.content) == ("content_filter", "")
+
+
+def test_a_filter_can_stop_an_answer_half_way(ai: str) -> None:
+    wholes = [ask(client).choices[0].message.content for client in both_clients(ai)]
+    put_rules(ai, {"answer_filter": 1})
+
+    for client, whole in zip(both_clients(ai), wholes, strict=True):
+        choice = ask(client).choices[0]
+        chunks = list(ask(client, stream=True))
+
+        assert choice.finish_reason == "content_filter"
+        assert whole.startswith(choice.message.content)
+        assert "".join(texts(chunks)) == choice.message.content
+        assert chunks[-1].choices[0].finish_reason == "content_filter"
+    azure = chunks[-1].choices[0]
+    assert azure.delta is None
+    assert azure.content_filter_results["sexual"]["filtered"] is True
+
+
+def test_a_stream_can_say_in_its_course_what_went_wrong(ai: str) -> None:
+    put_rules(ai, {"error_event": 1})
+    received: list[Any] = []
+
+    with pytest.raises(openai.APIError, match="had an error"):
+        received.extend(texts(ask(openai_client(ai), stream=True)))
+
+
+@pytest.mark.parametrize("effect", ["ends_early", "stall"])
+def test_a_stream_can_leave_out_its_second_half(ai: str, effect: str) -> None:
+    put_rules(ai, {effect: 1})
+    chunks = ask(openai_client(ai, timeout=1), stream=True)
+    received = []
+
+    with pytest.raises(openai.APITimeoutError) if effect == "stall" else nullcontext():
+        received.extend(chunk for chunk in chunks)
+    assert all(chunk.choices[0].finish_reason is None for chunk in received)
 
 
 def test_a_stream_can_be_cut_in_its_middle(ai: str) -> None:

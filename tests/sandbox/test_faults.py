@@ -91,6 +91,13 @@ def test_a_rule_strikes_only_whom_it_selects() -> None:
         ({"rules": [{"error_rates": [500]}]}, "rules[0].error_rates: must be an object"),
         ({"rules": [{"count": 0}]}, "rules[0].count: must be a whole number of at least 1"),
         ({"rules": [{"retry_after": 1.5}]}, "rules[0].retry_after: must be a whole number"),
+        (
+            {"rules": [{"retry_after_ms": -1}]},
+            "retry_after_ms: must be a whole number of at least 0",
+        ),
+        ({"rules": [{"retry_after_form": "hours"}]}, "must be one of seconds, date, none"),
+        ({"rules": [{"retry_after_form": []}]}, "must be one of seconds, date, none"),
+        ({"rules": [{"stall": 1}]}, "unknown name 'stall'"),  # the gateway has no streams
         ({"rules": [{"latency": {"distribution": "normal"}}]}, "latency.distribution: must be one of"),
         (
             {"rules": [{"latency": {"distribution": "uniform", "min_ms": 1}}]},

@@ -1,4 +1,6 @@
 import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 import httpx2
 import pytest
@@ -44,6 +46,12 @@ def test_a_429_says_when_to_come_back(gateway: GatewayClient) -> None:
 
     gateway.put_faults({"rules": [{"error_rates": {"429": 1}}]})
     assert gateway.send().headers["Retry-After"] == "1"
+
+    gateway.put_faults({"rules": [{"error_rates": {"429": 1}, "retry_after_form": "date"}]})
+    assert parsedate_to_datetime(gateway.send().headers["Retry-After"]).tzinfo is UTC
+
+    gateway.put_faults({"rules": [{"error_rates": {"429": 1}, "retry_after_form": "none"}]})
+    assert "Retry-After" not in gateway.send().headers
 
 
 def test_a_hung_request_is_never_answered_nor_accepted(gateway: GatewayClient) -> None:

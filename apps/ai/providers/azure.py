@@ -10,8 +10,8 @@ from apps.ai.providers.outcomes import Delta, Outcome
 if TYPE_CHECKING:
     from openai import AzureOpenAI
 
-# The body's `model` is the deployment's name at Azure. The client takes a process a quarter of its start: only
-# those pay that call a provider.
+# The body's `model` is the deployment's name at Azure. The client takes a process a quarter of its start:
+# only those pay that call a provider.
 
 
 def missing() -> str | None:

@@ -37,10 +37,9 @@ def failure(error: openai.APIError | ValueError) -> Failure:
     if isinstance(error, openai.APIConnectionError):
         return _broken(error)
     if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
-        # Said in the middle of a stream, after a 200.
-        return Failure(
-            _kind(error, 429 if error.code in _OUT_OF_PACE else 500), error.message, maybe_billed=True
-        )
+        # Said in the course of a stream, after a 200.
+        status = 429 if error.code in _OUT_OF_PACE else 500
+        return Failure(_kind(error, status), error.message, maybe_billed=True)
     return malformed(str(error))
 
 

@@ -37,9 +37,9 @@ def answer(completion: Completion, *, provider: Provider) -> dict[str, Any]:
 def events(completion: Completion, *, provider: Provider, include_usage: bool) -> Iterator[bytes]:
     """The events of a streamed answer, one token each.
 
-    Azure begins with an event that has no choices and names nothing, says with each piece what its filter found,
-    and gives an answer that the filter stopped an end without a delta. With `include_usage` the last event has
-    no choices either.
+    Azure begins with an event that has no choices and names nothing, says with each piece what its filter
+    found, and gives an answer that the filter stopped an end without a delta. With `include_usage` the last
+    event has no choices either.
     """
     head = _head(completion, "chat.completion.chunk")
     if include_usage:
