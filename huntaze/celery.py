@@ -20,7 +20,8 @@ from kombu import Exchange, Queue
 
 import huntaze.collector
 import huntaze.readiness
-import huntaze.tracing  # noqa: F401 -- all three connect signals
+import huntaze.scraping
+import huntaze.tracing  # noqa: F401 -- all of them connect signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
 

@@ -1,8 +1,8 @@
 """Send spans to a collector over OTLP/HTTP, where the environment names one.
 
 Off unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set: then the exporter isn't
-even imported. Everything else is configured by OpenTelemetry's own names (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER,
-OTEL_EXPORTER_OTLP_HEADERS…).
+even imported. Everything else is configured by OpenTelemetry's own names (OTEL_SERVICE_NAME,
+OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS…).
 """
 
 import os

@@ -79,8 +79,8 @@ def budgets_remaining(now: datetime) -> Iterator[Metric]:
     present = [(zone, period) for zone in time_zones for period in BudgetPeriod.values]
     starts = [period_start(period, at=now, time_zone=zone) for zone, period in present]
     with connection.cursor() as cursor:
-        parameters = [[zone for zone, _ in present], [period for _, period in present], starts]
-        cursor.execute(_BUDGETS, [*parameters, BUDGETS_AT_MOST])
+        zones, periods = [zone for zone, _ in present], [period for _, period in present]
+        cursor.execute(_BUDGETS, [zones, periods, starts, BUDGETS_AT_MOST])
         for tenant_id, budget_id, scope, period, ratio in cursor.fetchall():
             remaining.add_metric([str(tenant_id), str(budget_id), scope, period], float(ratio))
     yield remaining
