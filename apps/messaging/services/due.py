@@ -42,6 +42,9 @@ WITH RECURSIVE tenant AS (
 SELECT id, tenant_id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
 """
 
+# With more accounts due than this a tenant has a backlog. Who sends now and then has one or two.
+FEW = 10
+
 # A statement of its own: for each row that has changed since the snapshot, PostgreSQL evaluates it all again.
 _LOCK_DUE = """
 SELECT account.id, account.tenant_id, account.platform, account.limit_count, account.limit_seconds,
@@ -113,10 +116,19 @@ class DueAccount:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a claim has locked, and of how many accounts that are due each tenant would have had turns."""
+    """What a claim has locked, and of how many accounts that are due each tenant would have had turns.
+
+    `full`: it has locked as many as it might, and there may be more.
+    """
 
     accounts: Sequence[DueAccount]
     turns: Mapping[UUID, int]
+    full: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether several tenants have something due."""
+        return len(self.turns) > 1
 
     @property
     def even(self) -> bool:
@@ -125,14 +137,31 @@ class Due:
         return len(self.turns) > 1 and 1 < fewest >= most / 2
 
 
-def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> Due:
-    """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over."""
+def lock_due(
+    platforms: Iterable[str], *, most: int, now: datetime, of_backlog: int | None = None
+) -> Due:
+    """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over.
+
+    `of_backlog`: of tenants with a backlog only so many, but all of the others'.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"platforms": list(platforms), "most": most, "now": now})
         found = cursor.fetchall()
-        cursor.execute(_LOCK_DUE, {"ids": [account_id for account_id, _ in found], "most": most, "now": now})
+        turns = Counter(tenant_id for _, tenant_id in found)
+        room = most if of_backlog is None else min(most, _room(turns.values(), of_backlog))
+        cursor.execute(_LOCK_DUE, {"ids": [account_id for account_id, _ in found], "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
-    return Due(accounts, Counter(tenant_id for _, tenant_id in found))
+    full = len(accounts) == room and (room == most or room < len(found))
+    return Due(accounts, turns, full=full)
+
+
+def _room(turns: Iterable[int], of_backlog: int) -> int:
+    """For how many accounts in all, of tenants that would have so many turns.
+
+    In turn they come out as many for each as they should. One that is in other hands costs its tenant nothing:
+    the next one has its turn.
+    """
+    return sum(min(number, of_backlog) if number > FEW else number for number in turns)
 
 
 def lock(account_ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:
