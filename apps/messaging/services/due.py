@@ -44,6 +44,8 @@ SELECT id, tenant_id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
 
 # With more accounts due than this a tenant has a backlog. Who sends now and then has one or two.
 FEW = 10
+# So many more of a backlog are looked at as its turns, since some may be in other hands.
+_SPARE = 2
 
 # A statement of its own: for each row that has changed since the snapshot, PostgreSQL evaluates it all again.
 _LOCK_DUE = """
@@ -148,20 +150,31 @@ def lock_due(
         cursor.execute(_DUE, {"platforms": list(platforms), "most": most, "now": now})
         found = cursor.fetchall()
         turns = Counter(tenant_id for _, tenant_id in found)
-        room = most if of_backlog is None else min(most, _room(turns.values(), of_backlog))
-        cursor.execute(_LOCK_DUE, {"ids": [account_id for account_id, _ in found], "most": room, "now": now})
+        ids, room = [account_id for account_id, _ in found], most
+        if of_backlog is not None:
+            ids = _curtailed(found, turns, of_backlog + _SPARE)
+            room = min(most, sum(_share(number, of_backlog) for number in turns.values()))
+        cursor.execute(_LOCK_DUE, {"ids": ids, "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
     full = len(accounts) == room and (room == most or room < len(found))
     return Due(accounts, turns, full=full)
 
 
-def _room(turns: Iterable[int], of_backlog: int) -> int:
-    """For how many accounts in all, of tenants that would have so many turns.
+def _share(turns: int, of_backlog: int) -> int:
+    return min(turns, of_backlog) if turns > FEW else turns
 
-    In turn they come out as many for each as they should. One that is in other hands costs its tenant nothing:
-    the next one has its turn.
-    """
-    return sum(min(number, of_backlog) if number > FEW else number for number in turns)
+
+def _curtailed(
+    found: Iterable[tuple[UUID, UUID]], turns: Mapping[UUID, int], of_backlog: int
+) -> list[UUID]:
+    """The accounts, each with its tenant, without what is too much of a backlog."""
+    seen: Counter[UUID] = Counter()
+    ids = []
+    for account_id, tenant_id in found:
+        seen[tenant_id] += 1
+        if seen[tenant_id] <= _share(turns[tenant_id], of_backlog):
+            ids.append(account_id)
+    return ids
 
 
 def lock(account_ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:

@@ -15,8 +15,8 @@ LATE_S = 0.25
 # For so long a delay tells something about the present.
 _TELLS_FOR_S = 0.2
 _WEIGHT = 0.1
-# While messages are on their way sooner than this there is time for more of a backlog. Each claim then tries a
-# little more of it, and a part where they are later: additive increase, multiplicative decrease, as TCP does it.
+# While messages are on their way sooner than this there is time for more of a backlog. Each claim then tries
+# a little more of it, and a part where they are later: additive increase, multiplicative decrease, as in TCP.
 BACKLOG_CALM_S = 0.06
 _TURNS_MORE = 0.5
 _TURNS_LESS = 0.8
