@@ -160,7 +160,7 @@ def _claims(*, until: float) -> Iterator[Claim]:
         if even:
             found = _claim(full)
         elif shared:
-            found = _claim(full, of_backlog=TURNS.number)
+            found = _claim(full, of_backlog=TURNS.take())
         elif PRESSURE.is_high:
             found = Claim(held=True)
         else:

@@ -139,9 +139,7 @@ class Due:
         return len(self.turns) > 1 and 1 < fewest >= most / 2
 
 
-def lock_due(
-    platforms: Iterable[str], *, most: int, now: datetime, of_backlog: int | None = None
-) -> Due:
+def lock_due(platforms: Iterable[str], *, most: int, now: datetime, of_backlog: int | None = None) -> Due:
     """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over.
 
     `of_backlog`: of tenants with a backlog only so many, but all of the others'.
@@ -152,7 +150,7 @@ def lock_due(
         turns = Counter(tenant_id for _, tenant_id in found)
         ids, room = [account_id for account_id, _ in found], most
         if of_backlog is not None:
-            ids = _curtailed(found, turns, of_backlog + _SPARE)
+            ids = _curtailed(found, turns, of_backlog and of_backlog + _SPARE)
             room = min(most, sum(_share(number, of_backlog) for number in turns.values()))
         cursor.execute(_LOCK_DUE, {"ids": ids, "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
@@ -164,9 +162,7 @@ def _share(turns: int, of_backlog: int) -> int:
     return min(turns, of_backlog) if turns > FEW else turns
 
 
-def _curtailed(
-    found: Iterable[tuple[UUID, UUID]], turns: Mapping[UUID, int], of_backlog: int
-) -> list[UUID]:
+def _curtailed(found: Iterable[tuple[UUID, UUID]], turns: Mapping[UUID, int], of_backlog: int) -> list[UUID]:
     """The accounts, each with its tenant, without what is too much of a backlog."""
     seen: Counter[UUID] = Counter()
     ids = []

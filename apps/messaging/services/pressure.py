@@ -21,6 +21,8 @@ BACKLOG_CALM_S = 0.06
 _TURNS_MORE = 0.5
 _TURNS_LESS = 0.8
 _TURNS_AT_FIRST = 10.0
+# A visit brings up to ten messages, where who sends now and then has one: so this is nobody's undoing.
+_TURNS_AT_LEAST = 0.25
 
 
 @dataclass(slots=True)
@@ -51,18 +53,22 @@ class Pressure:
 
 @dataclass(slots=True)
 class Turns:
-    """How many accounts a claim visits of a tenant with a backlog while others have something to send."""
+    """How many accounts claims visit of a tenant with a backlog while others have something to send."""
 
     _number: float = _TURNS_AT_FIRST
+    _saved: float = 0.0
 
-    @property
-    def number(self) -> int:
-        return int(self._number)
+    def take(self) -> int:
+        """For the next claim. Where it is less than one each, every second or so has one."""
+        self._saved += self._number
+        whole = int(self._saved)
+        self._saved -= whole
+        return whole
 
     def learn(self, delay: float, *, full: int) -> None:
-        """A claim left some of a backlog, and messages are on their way so late. One turn everybody keeps."""
+        """A claim left some of a backlog, and messages are on their way so late, in seconds."""
         if delay > BACKLOG_CALM_S:
-            self._number = max(1.0, self._number * _TURNS_LESS)
+            self._number = max(_TURNS_AT_LEAST, self._number * _TURNS_LESS)
         else:
             self._number = min(self._number + _TURNS_MORE, full)
 
