@@ -42,6 +42,11 @@ WITH RECURSIVE tenant AS (
 SELECT id, tenant_id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
 """
 
+# With more accounts due than this a tenant has a backlog. Who sends now and then has one or two.
+FEW = 10
+# So many more of a backlog are looked at as its turns, since some may be in other hands.
+_SPARE = 2
+
 # A statement of its own: for each row that has changed since the snapshot, PostgreSQL evaluates it all again.
 _LOCK_DUE = """
 SELECT account.id, account.tenant_id, account.platform, account.limit_count, account.limit_seconds,
@@ -113,10 +118,19 @@ class DueAccount:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a claim has locked, and of how many accounts that are due each tenant would have had turns."""
+    """What a claim has locked, and of how many accounts that are due each tenant would have had turns.
+
+    `full`: it has locked as many as it might, and there may be more.
+    """
 
     accounts: Sequence[DueAccount]
     turns: Mapping[UUID, int]
+    full: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether several tenants have something due."""
+        return len(self.turns) > 1
 
     @property
     def even(self) -> bool:
@@ -125,14 +139,38 @@ class Due:
         return len(self.turns) > 1 and 1 < fewest >= most / 2
 
 
-def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> Due:
-    """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over."""
+def lock_due(platforms: Iterable[str], *, most: int, now: datetime, of_backlog: int | None = None) -> Due:
+    """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over.
+
+    `of_backlog`: of tenants with a backlog only so many, but all of the others'.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"platforms": list(platforms), "most": most, "now": now})
         found = cursor.fetchall()
-        cursor.execute(_LOCK_DUE, {"ids": [account_id for account_id, _ in found], "most": most, "now": now})
+        turns = Counter(tenant_id for _, tenant_id in found)
+        ids, room = [account_id for account_id, _ in found], most
+        if of_backlog is not None:
+            ids = _curtailed(found, turns, of_backlog and of_backlog + _SPARE)
+            room = min(most, sum(_share(number, of_backlog) for number in turns.values()))
+        cursor.execute(_LOCK_DUE, {"ids": ids, "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
-    return Due(accounts, Counter(tenant_id for _, tenant_id in found))
+    full = len(accounts) == room and (room == most or room < len(found))
+    return Due(accounts, turns, full=full)
+
+
+def _share(turns: int, of_backlog: int) -> int:
+    return min(turns, of_backlog) if turns > FEW else turns
+
+
+def _curtailed(found: Iterable[tuple[UUID, UUID]], turns: Mapping[UUID, int], of_backlog: int) -> list[UUID]:
+    """The accounts, each with its tenant, without what is too much of a backlog."""
+    seen: Counter[UUID] = Counter()
+    ids = []
+    for account_id, tenant_id in found:
+        seen[tenant_id] += 1
+        if seen[tenant_id] <= _share(turns[tenant_id], of_backlog):
+            ids.append(account_id)
+    return ids
 
 
 def lock(account_ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:

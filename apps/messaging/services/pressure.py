@@ -1,7 +1,8 @@
 """Whether this process's senders keep up: how long after their grant messages are on their way.
 
 What is granted while they don't only waits here, ahead of whatever becomes due meanwhile. So the busier they
-are, the fewer accounts a claim visits: a tenant with a lot to send delays the others by little.
+are, the fewer accounts a claim visits, and of a tenant with a backlog the fewer while others send as well: it
+delays them by little.
 """
 
 import time
@@ -14,6 +15,14 @@ LATE_S = 0.25
 # For so long a delay tells something about the present.
 _TELLS_FOR_S = 0.2
 _WEIGHT = 0.1
+# While messages are on their way sooner than this there is time for more of a backlog. Each claim then tries
+# a little more of it, and a part where they are later: additive increase, multiplicative decrease, as in TCP.
+BACKLOG_CALM_S = 0.06
+_TURNS_MORE = 0.5
+_TURNS_LESS = 0.8
+_TURNS_AT_FIRST = 10.0
+# A visit brings up to ten messages, where who sends now and then has one: so this is nobody's undoing.
+_TURNS_AT_LEAST = 0.25
 
 
 @dataclass(slots=True)
@@ -42,4 +51,27 @@ class Pressure:
         return max(full // 10, round(full * CALM_S / max(self.delay, CALM_S)))
 
 
+@dataclass(slots=True)
+class Turns:
+    """How many accounts claims visit of a tenant with a backlog while others have something to send."""
+
+    _number: float = _TURNS_AT_FIRST
+    _saved: float = 0.0
+
+    def take(self) -> int:
+        """For the next claim. Where it is less than one each, every second or so has one."""
+        self._saved += self._number
+        whole = int(self._saved)
+        self._saved -= whole
+        return whole
+
+    def learn(self, delay: float, *, full: int) -> None:
+        """A claim left some of a backlog, and messages are on their way so late, in seconds."""
+        if delay > BACKLOG_CALM_S:
+            self._number = max(_TURNS_AT_LEAST, self._number * _TURNS_LESS)
+        else:
+            self._number = min(self._number + _TURNS_MORE, full)
+
+
 PRESSURE = Pressure()
+TURNS = Turns()
