@@ -6,6 +6,7 @@ It speaks to clients that keep their connections. What it says of its usage is m
 import argparse
 import asyncio
 import json
+from typing import cast
 
 import uvloop
 
@@ -36,7 +37,7 @@ class _Connection(asyncio.Protocol):
     """One request at a time: a head with a Content-Length, and its body."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
         self._received = b""
 
     def data_received(self, data: bytes) -> None:
@@ -51,7 +52,6 @@ class _Connection(asyncio.Protocol):
         )
         if len(body) >= length:
             self._received = b""
-            assert isinstance(self._transport, asyncio.WriteTransport)
             self._transport.write(_RESPONSE)
 
 

@@ -21,7 +21,7 @@ def missing() -> str | None:
 def complete(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import chat
 
-    return chat.complete(_client(), body, timeout=timeout)
+    return chat.complete(client(), body, timeout=timeout)
 
 
 def stream(
@@ -29,16 +29,16 @@ def stream(
 ) -> Iterator[Delta | Outcome]:
     from apps.ai.providers import chat
 
-    return chat.stream(_client(), body, timeout=timeout, idle_timeout=idle_timeout)
+    return chat.stream(client(), body, timeout=timeout, idle_timeout=idle_timeout)
 
 
 def embed(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import embeddings
 
-    return embeddings.embed(_client(), body, timeout=timeout)
+    return embeddings.embed(client(), body, timeout=timeout)
 
 
-def _client() -> "OpenAI":
+def client() -> "OpenAI":
     return _make_client(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_ORG_ID)
 
 
