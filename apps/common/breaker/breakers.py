@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,7 @@ class Breakers:
 
     def changes(self, answer: Any) -> list[Change]:
         """What `record_call` changed. Raises RedisAwayError where the script failed."""
-        key, *values = self._checked(answer)
-        return list(self._changes(self._name(key), values))
+        return self._changes(self._checked(answer))
 
     def local_statuses(self, names: Iterable[str]) -> dict[str, Status]:
         """As this process alone sees them, while Redis is away."""
@@ -123,12 +122,12 @@ class Breakers:
         name, token = status.name, secrets.token_hex(8)
         try:
             answer = self._run(self._call("admit", name, token, milliseconds(lease)))
-            _key, may, epoch, probe, *values = self._checked(answer)
+            *_, may, epoch, probe = self._checked(answer)
         except RedisAwayError:
             now = self._local_now()
             return self._locally(now).admit(name, token=token, lease=lease, now=now)
         given = Admission(name, epoch, bool(probe), token if probe else "") if may else None
-        return Admitted(given, list(self._changes(name, values)))
+        return Admitted(given, self._changes(answer))
 
     def record(self, admission: Admission, report: Report) -> list[Change]:
         """Tell what became of a call that was admitted."""
@@ -164,11 +163,20 @@ class Breakers:
         self._seen[name] = fields
         return Machine(name, Memory.of(fields), self._settings, now=now).status()
 
-    def _changes(self, name: str, values: Sequence[Any]) -> Iterator[Change]:
-        for place in range(0, len(values), _CHANGE):
-            before, after, code, some, others, at = values[place : place + _CHANGE]
-            reason = describe(code.decode(), (some, others), self._settings)
-            yield Change(name, State(before.decode()), State(after.decode()), reason, instant(at))
+    def _changes(self, answer: Any) -> list[Change]:
+        key, fields, values = answer[:3]
+        name = self._name(key)
+        if fields:
+            self._seen[name] = fields
+        return [
+            self._change(name, *values[place : place + _CHANGE]) for place in range(0, len(values), _CHANGE)
+        ]
+
+    def _change(
+        self, name: str, before: bytes, after: bytes, code: bytes, some: int, others: int, at: int
+    ) -> Change:
+        reason = describe(code.decode(), (some, others), self._settings)
+        return Change(name, State(before.decode()), State(after.decode()), reason, instant(at))
 
     def _locally(self, now: int) -> LocalBreakers:
         with self._lock:
