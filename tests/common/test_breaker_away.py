@@ -80,15 +80,16 @@ class Process:
         Process.now += round(number * 1000)
 
     def wait_for_redis(self) -> None:
-        wait_until(lambda: self.status.epoch >= 0, seconds=30, what="Redis to be asked again")
+        wait_until(lambda: not self.status.is_local, seconds=30, what="Redis to be asked again")
 
 
 def test_each_process_decides_for_itself_while_redis_is_away(server: Server) -> None:
     one, other = Process(server), Process(server)
-    assert (one.status.epoch, other.status.epoch) == (0, 0)
+    assert not one.status.is_local
+    assert not other.status.is_local
     server.kill()
     one.fail(4)
-    assert one.status.epoch < 0
+    assert one.status.is_local
     (change,) = one.breakers.record(one.admission(), FAILURE)
     assert change.reason == "5 failures in a row (one process, while Redis is away)"
     assert (one.status.state, other.status.state) == (State.OPEN, State.CLOSED)
@@ -185,16 +186,25 @@ def test_who_makes_the_round_trip_itself_can_go_on_locally(server: Server) -> No
     assert one.breakers.record_locally(admission, SUCCESS) == []
 
 
-def test_a_redis_without_memory_left_is_as_good_as_away(
+def test_a_redis_that_takes_no_results_is_as_good_as_away(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = Process(server)
     with redis.Redis.from_url(server.url) as client:
         client.config_set("maxmemory", 1)
-    admission = one.admission()
-    (answer,) = SharedRedis(server.url).run(one.breakers.record_call(admission, FAILURE))
-    for _ in range(2):
+        admission = one.admission()
+        assert one.breakers.record(admission, FAILURE) == []
+        one.fail(5)
+        assert (one.status.state, one.status.is_local) == (State.OPEN, True)
+        (answer,) = SharedRedis(server.url).run(one.breakers.record_call(admission, FAILURE))
         with pytest.raises(RedisAwayError, match="OOM"):
             one.breakers.changes(answer)
-    assert one.breakers.record(admission, FAILURE) == []
+        with pytest.raises(RedisAwayError, match="OOM"):
+            one.breakers.force("other", State.OPEN)
+        client.config_set("maxmemory", 0)
+        assert one.breakers.force("other", State.OPEN)
+    one.wait(9.999)
+    assert one.status.is_local
+    one.wait(0.001)
+    assert (one.status.state, one.status.is_local) == (State.CLOSED, False)
     assert caplog.text.count("breaker.redis_refuses") == 1

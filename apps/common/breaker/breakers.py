@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 _SCRIPT = Script((Path(__file__).parent / "breaker.lua").read_bytes())
 # The values that make a change in the script's answer.
 _CHANGE = 6
+# For so long the process decides for itself once Redis has refused a script, and after so long without a
+# refusal another one is news.
+_REFUSED_MS, _NEWS_MS = 10_000, 60_000
 
 Fields = Sequence[bytes | None]
 
@@ -67,7 +70,7 @@ class Breakers:
         self._lock = threading.Lock()
         self._local: LocalBreakers | None = None
         self._seen: dict[str, Fields] = {}
-        self._complaint = ""
+        self._refused_at = -_NEWS_MS
 
     def read_call(self, names: Iterable[str]) -> Call:
         return Call(_SCRIPT, [self._prefix + name for name in names], ["read", self._now_word()])
@@ -141,23 +144,38 @@ class Breakers:
 
         Raises RedisAwayError: one process can't do so for all.
         """
-        return self.changes(self._run(self._call("force", name, state.value if state else "")))
+        (answer,) = self._shared.run(self._call("force", name, state.value if state else ""))
+        return self._changes(self._accepted(answer))
 
     def _call(self, operation: str, name: str, *words: str | int) -> Call:
         return Call(_SCRIPT, [self._prefix + name], [operation, self._now_word(), *self._words, *words])
 
     def _run(self, call: Call) -> Any:
+        self._pause()
         return self._shared.run(call)[0]
 
     def _checked(self, answer: Any) -> Any:
-        if isinstance(answer, redis.ResponseError):
-            # Such as a Redis without memory left, for writes alone: said once, not at every call.
-            if self._complaint != str(answer):
-                self._complaint = str(answer)
-                log.warning("breaker.redis_refuses", error=self._complaint)
-            raise RedisAwayError(str(answer)) from answer
+        self._accepted(answer)
+        self._pause()
         self._local = None
         return answer
+
+    def _accepted(self, answer: Any) -> Any:
+        if isinstance(answer, redis.ResponseError):
+            self._refuse(answer)
+            raise RedisAwayError(str(answer)) from answer
+        return answer
+
+    def _pause(self) -> None:
+        if self._refused_at > 0 and self._local_now() - self._refused_at < _REFUSED_MS:
+            raise RedisAwayError("it refused a moment ago")
+
+    def _refuse(self, error: Exception) -> None:
+        """Such as a Redis without memory left, which still reads, but takes no results."""
+        now = self._local_now()
+        if now - self._refused_at > _NEWS_MS:
+            log.warning("breaker.redis_refuses", error=str(error))
+        self._refused_at = now
 
     def _status(self, name: str, fields: Fields, now: int) -> Status:
         self._seen[name] = fields
