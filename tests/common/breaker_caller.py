@@ -22,7 +22,7 @@ class Caller:
     def __init__(self, prefix: str, lease: timedelta) -> None:
         url = os.environ["REDIS_URL"]
         self.prefix, self.lease = prefix, lease
-        self.notes: redis.Redis[bytes] = redis.Redis.from_url(url)
+        self.notes = redis.Redis.from_url(url)
         self.breakers = Breakers(SharedRedis(url), prefix=prefix, settings=SETTINGS)
 
     def run(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 
@@ -29,7 +29,7 @@ def shared_redis() -> SharedRedis:
 
 
 @cache
-def client() -> "redis.Redis[bytes]":
+def client() -> redis.Redis:
     return redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
@@ -107,7 +107,8 @@ class Twins:
 
     def kept(self) -> Memory:
         names = [each.name for each in fields(Memory)]
-        return Memory.of(client().hmget(self.key, names))
+        values: Any = client().hmget(self.key, names)
+        return Memory.of(values)
 
     def _python(self, operation: Callable[[Machine], Answer]) -> tuple[Answer, list[Change]]:
         twin = Machine(NAME, self.memory, self.settings, now=self.now)

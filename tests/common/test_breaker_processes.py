@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from apps.common.breaker.breakers import Breakers
 from apps.common.breaker.rules import State, Status
@@ -37,7 +38,8 @@ class Scene:
 
     @property
     def changes(self) -> Counter[str]:
-        return Counter(each.decode() for each in client().lrange(f"{self.prefix}:changes", 0, -1))
+        told: Any = client().lrange(f"{self.prefix}:changes", 0, -1)
+        return Counter(each.decode() for each in told)
 
     def wait_until_closed(self) -> None:
         wait_until(lambda: self.status.state is State.CLOSED, seconds=60, what="the breaker to close")

@@ -194,7 +194,7 @@ def test_a_lease_that_ends_with_nothing_heard_is_a_failed_probe(twins: Twins) ->
     assert change.at.timestamp() * 1000 == twins.now - 5000
     twins.wait(115)
     twins.calls(2, Result.SUCCESS)
-    assert twins.state is State.CLOSED
+    assert twins.status.state is State.CLOSED
 
 
 def test_a_lease_that_ends_after_an_answer_makes_room_for_the_next(twins: Twins) -> None:
