@@ -290,10 +290,11 @@ local function force()
   memory.forced, memory.recovery, memory.cool = state, 0, 0
 end
 
--- Returns {the key, what the operation returns, and the changes}; of `record` and `force` only the changes.
-local answers = {key, ({admit = admit, record = record, force = force})[operation]()}
+-- Returns {the key, the values of its fields if it has changed, the changes, and what the operation returns}.
+local results = {({admit = admit, record = record, force = force})[operation]()}
 save()
-for _, value in ipairs(changes) do
-  answers[#answers + 1] = value
+local values = {}
+for index, field in ipairs(changes[1] and FIELDS or {}) do
+  values[index] = type(memory[field]) == 'number' and text(memory[field]) or memory[field]
 end
-return answers
+return {key, values, changes, unpack(results)}

@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 _SCRIPT = Script((Path(__file__).parent / "breaker.lua").read_bytes())
 # The values that make a change in the script's answer.
 _CHANGE = 6
+# For so long the process decides for itself once Redis has refused a script, and after so long without a
+# refusal another one is news.
+_REFUSED_MS, _NEWS_MS = 10_000, 60_000
 
 Fields = Sequence[bytes | None]
 
@@ -67,7 +70,7 @@ class Breakers:
         self._lock = threading.Lock()
         self._local: LocalBreakers | None = None
         self._seen: dict[str, Fields] = {}
-        self._complaint = ""
+        self._refused_at = -_NEWS_MS
 
     def read_call(self, names: Iterable[str]) -> Call:
         return Call(_SCRIPT, [self._prefix + name for name in names], ["read", self._now_word()])
@@ -93,8 +96,7 @@ class Breakers:
 
     def changes(self, answer: Any) -> list[Change]:
         """What `record_call` changed. Raises RedisAwayError where the script failed."""
-        key, *values = self._checked(answer)
-        return list(self._changes(self._name(key), values))
+        return self._changes(self._checked(answer))
 
     def local_statuses(self, names: Iterable[str]) -> dict[str, Status]:
         """As this process alone sees them, while Redis is away."""
@@ -123,12 +125,12 @@ class Breakers:
         name, token = status.name, secrets.token_hex(8)
         try:
             answer = self._run(self._call("admit", name, token, milliseconds(lease)))
-            _key, may, epoch, probe, *values = self._checked(answer)
+            *_, may, epoch, probe = self._checked(answer)
         except RedisAwayError:
             now = self._local_now()
             return self._locally(now).admit(name, token=token, lease=lease, now=now)
         given = Admission(name, epoch, bool(probe), token if probe else "") if may else None
-        return Admitted(given, list(self._changes(name, values)))
+        return Admitted(given, self._changes(answer))
 
     def record(self, admission: Admission, report: Report) -> list[Change]:
         """Tell what became of a call that was admitted."""
@@ -142,33 +144,57 @@ class Breakers:
 
         Raises RedisAwayError: one process can't do so for all.
         """
-        return self.changes(self._run(self._call("force", name, state.value if state else "")))
+        (answer,) = self._shared.run(self._call("force", name, state.value if state else ""))
+        return self._changes(self._accepted(answer))
 
     def _call(self, operation: str, name: str, *words: str | int) -> Call:
         return Call(_SCRIPT, [self._prefix + name], [operation, self._now_word(), *self._words, *words])
 
     def _run(self, call: Call) -> Any:
+        self._pause()
         return self._shared.run(call)[0]
 
     def _checked(self, answer: Any) -> Any:
-        if isinstance(answer, redis.ResponseError):
-            # Such as a Redis without memory left, for writes alone: said once, not at every call.
-            if self._complaint != str(answer):
-                self._complaint = str(answer)
-                log.warning("breaker.redis_refuses", error=self._complaint)
-            raise RedisAwayError(str(answer)) from answer
+        self._accepted(answer)
+        self._pause()
         self._local = None
         return answer
+
+    def _accepted(self, answer: Any) -> Any:
+        if isinstance(answer, redis.ResponseError):
+            self._refuse(answer)
+            raise RedisAwayError(str(answer)) from answer
+        return answer
+
+    def _pause(self) -> None:
+        if self._refused_at > 0 and self._local_now() - self._refused_at < _REFUSED_MS:
+            raise RedisAwayError("it refused a moment ago")
+
+    def _refuse(self, error: Exception) -> None:
+        """Such as a Redis without memory left, which still reads, but takes no results."""
+        now = self._local_now()
+        if now - self._refused_at > _NEWS_MS:
+            log.warning("breaker.redis_refuses", error=str(error))
+        self._refused_at = now
 
     def _status(self, name: str, fields: Fields, now: int) -> Status:
         self._seen[name] = fields
         return Machine(name, Memory.of(fields), self._settings, now=now).status()
 
-    def _changes(self, name: str, values: Sequence[Any]) -> Iterator[Change]:
-        for place in range(0, len(values), _CHANGE):
-            before, after, code, some, others, at = values[place : place + _CHANGE]
-            reason = describe(code.decode(), (some, others), self._settings)
-            yield Change(name, State(before.decode()), State(after.decode()), reason, instant(at))
+    def _changes(self, answer: Any) -> list[Change]:
+        key, fields, values = answer[:3]
+        name = self._name(key)
+        if fields:
+            self._seen[name] = fields
+        return [
+            self._change(name, *values[place : place + _CHANGE]) for place in range(0, len(values), _CHANGE)
+        ]
+
+    def _change(
+        self, name: str, before: bytes, after: bytes, code: bytes, some: int, others: int, at: int
+    ) -> Change:
+        reason = describe(code.decode(), (some, others), self._settings)
+        return Change(name, State(before.decode()), State(after.decode()), reason, instant(at))
 
     def _locally(self, now: int) -> LocalBreakers:
         with self._lock:

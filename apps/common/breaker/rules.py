@@ -147,6 +147,11 @@ class Status:
         return f"breaker open, a probe may go in {_seconds(self.waits)} s"
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is this process's own view, while Redis is away."""
+        return self.epoch < 0
+
+    @property
     def needs_probe(self) -> bool:
         return self.state is not State.CLOSED
 

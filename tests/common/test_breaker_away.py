@@ -1,0 +1,210 @@
+"""Redis goes away, and comes back: who decides then."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from apps.common.breaker.breakers import Breakers
+from apps.common.breaker.rules import Admission, Report, Result, Settings, State, Status
+from apps.common.shared_redis import RedisAwayError, SharedRedis
+from huntaze import embedded
+from huntaze.embedded_redis import answers
+from huntaze.places import CLONE, Home
+from tests.common.breaker_twins import LEASE, NAME, seconds
+from tests.huntaze.homes import environment, temporary_home
+from tests.waiting import wait_until
+
+FAILURE, SUCCESS = Report(Result.FAILURE), Report(Result.SUCCESS)
+
+
+class Server:
+    """A Redis of this test's own, which can be killed and started again with what it kept."""
+
+    def __init__(self, home: Path) -> None:
+        Home.of(home).prepare()
+        self.home, self.url = home, embedded.urls(home).redis
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "huntaze.embedded", "redis"],
+            cwd=CLONE,
+            env=environment(self.home),
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(lambda: answers(self.url), seconds=30, what="Redis")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with temporary_home() as home:
+        running = Server(home)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.kill()
+
+
+class Process:
+    """As one process sees the breaker; all of them have the same clock here."""
+
+    now = 1_700_000_000_000
+
+    def __init__(self, server: Server) -> None:
+        self.breakers = Breakers(
+            SharedRedis(server.url), prefix="test", settings=Settings(), clock=lambda: Process.now
+        )
+
+    @property
+    def status(self) -> Status:
+        return self.breakers.statuses_of([NAME])[NAME]
+
+    def admission(self) -> Admission:
+        given = self.breakers.admit(self.status, lease=LEASE).admission
+        assert given is not None
+        return given
+
+    def fail(self, times: int) -> None:
+        for _ in range(times):
+            self.breakers.record(self.admission(), FAILURE)
+
+    def wait(self, number: float) -> None:
+        Process.now += round(number * 1000)
+
+    def wait_for_redis(self) -> None:
+        wait_until(lambda: not self.status.is_local, seconds=30, what="Redis to be asked again")
+
+
+def test_each_process_decides_for_itself_while_redis_is_away(server: Server) -> None:
+    one, other = Process(server), Process(server)
+    assert not one.status.is_local
+    assert not other.status.is_local
+    server.kill()
+    one.fail(4)
+    assert one.status.is_local
+    (change,) = one.breakers.record(one.admission(), FAILURE)
+    assert change.reason == "5 failures in a row (one process, while Redis is away)"
+    assert (one.status.state, other.status.state) == (State.OPEN, State.CLOSED)
+    one.wait(60)
+    probe = one.breakers.admit(one.status, lease=LEASE)
+    assert probe.admission is not None
+    assert probe.admission.probe
+    assert [each.after for each in probe.changes] == [State.HALF_OPEN]
+    assert one.status.excluded == "breaker half-open, its probe is under way"
+    assert one.breakers.admit(one.status, lease=LEASE).admission is None
+    one.breakers.record(probe.admission, SUCCESS)
+    one.breakers.record(one.admission(), SUCCESS)
+    assert one.status.state is State.CLOSED
+
+
+def test_when_redis_is_back_all_share_again_and_the_time_between_is_forgotten(server: Server) -> None:
+    one, other = Process(server), Process(server)
+    one.fail(4)
+    server.kill()
+    local = one.admission()
+    while one.status.state is State.CLOSED:
+        one.fail(1)
+    server.start()
+    one.wait_for_redis()
+    other.wait_for_redis()
+    assert (one.status.state, one.status.failures_in_a_row) == (State.CLOSED, 4)
+    assert one.breakers.record(local, FAILURE) == []
+    assert one.status.failures_in_a_row == 4
+    other.fail(1)
+    assert one.status.state is State.OPEN
+
+
+def test_what_was_open_held_or_cooling_down_stays_so_while_redis_is_away(server: Server) -> None:
+    one = Process(server)
+    names = ["open", "held", "cooling", "probed"]
+    found = one.breakers.statuses_of(names)
+    for name in ("open", "probed"):
+        for _ in range(5):
+            one.breakers.record(Admission(name, 0), FAILURE)
+    one.wait(60)
+    probed = one.breakers.statuses_of(["probed"])["probed"]
+    assert one.breakers.admit(probed, lease=LEASE).admission
+    one.wait(-1)
+    cooling = found["cooling"].admission()
+    assert cooling is not None
+    one.breakers.record(cooling, Report(Result.NEUTRAL, cool_down=seconds(9)))
+    assert one.breakers.statuses_of(names)["open"].epoch == 1
+    # What a process changes by itself it needn't read to know.
+    assert one.breakers.force("held", State.OPEN)
+    server.kill()
+    away = one.breakers.statuses_of(names)
+    assert {name: each.excluded for name, each in away.items()} == {
+        "open": "breaker open, a probe may go in 1 s",
+        "held": "breaker opened by hand",
+        "cooling": "rate limited for another 9 s",
+        # Whoever has the lease can't tell us: a probe of our own may go.
+        "probed": None,
+    }
+    assert away["probed"].state is State.HALF_OPEN
+
+
+def test_what_began_before_redis_went_away_counts_nowhere(server: Server) -> None:
+    one = Process(server)
+    begun = [one.admission() for _ in range(5)]
+    server.kill()
+    for admission in begun:
+        assert one.breakers.record(admission, FAILURE) == []
+    assert one.status.failures_in_a_row == 0
+
+
+def test_nobody_holds_a_breaker_for_all_while_redis_is_away(server: Server) -> None:
+    one = Process(server)
+    server.kill()
+    with pytest.raises(RedisAwayError):
+        one.breakers.force(NAME, State.OPEN)
+    assert one.status.state is State.CLOSED
+
+
+def test_who_makes_the_round_trip_itself_can_go_on_locally(server: Server) -> None:
+    one = Process(server)
+    shared = SharedRedis(server.url)
+    (answer,) = shared.run(one.breakers.read_call([NAME, "other"]))
+    statuses = one.breakers.statuses(answer)
+    assert list(statuses) == [NAME, "other"]
+    admission = statuses[NAME].admission()
+    assert admission is not None
+    calls = [one.breakers.record_call(admission, FAILURE) for _ in range(5)]
+    changes = [one.breakers.changes(answer) for answer in shared.run(*calls)]
+    assert [[change.after for change in each] for each in changes] == [[]] * 4 + [[State.OPEN]]
+    server.kill()
+    with pytest.raises(RedisAwayError):
+        shared.run(one.breakers.read_call([NAME]))
+    assert one.breakers.local_statuses([NAME])[NAME].state is State.OPEN
+    assert one.breakers.record_locally(admission, SUCCESS) == []
+
+
+def test_a_redis_that_takes_no_results_is_as_good_as_away(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Process(server)
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        admission = one.admission()
+        assert one.breakers.record(admission, FAILURE) == []
+        one.fail(5)
+        assert (one.status.state, one.status.is_local) == (State.OPEN, True)
+        (answer,) = SharedRedis(server.url).run(one.breakers.record_call(admission, FAILURE))
+        with pytest.raises(RedisAwayError, match="OOM"):
+            one.breakers.changes(answer)
+        with pytest.raises(RedisAwayError, match="OOM"):
+            one.breakers.force("other", State.OPEN)
+        client.config_set("maxmemory", 0)
+        assert one.breakers.force("other", State.OPEN)
+    one.wait(9.999)
+    assert one.status.is_local
+    one.wait(0.001)
+    assert (one.status.state, one.status.is_local) == (State.CLOSED, False)
+    assert caplog.text.count("breaker.redis_refuses") == 1
