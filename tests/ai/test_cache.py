@@ -179,6 +179,19 @@ def test_what_has_expired_makes_room_before_what_has_not() -> None:
     assert is_kept(small, "new")
 
 
+def test_however_many_have_expired_they_go_first() -> None:
+    """More than a call forgets when nobody needs the room."""
+    each = 100 + OVERHEAD
+    small = place(os.environ["REDIS_URL"], cap=61 * each)
+    keep(small, "old", of_bytes(100))
+    for number in range(60):
+        keep(small, str(number), of_bytes(100), Ttl(MINUTE, MINUTE))
+    small.clock.forward(2 * MINUTE)
+    keep(small, "large", of_bytes(60 * each - OVERHEAD))
+    assert is_kept(small, "old")
+    assert is_kept(small, "large")
+
+
 def test_one_tenants_answers_drive_out_no_others() -> None:
     ada, eve = (place(os.environ["REDIS_URL"], cap=2000) for _ in range(2))
     keep(ada, "", of_bytes(1000))

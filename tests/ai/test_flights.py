@@ -104,6 +104,11 @@ def test_a_lease_lasts_until_its_last_millisecond(here: Place) -> None:
     assert here.desk.begin(almost).turn == Lead(almost)
 
 
+def test_the_shortest_lease_is_a_millisecond(here: Place) -> None:
+    here.lead(lease=timedelta(microseconds=1))
+    assert joined(here, here.ask()).lease_left == timedelta(milliseconds=1)
+
+
 def test_an_extended_lease_lasts_longer(here: Place) -> None:
     leader = here.lead()
     here.clock.forward(2 * SECOND)

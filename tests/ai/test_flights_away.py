@@ -86,6 +86,8 @@ class TestWithoutMemory:
         full.config_set("maxmemory", 1)
         assert here.desk.begin(here.ask()).turn == Hit(ANSWER.answer, timedelta())
         assert here.desk.extend(here.lead("another"), MINUTE)
+        joiner = here.ask("another")
+        assert here.desk.begin(joiner).turn == Join(joiner, MINUTE)
 
 
 class Meddled(SharedRedis):
