@@ -1,6 +1,5 @@
 """The SQL functions of holds: twins of Python's arithmetic, calls sent again, many callers at once."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Condition
@@ -9,7 +8,7 @@ from zoneinfo import available_timezones
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import OperationalError, ProgrammingError, connection
+from django.db import ProgrammingError, connection
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,13 +22,13 @@ from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError
 from apps.costs.services import budgets, holds
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.holds import AttemptTakenError
-from apps.tenants import doors
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
 from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries, take, truth
 from tests.costs.test_periods import PERIODS, ZONES
 from tests.costs.test_pricing import RATES, Rates
 from tests.costs.threads import at_once
+from tests.tenants.answers import lose_answers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,31 +89,13 @@ def test_postgresql_knows_every_time_zone_that_a_tenant_may_have() -> None:
         assert in_sql == [period_start("day", at=at, time_zone=zone) for zone in zones]
 
 
-def losing_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Carry out each call, then end its connection: the answer is lost, once. Returns what was called."""
-    lost: list[str] = []
-
-    def call(*arguments: Any) -> dict[str, Any]:
-        row = carry_out(*arguments)
-        if lost.count(arguments[1]) % 2 == 0:
-            lost.append(arguments[1])
-            connection.connection.close()
-            raise OperationalError("server closed the connection unexpectedly")
-        lost.append(arguments[1])
-        return row
-
-    carry_out: Callable[..., dict[str, Any]] = doors._call
-    monkeypatch.setattr(doors, "_call", call)
-    return lost
-
-
 def test_an_answer_that_is_lost_takes_and_ends_a_hold_once(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dollar_price()
     now = timezone.now()
     create_budget(tenant_id=agency.pk, limit=Decimal(10), now=now)
-    lost = losing_answers(monkeypatch)
+    lost = lose_answers(monkeypatch)
 
     hold = take(agency, 10, now=now)  # found again although it fills the budget by itself
 
