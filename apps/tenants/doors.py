@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
+from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
 
 from apps.tenants.models import Tenant
@@ -85,12 +86,13 @@ def tenant_transaction(tenant: Tenant | UUID) -> Iterator[None]:
 
 
 def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> dict[str, Any]:
-    """Call an SQL function whose first parameter is the tenant, in a transaction and one round trip of its own.
+    """Call an SQL function whose first parameter is the tenant, in one round trip, a transaction of its own.
 
     Returns the columns of the row that it answers; it is committed by then. The call is sent again if the
     connection turns out to be dead, perhaps after it was carried out: the function has to answer the same to
-    a call that it knows already. Inside a transaction, whoever's that is, the call is a savepoint in this
-    tenant's scope, as `tenant_transaction` is, and is committed with the rest.
+    a call that it knows already. It has to be in PL/pgSQL: one in SQL may become part of the statement, which
+    may look at policies before the scope is set. Inside a transaction, whoever's that is, the call is a
+    savepoint in this tenant's scope, as `tenant_transaction` is, and is committed with the rest.
     """
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
     if connection.in_atomic_block:
@@ -107,9 +109,11 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> di
 
 def _call(tenant_id: UUID, function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
     with connection.cursor() as cursor:
+        # Django's way to the names, `description`, builds an object per column.
+        cursor.cursor.row_factory = dict_row
         cursor.execute(_statement(function, len(arguments)), [str(tenant_id), *arguments])
-        names = [column[0] for column in cursor.description]
-        return dict(zip(names, cursor.fetchone(), strict=True))
+        row: dict[str, Any] = cursor.fetchone()
+    return row
 
 
 @cache

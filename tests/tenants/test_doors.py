@@ -1,10 +1,13 @@
-"""The two doors to the database, and that nothing passes beside them."""
+"""The doors to the database, and that nothing passes beside them."""
 
 import pytest
-from django.db import ProgrammingError, connection, transaction
+from django.db import DataError, ProgrammingError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from apps.common.ids import uuid7
 from apps.messaging.models import Account
-from apps.tenants.doors import tenant_transaction
+from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
@@ -64,3 +67,65 @@ def test_every_table_with_a_tenant_has_policies() -> None:
         tables = dict(cursor.fetchall())
     assert len(tables) > 15
     assert [name for name, secured in tables.items() if not secured] == []
+
+
+@pytest.fixture
+def count_accounts() -> str:
+    """A function of this test's connection that counts the accounts that it sees."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION pg_temp.count_accounts("
+            "p_tenant uuid, p_added integer, OUT seen bigint, OUT scope text"
+            ") LANGUAGE plpgsql AS $$ BEGIN SELECT count(*) + p_added, current_setting('huntaze.tenant_id')"
+            " INTO seen, scope FROM messaging_account; END $$"
+        )
+    return "pg_temp.count_accounts"
+
+
+def test_a_called_function_sees_its_tenants_rows_only(
+    account: Account, agency: Tenant, stranger: Tenant, count_accounts: str
+) -> None:
+    assert call_for_tenant(agency, count_accounts, 10) == {"seen": 11, "scope": str(agency.pk)}
+    assert call_for_tenant(stranger.pk, count_accounts, 10) == {"seen": 10, "scope": str(stranger.pk)}
+
+
+@pytest.mark.parametrize("outer", ["same", "other", "system"])
+def test_a_call_inside_a_transaction_gives_its_scope_back(
+    account: Account, agency: Tenant, stranger: Tenant, count_accounts: str, outer: str
+) -> None:
+    doors = {
+        "same": tenant_transaction(agency),
+        "other": tenant_transaction(stranger),
+        "system": system_transaction(),
+    }
+    with doors[outer]:
+        before = Account.objects.count()
+        assert call_for_tenant(agency, count_accounts, 0)["seen"] == 1
+        assert Account.objects.count() == before
+        with pytest.raises(DataError):
+            call_for_tenant(agency, count_accounts, "no number")
+        assert Account.objects.count() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_is_one_statement_and_leaves_no_scope_behind(account: Account, agency: Tenant) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert call_for_tenant(agency, "costs_release_hold", uuid7(), timezone.now()) == {"called": False}
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('huntaze.tenant_id', true), current_setting('role')")
+            assert cursor.fetchone() == ("", "none")
+
+    assert len(queries) == 2
+    assert not Account.objects.exists()
+
+
+def test_our_functions_may_be_called_by_our_roles_alone() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT grantee::regrole::text, count(*)"
+            " FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))"
+            " WHERE pronamespace = 'public'::regnamespace AND proname ~ '^(ai|costs)_' GROUP BY grantee"
+        )
+        may = dict(cursor.fetchall())
+    assert may.keys() == {"huntaze_owner", "huntaze_app", "huntaze_system"}
+    assert min(may.values()) >= 8

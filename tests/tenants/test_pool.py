@@ -3,19 +3,25 @@
 import os
 import threading
 from io import BytesIO
+from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.common.ids import uuid7
+from apps.tenants import doors
+from apps.tenants.doors import call_for_tenant
+from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 
 CONNECTIONS = 4
 
 
-@pytest.mark.django_db(transaction=True)
-def test_after_a_restart_of_the_database_no_request_fails(api: APIClient) -> None:
+def end_all_connections() -> None:
+    """Fill the pool, and have the server end every connection in it, as a restart would."""
     together = threading.Barrier(CONNECTIONS)
 
     def use() -> None:
@@ -35,11 +41,49 @@ def test_after_a_restart_of_the_database_no_request_fails(api: APIClient) -> Non
             " WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()"
         )
 
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_restart_of_the_database_no_request_fails(api: APIClient) -> None:
+    end_all_connections()
+
     statuses = []
     for _ in range(CONNECTIONS + 1):
         statuses.append(api.get("/api/v2/accounts").status_code)
         connection.close()  # as at the end of a real request
     assert statuses == [200] * (CONNECTIONS + 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_restart_of_the_database_no_call_fails(agency: Tenant) -> None:
+    end_all_connections()
+
+    for _ in range(CONNECTIONS + 1):
+        assert call_for_tenant(agency, "costs_release_hold", uuid7(), timezone.now()) == {"called": False}
+        connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_that_fails_by_itself_is_not_sent_again(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    def call(*arguments: Any) -> dict[str, Any]:
+        sent.append(arguments[1])
+        return carry_out(*arguments)
+
+    carry_out = doors._call
+    monkeypatch.setattr(doors, "_call", call)
+    with psycopg.connect(os.environ["DATABASE_URL"]) as other:
+        other.execute(f"SELECT pg_advisory_xact_lock(hashtextextended('budgets of {agency.pk}', 0))")
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            call_for_tenant(agency, "costs_release_hold", uuid7(), timezone.now())
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+
+    assert sent == ["costs_release_hold"]
 
 
 class Watched(BytesIO):
