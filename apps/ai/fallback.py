@@ -15,15 +15,14 @@ def next_step(kind: str, already_done: Iterable[Action], *, impossible: Collecti
     `already_done` are the actions at this deployment, and each move to another one that this kind has caused.
     `impossible` are those for which time, attempts, deployments or text are lacking.
     """
-    left = Counter(already_done)
+    done = Counter(already_done)
     for step in MATRIX[kind].steps:
         if step.action is Action.STOP:
             break
         if step.action in impossible:
             continue
-        if step.most is None or left[step.action] < step.most:
+        if step.most is None or done[step.action] < step.most:
             return step
-        left[step.action] -= step.most
     return _STOP
 
 

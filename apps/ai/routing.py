@@ -25,7 +25,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from apps.common.money import plain
+from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs import pricing
 
 # Shares of a budget that are left, below which the cheapest goes first.
@@ -203,7 +203,7 @@ def _rule(task_kind: str, wish: Wish) -> _Rule:
     wanted, left = PREFERENCES[task_kind], wish.budget_left
     threshold = LAST_OF_BUDGET if wish.priority == HIGH else LOW_BUDGET
     if left is not None and left < threshold:
-        return _Rule(wanted, f"{100 * max(left, 0):.1f} % of the budget is left", by_cost=True)
+        return _Rule(wanted, f"less than {100 * threshold:g} % of the budget is left", by_cost=True)
     if wish.policy is Policy.CHEAPEST:
         return _Rule(wanted, "the tenant prefers it", by_cost=True)
     if wish.policy is Policy.QUALITY:
@@ -234,7 +234,7 @@ def _reason(ranked: _Ranked, rule: _Rule, place: int) -> str:
     each, wanted = ranked.candidate, rule.wanted
     what = f"{each.model} ({each.model_class}) at {each.provider}"
     if ranked.cost is not None:
-        what += f", at most {plain(ranked.cost)}"
+        what += f", at most {plain(ranked.cost)} {LEDGER_CURRENCY}"
     if each.weight == 0:
         return f"{what}: weight 0, only as a fallback"
     if rule.by_cost:

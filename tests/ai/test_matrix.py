@@ -23,9 +23,10 @@ def test_every_row_ends_with_stop_and_says_why(kind: str) -> None:
     actions = [step.action for step in row.steps]
     assert actions.index(Action.STOP) == len(actions) - 1
     assert row.why.endswith(".")
-    # A step that may be taken without end hides the same one after it.
-    endless = [step.action for step in row.steps if step.most is None]
-    assert len(endless) == len(set(endless))
+    # Each action at most once with a limit, and then perhaps once more without: so `next_step` counts.
+    for limited in (True, False):
+        found = [step.action for step in row.steps if (step.most is not None) is limited]
+        assert len(found) == len(set(found))
 
 
 def test_only_what_the_request_itself_causes_is_shared_with_joiners() -> None:

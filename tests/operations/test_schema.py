@@ -10,7 +10,12 @@ from rest_framework.test import APIClient
 
 from tests.conftest import as_json
 
-CREATING = ["/api/v2/accounts", "/api/v2/accounts/{account_id}/fans", "/api/v2/onlyfans/messages"]
+CREATING = [
+    "/api/v2/accounts",
+    "/api/v2/accounts/{account_id}/fans",
+    "/api/v2/onlyfans/messages",
+    "/api/admin/feature-flags",
+]
 
 
 @pytest.fixture
