@@ -77,8 +77,12 @@ class Relay:
         events: _Queue = queue.SimpleQueue()
         if not self._free.acquire(blocking=False):
             raise self._busy()
-        context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(self._produce, produce, events), name="ai-stream")
+        thread = threading.Thread(
+            name="ai-stream",
+            target=contextvars.copy_context().run,
+            args=(self._produce, produce, events),
+            daemon=False,  # whatever the caller's thread is
+        )
         try:
             thread.start()
         except RuntimeError as error:

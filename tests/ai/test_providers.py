@@ -39,36 +39,6 @@ def test_an_answer_comes_with_its_usage(ai_sandbox: Sandbox, provider: str) -> N
     assert outcome.usage.output_tokens > 0
 
 
-@BOTH
-@pytest.mark.parametrize(
-    ("fault", "kind", "maybe_billed"),
-    [
-        ({"error_rates": {"429": 1}, "retry_after": 7}, FailureKind.RATE_LIMITED, False),
-        ({"error_rates": {"500": 1}}, FailureKind.SERVER_ERROR, False),
-        ({"error_rates": {"503": 1}}, FailureKind.SERVER_ERROR, False),
-        ({"error_rates": {"504": 1}}, FailureKind.SERVER_ERROR, True),
-        ({"error_rates": {"401": 1}}, FailureKind.AUTH, False),
-        ({"error_rates": {"403": 1}}, FailureKind.AUTH, False),
-        ({"error_rates": {"404": 1}}, FailureKind.BAD_REQUEST, False),
-        ({"hang": 1}, FailureKind.TIMEOUT, True),
-        ({"cut_before": 1}, FailureKind.CONNECTION, True),
-        ({"cut_after": 1}, FailureKind.CONNECTION, True),
-        ({"malformed": 1}, FailureKind.MALFORMED, True),
-        ({"content_filter": 1}, FailureKind.CONTENT_FILTERED, False),
-    ],
-)
-def test_each_fault_is_told_apart(
-    ai_sandbox: Sandbox, provider: str, fault: dict[str, Any], kind: FailureKind, maybe_billed: bool
-) -> None:
-    ai_sandbox.faults(rules=[fault])
-
-    outcome = failure(call(provider, timeout=0.5 if "hang" in fault else 5))
-
-    assert (outcome.kind, outcome.maybe_billed) == (kind, maybe_billed)
-    assert outcome.message
-    assert outcome.retry_after == (timedelta(seconds=7) if kind is FailureKind.RATE_LIMITED else None)
-
-
 @pytest.fixture
 def says(settings: Any) -> Iterator[Callable[[Any], None]]:
     """A provider that answers 200 with whatever it is told to."""
@@ -119,23 +89,6 @@ def test_more_tokens_than_can_be_are_an_unknown_usage(says: Callable[[Any], None
     outcome = call("openai")
     assert isinstance(outcome, Completion)
     assert outcome.usage is None
-
-
-def test_a_filtered_answer_that_was_billed_says_its_usage(ai_sandbox: Sandbox) -> None:
-    ai_sandbox.faults(rules=[{"content_filter": 1}])
-
-    assert failure(call("openai")).usage is not None
-    assert failure(call("azure")).usage is None  # refused before the model saw it
-
-
-@BOTH
-def test_a_provider_that_does_not_listen_was_sent_nothing(settings: Any, provider: str) -> None:
-    settings.OPENAI_API_KEY = settings.AZURE_OPENAI_API_KEY = "key"
-    settings.OPENAI_BASE_URL = settings.AZURE_OPENAI_ENDPOINT = "http://127.0.0.1:9"
-
-    outcome = failure(call(provider))
-
-    assert (outcome.kind, outcome.maybe_billed) == (FailureKind.CONNECTION, False)
 
 
 @BOTH

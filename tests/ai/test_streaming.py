@@ -85,6 +85,20 @@ def test_a_consumer_that_never_listens_stops_nothing() -> None:
     assert work.settled.wait(SECONDS)
 
 
+def test_a_process_waits_for_a_producer_whoever_started_it() -> None:
+    relay, made = Relay(threads=1), []
+
+    def produce() -> Iterator[Event]:
+        made.append(threading.current_thread().daemon)
+        yield delta("made")
+
+    asking = threading.Thread(target=lambda: words(relay.run(produce)), daemon=True)
+    asking.start()
+    asking.join(SECONDS)
+
+    assert made == [False]
+
+
 def test_many_answers_come_to_their_ends_though_half_of_their_callers_leave() -> None:
     relay = Relay(threads=40)
     works = [Work() for _ in range(40)]
