@@ -11,7 +11,9 @@ from huntaze.embedded import ServiceUrls
 from huntaze.places import CLONE, Home
 
 # Threads per worker, by queue: most wait on the network, analytics computes.
-WORKERS = {"ai": 64, "campaigns": 8, "dispatch": 16, "costs": 4, "notifications": 8, "analytics": 2}
+WORKERS = {"ai": 128, "campaigns": 8, "dispatch": 16, "costs": 4, "notifications": 8, "analytics": 2}
+
+WEB_PROCESSES, WEB_THREADS = 2, 256
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def sandbox(server: str, port: int, data: Path) -> Process:
 
 def web(home: Home, host: str, port: int) -> Process:
     command = _python("-m", "gunicorn", "huntaze.wsgi", "--worker-class", "gthread")
-    command += ("--workers", "2", "--threads", "64", "--bind", f"{host}:{port}", "--graceful-timeout", "5")
+    command += ("--workers", str(WEB_PROCESSES), "--threads", str(WEB_THREADS))
+    command += ("--bind", f"{host}:{port}", "--graceful-timeout", "5")
     # Both would otherwise be files outside the state folder.
     command += ("--no-control-socket", "--worker-tmp-dir", str(home.run))
     return Process("web", command, lambda _pid: _status(port, "/api/health") == 200)

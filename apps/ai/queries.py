@@ -39,8 +39,7 @@ def figures(*, tenant_id: UUID, since: datetime) -> Figures:
     by_state, by_source = Counter[str](), Counter[str]()
     for state, source, number in asked.values_list("state", "source").annotate(number=Count("*")):
         by_state[state] += number
-        if state == GenerationState.SUCCEEDED:
-            by_source[source] += number
+        by_source[source] += number  # empty until it has succeeded
     answered = asked.filter(state=GenerationState.SUCCEEDED)
     p50, p95 = answered.aggregate(found=_Percentiles("latency"))["found"] or (None, None)
     return Figures(

@@ -62,7 +62,8 @@ class Load:
 async def measure(url: str, *, number: int, provider: float, seconds: float) -> Load:
     """Questions begin spread over the time that a provider takes, so that they end spread over it as well."""
     headers = {"Authorization": f"Bearer {os.environ['HUNTAZE_KEY']}"}
-    connector = aiohttp.TCPConnector(limit=0)
+    # A connection each: on a kept one the server may hang up while a question is under way to it.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(url, headers=headers, connector=connector) as session:
         load = Load(session)
         asking = [asyncio.create_task(load.ask(after=provider * place / number)) for place in range(number)]
