@@ -24,7 +24,7 @@ from apps.messaging.limiter.rules import LimiterUnavailableError, StaleEpochErro
 from apps.messaging.services import claim, send, sweep
 from apps.messaging.services.claim import Claim
 from apps.messaging.services.heartbeat import Heart
-from apps.messaging.services.pressure import PRESSURE
+from apps.messaging.services.pressure import PRESSURE, TURNS
 from huntaze.celery import app
 from tasks.base import Tick
 
@@ -38,10 +38,13 @@ TICK_MISSED_AFTER = timedelta(seconds=3)
 # queued before it. A worker's own tick ends before its next one, as does the look-out for more.
 CLAIM_FOR_S = 10
 OWN_CLAIM_FOR_S = LOOK_OUT_S = 0.9
-# How soon to look again while there is work: after a claim that left nothing due, and when the senders had no
-# time for one.
+# For how long after other tenants had something to send a backlog leaves them room. Several claims, on a slow
+# machine too.
+SHARED_FOR_S = 5
+# How soon to look again while there is work: after a claim that left nothing due; and after one that left
+# something of a backlog, or when the senders had no time for one.
 CLAIM_AGAIN_S = 0.1
-CLAIM_HELD_S = 0.02
+CLAIM_SOON_S = 0.02
 # How long a broker may take to confirm a batch; then it is tried again or sent here.
 CONFIRM_S = 1
 _FAILURES = (DatabaseError, InterfaceError, LimiterUnavailableError, StaleEpochError)
@@ -151,36 +154,41 @@ def sweep_messages() -> None:
 
 
 def _claims(*, until: float) -> Iterator[Claim]:
-    """Claims as long as there is something to do; one if there is nothing. `until` is monotonic time.
-
-    Where everybody has a backlog a claim may visit twice as many accounts as the last; elsewhere as many as
-    the senders have time for.
-    """
-    now = time.monotonic()
-    full, most, even, looks_until = claim.ACCOUNTS_AT_ONCE, 0, False, now
+    """Claims as long as there is something to do; one if there is nothing. `until` is monotonic time."""
+    full, even = claim.ACCOUNTS_AT_ONCE, False
+    # Who else sends isn't known yet.
+    looks_until, shared_until = 0.0, time.monotonic() + CLAIM_SOON_S
     while not _stopping.is_set():
-        if PRESSURE.is_high and not even:
+        shared = not even and time.monotonic() < shared_until
+        if even:
+            found = _claim(full)
+        elif shared:
+            found = _claim(full, of_backlog=TURNS.take())
+        elif PRESSURE.is_high:
             found = Claim(held=True)
         else:
-            most = min(2 * most, full) if even else PRESSURE.share(full)
-            found = _claim(most)
+            found = _claim(PRESSURE.share(full))
         yield found
         even = found.even or (even and found.held)
+        if shared and found.more:
+            TURNS.learn(PRESSURE.latest, full=full)
         now = time.monotonic()
         if found:
             looks_until = now + LOOK_OUT_S
+        if found.shared:
+            shared_until = now + SHARED_FOR_S
         if now >= min(until, looks_until):
             return
-        if not found.more:
-            _stopping.wait(CLAIM_HELD_S if found.held or PRESSURE.is_high else CLAIM_AGAIN_S)
+        if found.held or shared or not found.more:
+            _stopping.wait(CLAIM_SOON_S if found.more or found.held or PRESSURE.is_high else CLAIM_AGAIN_S)
 
 
-def _claim(most: int) -> Claim:
+def _claim(most: int, of_backlog: int | None = None) -> Claim:
     """Grant what is due; nothing while the limiter can't be asked, or this worker had better not."""
     if any(pulse.holds for pulse in _pulses):
         return Claim()
     try:
-        return claim.claim_messages(now=database_now(), most=most)
+        return claim.claim_messages(now=database_now(), most=most, of_backlog=of_backlog)
     except (LimiterUnavailableError, StaleEpochError) as error:
         log.warning("claim.held", reason=f"{type(error).__name__}: {error}")
         return Claim()

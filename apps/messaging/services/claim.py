@@ -45,12 +45,14 @@ _TRIES = 3
 class Claim:
     """The messages granted, and whether other accounts may be due right now.
 
-    `even`: several tenants have about as many accounts due, more than the claim visited, so that nobody who
-    sends little waits for the others. `held`: nothing was looked at, since the senders have enough to do.
+    `shared`: several tenants had something due. `even`: they have about as many accounts due, more than the
+    claim visited, so that nobody who sends little waits for the others. `held`: nothing was looked at, since
+    the senders have enough to do.
     """
 
     message_ids: Sequence[UUID] = field(default=())
     more: bool = False
+    shared: bool = False
     even: bool = False
     held: bool = False
 
@@ -59,8 +61,10 @@ class Claim:
         return bool(self.message_ids) or self.more or self.held
 
 
-def claim_messages(*, now: datetime, at: int | None = None, most: int = ACCOUNTS_AT_ONCE) -> Claim:
-    """Visit up to `most` accounts that are due.
+def claim_messages(
+    *, now: datetime, at: int | None = None, most: int = ACCOUNTS_AT_ONCE, of_backlog: int | None = None
+) -> Claim:
+    """Visit up to `most` accounts that are due, and `of_backlog` of each tenant that has many of them.
 
     What is granted has a lease and has to be on its way within 5 s. `now` is PostgreSQL's time, `at` the
     limiter's in microseconds; None, as in production, is Redis's clock. Locks accounts, then messages, then
@@ -71,7 +75,7 @@ def claim_messages(*, now: datetime, at: int | None = None, most: int = ACCOUNTS
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
             with system_transaction():
-                claim = _claim(most, now=now, at=at)
+                claim = _claim(most, of_backlog, now=now, at=at)
         except StaleEpochError:
             if last:
                 raise
@@ -87,7 +91,7 @@ def claim_messages(*, now: datetime, at: int | None = None, most: int = ACCOUNTS
     return claim
 
 
-def _claim(most: int, *, now: datetime, at: int | None) -> Claim:
+def _claim(most: int, of_backlog: int | None, *, now: datetime, at: int | None) -> Claim:
     held = epoch.hold()
     if _senders_are_behind(now=now):
         return Claim(held=True)
@@ -95,14 +99,18 @@ def _claim(most: int, *, now: datetime, at: int | None) -> Claim:
     if blocked.everything:
         return Claim()
     platforms = breakers.passable(connected_platforms(), now=now)
-    found = due.lock_due(platforms.open, most=most, now=now)
+    found = due.lock_due(platforms.open, most=most, now=now, of_backlog=of_backlog)
     probes = [
         account for each in platforms.probes for account in due.lock_due([each], most=1, now=now).accounts
     ]
     round_ = _Round(held, now=now, at=at)
     granted = round_.serve([*found.accounts, *probes], blocked, probed=frozenset(platforms.probes))
-    full = len(found.accounts) == most
-    return Claim(message_ids=granted, more=full or round_.left_over, even=full and found.even)
+    return Claim(
+        message_ids=granted,
+        more=found.full or round_.left_over,
+        shared=found.shared,
+        even=found.full and found.even,
+    )
 
 
 def _senders_are_behind(*, now: datetime) -> bool:

@@ -42,6 +42,9 @@ WITH RECURSIVE tenant AS (
 SELECT id, tenant_id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
 """
 
+# With more accounts due than this a tenant has a backlog. Who sends now and then has one or two.
+FEW = 10
+
 # A statement of its own: for each row that has changed since the snapshot, PostgreSQL evaluates it all again.
 _LOCK_DUE = """
 SELECT account.id, account.tenant_id, account.platform, account.limit_count, account.limit_seconds,
@@ -113,10 +116,19 @@ class DueAccount:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a claim has locked, and of how many accounts that are due each tenant would have had turns."""
+    """What a claim has locked, and of how many accounts that are due each tenant would have had turns.
+
+    `full`: it has locked as many as it might, and there may be more.
+    """
 
     accounts: Sequence[DueAccount]
     turns: Mapping[UUID, int]
+    full: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether several tenants have something due."""
+        return len(self.turns) > 1
 
     @property
     def even(self) -> bool:
@@ -125,14 +137,40 @@ class Due:
         return len(self.turns) > 1 and 1 < fewest >= most / 2
 
 
-def lock_due(platforms: Iterable[str], *, most: int, now: datetime) -> Due:
-    """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over."""
+def lock_due(platforms: Iterable[str], *, most: int, now: datetime, of_backlog: int | None = None) -> Due:
+    """Lock up to `most` accounts that are due, tenants in turn; those in other hands are passed over.
+
+    `of_backlog`: of tenants with a backlog only so many, but all of the others'.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"platforms": list(platforms), "most": most, "now": now})
         found = cursor.fetchall()
-        cursor.execute(_LOCK_DUE, {"ids": [account_id for account_id, _ in found], "most": most, "now": now})
+        turns = Counter(tenant_id for _, tenant_id in found)
+        shares = {tenant_id: _share(number, of_backlog) for tenant_id, number in turns.items()}
+        room = min(most, sum(shares.values())) if of_backlog is not None else most
+        ids = _within_first(found, shares)
+        cursor.execute(_LOCK_DUE, {"ids": ids, "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
-    return Due(accounts, Counter(tenant_id for _, tenant_id in found))
+    full = len(accounts) == room and (room == most or room < len(found))
+    return Due(accounts, turns, full=full)
+
+
+def _share(turns: int, of_backlog: int | None) -> int:
+    return turns if of_backlog is None or turns <= FEW else min(turns, of_backlog)
+
+
+def _within_first(found: Iterable[tuple[UUID, UUID]], shares: Mapping[UUID, int]) -> list[UUID]:
+    """Accounts, each with its tenant: first those within their tenants' shares, then the others.
+
+    These come in only for such as are in other hands.
+    """
+    seen: Counter[UUID] = Counter()
+    within: list[UUID] = []
+    beyond: list[UUID] = []
+    for account_id, tenant_id in found:
+        seen[tenant_id] += 1
+        (within if seen[tenant_id] <= shares[tenant_id] else beyond).append(account_id)
+    return within + beyond
 
 
 def lock(account_ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:

@@ -1,7 +1,8 @@
 """Whether this process's senders keep up: how long after their grant messages are on their way.
 
 What is granted while they don't only waits here, ahead of whatever becomes due meanwhile. So the busier they
-are, the fewer accounts a claim visits: a tenant with a lot to send delays the others by little.
+are, the fewer accounts a claim visits, and of a tenant with a backlog the fewer while others send as well: it
+delays them by little.
 """
 
 import time
@@ -11,9 +12,18 @@ from dataclasses import dataclass, field
 CALM_S = 0.04
 # Later than this, no more is granted until the senders have caught up.
 LATE_S = 0.25
-# For so long a delay tells something about the present.
+# For so long a delay tells something about the present; and something at all.
 _TELLS_FOR_S = 0.2
+_KNOWN_FOR_S = 2.0
 _WEIGHT = 0.1
+# While messages are on their way sooner than this there is time for more of a backlog. Each claim then tries
+# a little more of it, and the less the later they are: additive increase, multiplicative decrease, as in TCP.
+BACKLOG_CALM_S = 0.06
+_TURNS_AT_FIRST = 10.0
+_TURNS_MORE = 0.5
+_CUT_AT_MOST = 0.5
+# A visit brings up to ten messages, where who sends now and then has one: so this is still a fair share.
+TURNS_AT_LEAST = 0.25
 
 
 @dataclass(slots=True)
@@ -31,7 +41,12 @@ class Pressure:
     @property
     def delay(self) -> float:
         """What a message that is granted now has to expect; none where there was no other lately."""
-        return self._delay if time.monotonic() - self._noted_at < _TELLS_FOR_S else 0.0
+        return self._known_for(_TELLS_FOR_S)
+
+    @property
+    def latest(self) -> float:
+        """The last that is known; none if that is long ago."""
+        return self._known_for(_KNOWN_FOR_S)
 
     @property
     def is_high(self) -> bool:
@@ -41,5 +56,32 @@ class Pressure:
         """How much of a full claim can be sent soon: the reciprocal of the delay, a tenth at least."""
         return max(full // 10, round(full * CALM_S / max(self.delay, CALM_S)))
 
+    def _known_for(self, seconds: float) -> float:
+        return self._delay if time.monotonic() - self._noted_at < seconds else 0.0
+
+
+@dataclass(slots=True)
+class Turns:
+    """How many accounts claims visit of a tenant with a backlog while others have something to send."""
+
+    _number: float = _TURNS_AT_FIRST
+    _saved: float = 0.0
+
+    def take(self) -> int:
+        """For the next claim. Where there is less than one for each, some have one and others none."""
+        self._saved += self._number
+        whole = int(self._saved)
+        self._saved -= whole
+        return whole
+
+    def learn(self, delay: float, *, full: int) -> None:
+        """A claim left some of a backlog, and messages are on their way so late; 0 if none was, lately."""
+        if delay > BACKLOG_CALM_S:
+            cut = max(_CUT_AT_MOST, BACKLOG_CALM_S / delay)
+            self._number = max(TURNS_AT_LEAST, self._number * cut)
+        elif delay:
+            self._number = min(self._number + _TURNS_MORE, full)
+
 
 PRESSURE = Pressure()
+TURNS = Turns()
