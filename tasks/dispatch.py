@@ -38,6 +38,9 @@ TICK_MISSED_AFTER = timedelta(seconds=3)
 # queued before it. A worker's own tick ends before its next one, as does the look-out for more.
 CLAIM_FOR_S = 10
 OWN_CLAIM_FOR_S = LOOK_OUT_S = 0.9
+# For how long after other tenants had something to send a backlog leaves them room. Several claims, on a slow
+# machine too.
+SHARED_FOR_S = 5
 # How soon to look again while there is work: after a claim that left nothing due; and after one that left
 # something of a backlog, or when the senders had no time for one.
 CLAIM_AGAIN_S = 0.1
@@ -168,12 +171,12 @@ def _claims(*, until: float) -> Iterator[Claim]:
         yield found
         even = found.even or (even and found.held)
         if shared and found.more:
-            TURNS.learn(PRESSURE.delay, full=full)
+            TURNS.learn(PRESSURE.latest, full=full)
         now = time.monotonic()
         if found:
             looks_until = now + LOOK_OUT_S
         if found.shared:
-            shared_until = now + LOOK_OUT_S
+            shared_until = now + SHARED_FOR_S
         if now >= min(until, looks_until):
             return
         if found.held or shared or not found.more:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.common.priority import Priority
 from apps.messaging.models import Account, MessageTemplate
-from apps.messaging.services import claim, outboxes, sweep
+from apps.messaging.services import claim, due, outboxes, sweep
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
@@ -284,6 +284,53 @@ def test_a_claim_is_even_if_nobody_had_less_than_the_others(
         for _ in range(number):
             d.enqueue(factories.account(tenant=tenant), now=now)
     assert claim.claim_messages(now=now, most=4).even is even
+
+
+def _with_something_due(tenant: Tenant, number: int, *, now: datetime) -> list[Account]:
+    accounts = [factories.account(tenant=tenant) for _ in range(number)]
+    for account in accounts:
+        d.enqueue(account, now=now)
+    return accounts
+
+
+@pytest.mark.parametrize("of_backlog", [0, 1, 3])
+def test_a_claim_takes_so_much_of_a_backlog_and_all_that_others_have(
+    agency: Tenant, stranger: Tenant, of_backlog: int
+) -> None:
+    now = timezone.now()
+    _with_something_due(agency, due.FEW + 5, now=now - timedelta(seconds=1))
+    _with_something_due(stranger, due.FEW, now=now)
+
+    found = claim.claim_messages(now=now, of_backlog=of_backlog)
+
+    granted = Counter(message.tenant_id for message in d.rows(pk__in=found.message_ids))
+    assert granted == Counter({agency.pk: of_backlog, stranger.pk: due.FEW})
+    assert (found.more, found.shared) == (True, True)
+
+
+def test_what_is_in_other_hands_costs_a_backlog_no_turn(agency: Tenant) -> None:
+    now = timezone.now()
+    first, *_ = _with_something_due(agency, due.FEW + 5, now=now)
+    d.change(first, next_due=now - timedelta(seconds=1))
+
+    def run() -> list[Any]:
+        granted = claim.claim_messages(now=now, of_backlog=1).message_ids
+        connection.close()
+        return list(granted)
+
+    with system_transaction():
+        due.lock([first.pk])
+        with ThreadPoolExecutor(1) as pool:
+            granted = pool.submit(run).result()
+    assert len(granted) == 1
+
+
+def test_claims_that_leave_nothing_of_a_backlog_know_it(agency: Tenant) -> None:
+    now = timezone.now()
+    _with_something_due(agency, due.FEW + 1, now=now)
+    found = claim.claim_messages(now=now, of_backlog=due.FEW + 1)
+    assert len(found.message_ids) == due.FEW + 1
+    assert (found.more, found.shared) == (False, False)
 
 
 def test_claims_stop_above_the_bound_of_outstanding_leases(

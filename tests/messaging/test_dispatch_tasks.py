@@ -1,6 +1,9 @@
 """The queue `dispatch` with a real broker and a real worker."""
 
+import time
 from collections.abc import Iterator
+from itertools import islice
+from uuid import uuid4
 
 import pytest
 from celery.contrib.testing.worker import start_worker
@@ -8,6 +11,8 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.messaging.models import Account
+from apps.messaging.services.claim import ACCOUNTS_AT_ONCE, Claim
+from apps.messaging.services.pressure import BACKLOG_CALM_S, LATE_S, Pressure, Turns
 from apps.tenants.models import Tenant
 from huntaze.celery import app
 from tasks import dispatch
@@ -53,3 +58,89 @@ def test_the_sweep_finds_what_a_lost_task_left(gateway: Sandbox, account: Accoun
     dispatch.claim_due_messages.delay()
 
     wait_until(lambda: d.fresh(outbox).sent == 2, seconds=20, what="2 messages sent")
+
+
+class Claiming:
+    """What `_claims` asks for and how long it rests, while claims find what they are told to.
+
+    Time goes by only while it rests, and 10 ms with each claim.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.found = Claim()
+        self.now = 100.0
+        self.asked: list[tuple[int, int | None]] = []
+        self.rests: list[float] = []
+        self._going = dispatch._claims(until=float("inf"))
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(dispatch, "_claim", self._claim)
+        monkeypatch.setattr(dispatch._stopping, "wait", self._rest)
+        self.pressure = Pressure()
+        monkeypatch.setattr(dispatch, "PRESSURE", self.pressure)
+        monkeypatch.setattr(dispatch, "TURNS", Turns())
+
+    def claims(self, number: int, found: Claim) -> list[tuple[int, int | None]]:
+        """How many accounts, and how many of a backlog, so many further claims may visit."""
+        self.found = found
+        first = len(self.asked)
+        list(islice(self._going, number))
+        return self.asked[first:]
+
+    def _claim(self, most: int, of_backlog: int | None = None) -> Claim:
+        self.asked.append((most, of_backlog))
+        self.now += 0.01
+        return self.found
+
+    def _rest(self, seconds: float) -> bool:
+        self.rests.append(seconds)
+        self.now += seconds
+        return False
+
+
+@pytest.fixture
+def claiming(monkeypatch: pytest.MonkeyPatch) -> Claiming:
+    return Claiming(monkeypatch)
+
+
+def _backlog(*, shared: bool, even: bool = False) -> Claim:
+    return Claim(message_ids=[uuid4()], more=True, shared=shared, even=even)
+
+
+def test_while_others_send_a_backlog_gets_what_there_is_time_for(claiming: Claiming) -> None:
+    soon = claiming.claims(5, _backlog(shared=True))
+    claiming.pressure.note(4 * BACKLOG_CALM_S)
+    (*_, late) = claiming.claims(2, _backlog(shared=True))
+
+    assert {most for most, _ in soon} == {ACCOUNTS_AT_ONCE}
+    assert late[1] is not None
+    assert all(of_backlog is not None and of_backlog > late[1] for _, of_backlog in soon)
+    assert set(claiming.rests) == {dispatch.CLAIM_SOON_S}
+
+
+def test_a_backlog_that_nobody_waits_for_gets_all_again(claiming: Claiming) -> None:
+    claiming.claims(1, _backlog(shared=True))
+    asked = claiming.claims(1000, _backlog(shared=False))
+    assert asked[0][1] is not None
+    assert asked[-1] == (ACCOUNTS_AT_ONCE, None)
+    number = len(claiming.rests)
+    claiming.claims(10, _backlog(shared=False))
+    assert len(claiming.rests) == number
+
+
+def test_where_everybody_has_a_backlog_claims_are_full_however_late_messages_are(claiming: Claiming) -> None:
+    claiming.claims(1, _backlog(shared=True, even=True))
+    claiming.pressure.note(2 * LATE_S)
+    assert claiming.claims(9, _backlog(shared=True, even=True)) == [(ACCOUNTS_AT_ONCE, None)] * 9
+    assert claiming.rests == [dispatch.CLAIM_SOON_S]
+
+
+def test_late_messages_hold_no_claim_while_others_send(claiming: Claiming) -> None:
+    claiming.claims(1, _backlog(shared=True))
+    claiming.pressure.note(2 * LATE_S)
+    assert len(claiming.claims(3, _backlog(shared=True))) == 3
+
+
+def test_late_messages_hold_a_backlog_that_is_alone(claiming: Claiming) -> None:
+    claiming.claims(100, _backlog(shared=False))
+    claiming.pressure.note(2 * LATE_S)
+    assert claiming.claims(1, _backlog(shared=False)) == []

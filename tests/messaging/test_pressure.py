@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from apps.messaging.services.pressure import CALM_S, LATE_S, Pressure
+from apps.messaging.services.pressure import BACKLOG_CALM_S, CALM_S, LATE_S, TURNS_AT_LEAST, Pressure, Turns
 
 
 @pytest.fixture
@@ -26,6 +26,9 @@ def test_late_messages_hold_claims_until_they_are_history(go_on: Callable[[float
     assert pressure.is_high
     go_on(0.2)
     assert not pressure.is_high
+    assert pressure.latest == 2 * LATE_S
+    go_on(2)
+    assert not pressure.latest
 
 
 @pytest.mark.usefixtures("go_on")
@@ -45,3 +48,33 @@ def test_the_later_messages_are_the_less_is_claimed(delay: float, share: int) ->
     pressure = Pressure()
     pressure.note(delay)
     assert pressure.share(100) == share
+
+
+def _taught(*delays: float) -> Turns:
+    turns = Turns()
+    for delay in delays:
+        turns.learn(delay, full=100)
+    return turns
+
+
+def test_a_backlog_gets_more_while_messages_are_soon_on_their_way_but_never_more_than_all() -> None:
+    before = _taught().take()
+    assert _taught(*[BACKLOG_CALM_S] * 10).take() > before
+    assert _taught(*[BACKLOG_CALM_S] * 1000).take() == 100
+
+
+def test_a_backlog_gets_the_less_the_later_messages_are() -> None:
+    taken = [_taught(times * BACKLOG_CALM_S).take() for times in (1, 1.2, 1.5, 2)]
+    assert taken == sorted(taken, reverse=True)
+    assert taken[-1] < taken[1] < taken[0]
+
+
+def test_a_backlog_goes_on_however_late_messages_are() -> None:
+    turns = _taught(*[100 * BACKLOG_CALM_S] * 100)
+    claims = 40
+    assert sum(turns.take() for _ in range(claims)) == claims * TURNS_AT_LEAST
+    assert turns.take() in {0, 1}
+
+
+def test_where_no_message_was_sent_nothing_is_learnt_of_backlogs() -> None:
+    assert _taught(*[0.0] * 100).take() == _taught().take()

@@ -44,8 +44,6 @@ SELECT id, tenant_id FROM due ORDER BY turn, next_due LIMIT 10 * %(most)s
 
 # With more accounts due than this a tenant has a backlog. Who sends now and then has one or two.
 FEW = 10
-# So many more of a backlog are looked at as its turns, since some may be in other hands.
-_SPARE = 2
 
 # A statement of its own: for each row that has changed since the snapshot, PostgreSQL evaluates it all again.
 _LOCK_DUE = """
@@ -148,29 +146,31 @@ def lock_due(platforms: Iterable[str], *, most: int, now: datetime, of_backlog: 
         cursor.execute(_DUE, {"platforms": list(platforms), "most": most, "now": now})
         found = cursor.fetchall()
         turns = Counter(tenant_id for _, tenant_id in found)
-        ids, room = [account_id for account_id, _ in found], most
-        if of_backlog is not None:
-            ids = _curtailed(found, turns, of_backlog and of_backlog + _SPARE)
-            room = min(most, sum(_share(number, of_backlog) for number in turns.values()))
+        shares = {tenant_id: _share(number, of_backlog) for tenant_id, number in turns.items()}
+        room = min(most, sum(shares.values())) if of_backlog is not None else most
+        ids = _within_first(found, shares)
         cursor.execute(_LOCK_DUE, {"ids": ids, "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
     full = len(accounts) == room and (room == most or room < len(found))
     return Due(accounts, turns, full=full)
 
 
-def _share(turns: int, of_backlog: int) -> int:
-    return min(turns, of_backlog) if turns > FEW else turns
+def _share(turns: int, of_backlog: int | None) -> int:
+    return turns if of_backlog is None or turns <= FEW else min(turns, of_backlog)
 
 
-def _curtailed(found: Iterable[tuple[UUID, UUID]], turns: Mapping[UUID, int], of_backlog: int) -> list[UUID]:
-    """The accounts, each with its tenant, without what is too much of a backlog."""
+def _within_first(found: Iterable[tuple[UUID, UUID]], shares: Mapping[UUID, int]) -> list[UUID]:
+    """Accounts, each with its tenant: first those within their tenants' shares, then the others.
+
+    These come in only for such as are in other hands.
+    """
     seen: Counter[UUID] = Counter()
-    ids = []
+    within: list[UUID] = []
+    beyond: list[UUID] = []
     for account_id, tenant_id in found:
         seen[tenant_id] += 1
-        if seen[tenant_id] <= _share(turns[tenant_id], of_backlog):
-            ids.append(account_id)
-    return ids
+        (within if seen[tenant_id] <= shares[tenant_id] else beyond).append(account_id)
+    return within + beyond
 
 
 def lock(account_ids: Iterable[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:

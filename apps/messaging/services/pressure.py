@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 CALM_S = 0.04
 # Later than this, no more is granted until the senders have caught up.
 LATE_S = 0.25
-# For so long a delay tells something about the present.
+# For so long a delay tells something about the present; and something at all.
 _TELLS_FOR_S = 0.2
+_KNOWN_FOR_S = 2.0
 _WEIGHT = 0.1
 # While messages are on their way sooner than this there is time for more of a backlog. Each claim then tries
-# a little more of it, and a part where they are later: additive increase, multiplicative decrease, as in TCP.
+# a little more of it, and the less the later they are: additive increase, multiplicative decrease, as in TCP.
 BACKLOG_CALM_S = 0.06
-_TURNS_MORE = 0.5
-_TURNS_LESS = 0.8
 _TURNS_AT_FIRST = 10.0
-# A visit brings up to ten messages, where who sends now and then has one: so this is nobody's undoing.
-_TURNS_AT_LEAST = 0.25
+_TURNS_MORE = 0.5
+_CUT_AT_MOST = 0.5
+# A visit brings up to ten messages, where who sends now and then has one: so this is still a fair share.
+TURNS_AT_LEAST = 0.25
 
 
 @dataclass(slots=True)
@@ -40,7 +41,12 @@ class Pressure:
     @property
     def delay(self) -> float:
         """What a message that is granted now has to expect; none where there was no other lately."""
-        return self._delay if time.monotonic() - self._noted_at < _TELLS_FOR_S else 0.0
+        return self._known_for(_TELLS_FOR_S)
+
+    @property
+    def latest(self) -> float:
+        """The last that is known; none if that is long ago."""
+        return self._known_for(_KNOWN_FOR_S)
 
     @property
     def is_high(self) -> bool:
@@ -49,6 +55,9 @@ class Pressure:
     def share(self, full: int) -> int:
         """How much of a full claim can be sent soon: the reciprocal of the delay, a tenth at least."""
         return max(full // 10, round(full * CALM_S / max(self.delay, CALM_S)))
+
+    def _known_for(self, seconds: float) -> float:
+        return self._delay if time.monotonic() - self._noted_at < seconds else 0.0
 
 
 @dataclass(slots=True)
@@ -59,17 +68,18 @@ class Turns:
     _saved: float = 0.0
 
     def take(self) -> int:
-        """For the next claim. Where it is less than one each, every second or so has one."""
+        """For the next claim. Where there is less than one for each, some have one and others none."""
         self._saved += self._number
         whole = int(self._saved)
         self._saved -= whole
         return whole
 
     def learn(self, delay: float, *, full: int) -> None:
-        """A claim left some of a backlog, and messages are on their way so late, in seconds."""
+        """A claim left some of a backlog, and messages are on their way so late; 0 if none was, lately."""
         if delay > BACKLOG_CALM_S:
-            self._number = max(_TURNS_AT_LEAST, self._number * _TURNS_LESS)
-        else:
+            cut = max(_CUT_AT_MOST, BACKLOG_CALM_S / delay)
+            self._number = max(TURNS_AT_LEAST, self._number * cut)
+        elif delay:
             self._number = min(self._number + _TURNS_MORE, full)
 
 
