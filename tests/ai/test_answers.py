@@ -62,7 +62,6 @@ def test_a_repair_shows_the_answer_and_what_is_wrong_with_it() -> None:
 
     repaired = asked.repair(answer="{}", problem="No summary.")
 
-    assert repaired.repaired
     assert [each.role for each in repaired.request.messages] == ["user", "assistant", "user"]
     assert "No summary." in repaired.request.messages[-1].content
 

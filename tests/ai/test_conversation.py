@@ -81,7 +81,6 @@ def test_a_repair_keeps_what_was_done_before() -> None:
 
     repaired = talk.repair(answer="{", problem="It is no JSON.")
 
-    assert repaired.repaired
     assert not repaired.request.strict_format
     assert repaired.request.messages[-2:] == (
         Message("assistant", "{"),

@@ -13,7 +13,7 @@ from apps.ai import backoff
 from apps.ai.deadlines import BACKGROUND, Timing
 from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
 from apps.ai.providers import PROVIDERS
-from apps.ai.services import lead, orchestrator
+from apps.ai.services import orchestrator, records
 from apps.ai.services.generations import make_question, run_generation
 from apps.ai.services.records import Record
 from apps.ai.services.rows import Ending
@@ -375,7 +375,7 @@ def test_a_database_that_is_away_for_a_moment_loses_no_usage(
         return settle(**arguments)
 
     monkeypatch.setattr(holds, "settle", settle_at_the_second_try)
-    monkeypatch.setattr(lead, "DATABASE_AWAY", timedelta(milliseconds=1))
+    monkeypatch.setattr(records, "DATABASE_AWAY", timedelta(milliseconds=1))
     done = run(agency)
     assert (done.state, done.attempts) == (GenerationState.SUCCEEDED, 1)
     assert money(agency) == [("settled", False)]

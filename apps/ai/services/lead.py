@@ -5,23 +5,21 @@ Every retry, repair and fallback is an attempt with a hold of its own. What a fa
 apps/ai/matrix.py.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
-from django.db import InterfaceError, OperationalError
 
 from apps.ai import answers, backoff, fallback, matrix, observation
-from apps.ai.conversation import Conversation
+from apps.ai.conversation import reworded
 from apps.ai.deadlines import Deadlines, Timing
 from apps.ai.matrix import Action, Counts, Refusal
-from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
+from apps.ai.providers.outcomes import Completion, Failure, Outcome
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
 from apps.ai.routing import Candidate, Costs, Route
 from apps.ai.services import budget_left, deployments
 from apps.ai.services.calls import Caller
-from apps.ai.services.records import Record
+from apps.ai.services.records import Record, insist
 from apps.ai.services.rows import Settlement
 from apps.ai.services.watch import Watch
 from apps.common.breaker.rules import Admission
@@ -38,11 +36,11 @@ log = structlog.get_logger(__name__)
 GRACE = timedelta(seconds=15)
 # How often to look whether other calls have given back what a budget needs.
 BUSY = timedelta(seconds=0.5)
-# How long to wait before an outcome is written again that the database didn't take.
-DATABASE_AWAY = timedelta(seconds=1)
 
 _MONEY = (BudgetExhaustedError, BudgetBusyError, NoPriceError)
 _SHORTEST = timedelta(milliseconds=1)
+# What puts the question to the same deployment in other words.
+_WORDS = {Action.SHORTEN, Action.REPAIR, Action.PLAIN_JSON}
 
 
 class GenerationError(DomainError):
@@ -84,7 +82,7 @@ class _Turn:
     """A deployment and what it is asked."""
 
     candidate: Candidate
-    conversation: Conversation
+    request: ChatRequest | EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +134,14 @@ class Lead:
         if not candidates:
             return None
         first, *self._rest = candidates
-        return _Turn(first, Conversation(self._request))
+        return _Turn(first, self._request)
 
     def _take(self, turn: _Turn) -> Found | _Trouble:
         candidate, timeout = turn.candidate, self._timeout(turn.candidate)
         admission = self._watch.admit(candidate, lease=timeout + GRACE)
         if admission is None:
             return _Trouble(Refusal.CIRCUIT_OPEN, "its breaker lets no call through")
-        request = turn.conversation.request
+        request = turn.request
         body = request.body(model=candidate.model, named=candidate.called)
         now = self._timing.clock()
         attempt = Attempt(
@@ -171,7 +169,7 @@ class Lead:
         self, turn: _Turn, hold: Hold, admission: Admission, outcome: Outcome, *, cut_short: bool
     ) -> Found | _Trouble:
         if isinstance(outcome, Completion):
-            schema = turn.conversation.schema
+            schema = turn.request.schema if isinstance(turn.request, ChatRequest) else None
             read = answers.read(outcome, schema=schema)
             if isinstance(read, answers.Read):
                 return Found(read, turn.candidate, outcome, hold, admission, self.explain)
@@ -197,7 +195,7 @@ class Lead:
 
     def _after(self, turn: _Turn, trouble: _Trouble) -> _Turn | None:
         """What the matrix says, as far as time, attempts and deployments allow it."""
-        candidate, conversation = turn.candidate, turn.conversation
+        candidate = turn.candidate
         self._note(candidate, trouble)
         row = matrix.MATRIX[trouble.kind]
         if row.disables:
@@ -208,38 +206,28 @@ class Lead:
             return None
         delay = self._delay(trouble)
         others = fallback.successors(row.where, present=candidate, rest=self._rest, costs=self._costs)
-        shorter = conversation.shortened() if trouble.kind == FailureKind.CONTEXT_TOO_LONG else None
-        step = self._progress.next(
-            trouble.kind, impossible=self._impossible(candidate, delay, others, shorter)
-        )
+        words = reworded(turn.request, trouble.kind, answer=trouble.answer, problem=trouble.message)
+        impossible = self._impossible(candidate, delay, others) | (_WORDS - words.keys())
+        step = self._progress.next(trouble.kind, impossible=impossible)
         match step.action:
             case Action.RETRY_HERE:
                 self._wait(delay, busy=trouble.kind == Refusal.BUDGET_BUSY)
                 return turn
-            case Action.SHORTEN if shorter is not None:
-                return replace(turn, conversation=shorter)
-            case Action.REPAIR:
-                repaired = conversation.repair(answer=trouble.answer, problem=trouble.message)
-                return replace(turn, conversation=repaired)
-            case Action.PLAIN_JSON:
-                return replace(turn, conversation=conversation.in_plain_json())
             case Action.OTHER_DEPLOYMENT:
                 observation.fell_back(origin=candidate.name, target=others[0].name, kind=trouble.kind)
                 return self._first_of(others)
-        return None
+            case Action.STOP:
+                return None
+        return replace(turn, request=words[step.action])
 
-    def _impossible(
-        self, candidate: Candidate, delay: timedelta, others: list[Candidate], shorter: Conversation | None
-    ) -> set[Action]:
+    def _impossible(self, candidate: Candidate, delay: timedelta, others: list[Candidate]) -> set[Action]:
         """What lacks time, attempts or somebody to ask. Each later deployment is left an attempt."""
-        found = set()
+        found: set[Action] = set()
         left, reserved = self._ends_at - self._timing.clock(), len(self._rest)
         if self._attempts_left <= reserved or left - reserved * self._deadlines.attempt <= timedelta():
-            found |= {Action.RETRY_HERE, Action.SHORTEN, Action.REPAIR, Action.PLAIN_JSON}
+            found |= {Action.RETRY_HERE} | _WORDS
         if delay >= self._time_left() or self._watch.opened(candidate):
             found.add(Action.RETRY_HERE)
-        if shorter is None:
-            found.add(Action.SHORTEN)
         if not others or self._attempts_left <= 0 or left <= timedelta():
             found.add(Action.OTHER_DEPLOYMENT)
         return found
@@ -302,21 +290,3 @@ class Lead:
             explain=self.explain,
             attempts=self._record.attempts,
         )
-
-
-def insist(write: Callable[..., object], *, hold: Hold, timing: Timing) -> None:
-    """Write what became of a hold, which a database that is away for a moment must not lose.
-
-    `write` takes the time. Once the hold has expired, others settle it by estimate: then it raises.
-    """
-    while True:
-        now = timing.clock()
-        try:
-            write(now)
-        except (OperationalError, InterfaceError) as error:
-            if now + DATABASE_AWAY >= hold.expires_at:
-                raise
-            log.warning("hold.settling_again", hold_id=str(hold.pk), error=str(error))
-            timing.sleep(DATABASE_AWAY.total_seconds())
-        else:
-            return

@@ -21,9 +21,9 @@ from apps.ai.routing import Costs, Wish
 from apps.ai.services import budget_left, configuration, endings, prompts
 from apps.ai.services.calls import Caller
 from apps.ai.services.configuration import Configuration
-from apps.ai.services.lead import GRACE, Found, GenerationError, Lead, insist
+from apps.ai.services.lead import GRACE, Found, GenerationError, Lead
 from apps.ai.services.questions import Question
-from apps.ai.services.records import Record
+from apps.ai.services.records import Record, insist
 from apps.ai.services.rows import Ending
 from apps.ai.services.watch import Watch, read_call
 from apps.common.connections import give_back_connection

@@ -1,13 +1,24 @@
 """A generation's row while its answer is looked for: not written yet, or claimed by us."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
+import structlog
+from django.db import InterfaceError, OperationalError
+
+from apps.ai.deadlines import Timing
 from apps.ai.models import Generation, GenerationState
 from apps.ai.services import rows
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import Begun, ClaimLostError, Ending, Refused, Settlement
+from apps.costs.models import Hold
 from apps.costs.services.holds import Attempt
 from apps.tenants.doors import tenant_transaction
+
+log = structlog.get_logger(__name__)
+
+# How long to wait before an outcome is written again that the database didn't take.
+DATABASE_AWAY = timedelta(seconds=1)
 
 
 class Record:
@@ -66,3 +77,21 @@ class Record:
             now=now,
             settlement=settlement,
         )
+
+
+def insist(write: Callable[..., object], *, hold: Hold, timing: Timing) -> None:
+    """Write what became of a hold, which a database that is away for a moment must not lose.
+
+    `write` takes the time. Once the hold has expired, others settle it by estimate: then it raises.
+    """
+    while True:
+        now = timing.clock()
+        try:
+            write(now)
+        except (OperationalError, InterfaceError) as error:
+            if now + DATABASE_AWAY >= hold.expires_at:
+                raise
+            log.warning("hold.settling_again", hold_id=str(hold.pk), error=str(error))
+            timing.sleep(DATABASE_AWAY.total_seconds())
+        else:
+            return
