@@ -20,6 +20,7 @@ def enabled(tenant: Tenant, name: str = HYBRID, *, default: bool = False) -> boo
     for door in (tenant_transaction(tenant), system_transaction()):
         with door:
             assert read_flags().is_enabled(name, tenant.pk, default=default) is found
+            assert is_enabled(name=name, tenant_id=tenant.pk, default=default) is found
     return found
 
 
