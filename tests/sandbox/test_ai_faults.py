@@ -225,7 +225,7 @@ def test_a_stream_can_say_in_its_course_what_went_wrong(ai: str) -> None:
 def test_a_stream_can_leave_out_its_second_half(ai: str, effect: str) -> None:
     put_rules(ai, {effect: 1})
     chunks = ask(openai_client(ai, timeout=1), stream=True)
-    received = []
+    received: list[Any] = []
 
     with pytest.raises(openai.APITimeoutError) if effect == "stall" else nullcontext():
         received.extend(chunk for chunk in chunks)
