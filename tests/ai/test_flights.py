@@ -355,8 +355,20 @@ class TestFollowing:
         leader = here.lead()
         join = joined(here, here.ask())
         left = iter([timedelta(milliseconds=5), timedelta(), timedelta()])
-        assert here.desk.follow(join, time_left=lambda: next(left)).turn == join
-        assert here.desk.extend(leader, SECOND), "who has no time left leads nothing"
+
+        def time_left() -> timedelta:
+            """When there is none left, the leader's lease is over, too."""
+            found = next(left)
+            if not found:
+                here.clock.forward(leader.lease)
+            return found
+
+        assert here.desk.follow(join, time_left=time_left).turn == join
+        here.lead()
+
+    def test_nobody_waits_longer_than_it_has_time(self, here: Place) -> None:
+        here.lead(lease=timedelta(hours=1))
+        assert here.desk.wait(joined(here, here.ask()), seconds=0.01) == Again()
 
     def test_without_time_nobody_waits(self, here: Place) -> None:
         here.lead()
