@@ -3,12 +3,13 @@
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
+from threading import Event
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from apps.ai.models import Generation
@@ -17,7 +18,7 @@ from apps.ai.services.generations import waiting_generations
 from apps.ai.services.rows import ClaimLostError, Ended, Settlement
 from apps.common.errors import ConflictError
 from apps.common.ids import uuid7
-from apps.costs.models import BudgetScope, Hold
+from apps.costs.models import BudgetCounter, Hold
 from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.holds import Purpose
@@ -42,6 +43,7 @@ from tests.costs.spending import counters, dollar_price, dollars, entries, take
 from tests.costs.threads import at_once
 from tests.services import ROOT
 from tests.tenants.answers import lose_answers
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,45 +164,39 @@ def test_a_stranger_neither_begins_nor_ends_nor_replaces_it(
     assert states(stranger) == []
 
 
-def test_a_late_end_and_a_new_attempt_never_wait_for_each_other_in_a_circle(
+def test_nobody_takes_a_generation_over_while_its_money_is_being_settled(
     agency: Tenant, now: datetime
 ) -> None:
-    """Those whose claims are lost settle while the one who took over begins its attempts."""
-    create_budget(tenant_id=agency.pk, limit=Decimal(10_000), now=now)
-    campaign = uuid7()
-    create_budget(
-        tenant_id=agency.pk,
-        scope=BudgetScope.CAMPAIGN,
-        scope_id=campaign,
-        limit=Decimal(10_000),
-        now=now,
-    )
-    purpose = purpose_of(agency, now, campaign_id=campaign)
-    lease = begun(purpose, now).lease_expires_at
-    late = [
-        take(
-            agency,
-            1,
-            generation_id=purpose.generation_id,
-            attempt=100 + number,
-            campaign_id=campaign,
-            occurred_at=now,
-        )
-        for number in range(60)
-    ]
+    """Its row is locked before its counters, as where an attempt begins, so neither waits for the other."""
+    create_budget(tenant_id=agency.pk, limit=Decimal(100), now=now)
+    purpose = purpose_of(agency, now)
+    found = begun(purpose, now)
+    blocked = Event()
 
-    def work(index: int) -> None:
+    def is_waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database() AND query ~ 'ai_end_'"
+            )
+            return bool(cursor.fetchone() == (1,))
+
+    def work(index: int) -> Ended | None:
         if index == 0:
-            for number in range(2, 42):
-                begun(purpose, now, attempt=attempt(now, number), lease_was=lease)
-            return
-        for hold in late[index - 1 :: 3]:
-            with suppress(ClaimLostError):
-                end(purpose, now, now, FAILED, Settlement(hold, dollars(1)))
+            blocked.wait(60)
+            return end(purpose, now, found.lease_expires_at, SUCCEEDED, Settlement(found.hold, dollars(3)))
+        with tenant_transaction(agency):
+            list(BudgetCounter.objects.select_for_update())
+            blocked.set()
+            wait_until(is_waiting, seconds=60, what="the end to wait for the counter", every=0.02)
+            mine = Generation.objects.select_for_update(nowait=True).filter(pk=purpose.generation_id)
+            with pytest.raises(OperationalError, match="could not obtain lock"), transaction.atomic():
+                list(mine)
+        return None
 
-    at_once(4, work)
+    ended, _ = at_once(2, work)
 
-    assert counters(agency) == [(60, 410), (60, 410)]
+    assert ended == Ended(3, 0, 0, Decimal(3))
 
 
 BEGIN_AND_HANG = """

@@ -8,7 +8,7 @@ from apps.tenants import doors
 
 
 def lose_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Carry out each call of an SQL function and lose its answer with its connection, so that it is sent again.
+    """Carry out each call of an SQL function, and lose its answer with its connection: it is sent again.
 
     Returns the functions as they were called.
     """
