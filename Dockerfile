@@ -10,4 +10,4 @@ COPY . .
 USER huntaze
 EXPOSE 8000
 CMD ["python", "-m", "gunicorn", "huntaze.wsgi", "--worker-class", "gthread", "--workers", "2", \
-     "--threads", "64", "--bind", "0.0.0.0:8000"]
+     "--threads", "256", "--bind", "0.0.0.0:8000"]

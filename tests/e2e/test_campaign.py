@@ -217,11 +217,12 @@ def test_a_platform_that_stumbles_still_gets_each_message_once(ada: Api, platfor
     assert outcomes["lost"] == 2
 
 
-def test_an_ai_worker_waits_for_64_answers_at_once_on_few_connections(
+def test_every_thread_of_an_ai_worker_waits_for_an_answer_at_once_on_few_connections(
     services: Stack, ada: Api, ai: Platform
 ) -> None:
-    ai.faults({"provider": "openai", "latency": {"distribution": "constant", "ms": 8000}})
-    campaign = new_campaign(ada, new_creator(ada, fans=70), personalisation="per_fan")
+    ai.faults({"provider": "openai", "latency": {"distribution": "constant", "ms": 15000}})
+    creator = new_creator(ada, fans=WORKERS["ai"] + 6)
+    campaign = new_campaign(ada, creator, personalisation="per_fan")
 
     def waiting() -> int:
         [(number,)] = query(services, "SELECT count(*) FROM ai_generation WHERE state = 'running'")

@@ -80,6 +80,7 @@ def test_a_run_of_a_task_is_a_span_of_its_senders_trace(kept: Kept) -> None:
     traced.apply(kwargs={"letter_id": "17"}, headers={"traceparent": TRACEPARENT}, task_id="one")
     span = kept.named("process tests.traced")
     attributes = span.attributes or {}
+    assert ids(span) == (TRACE, PARENT)
     assert span.kind == SpanKind.CONSUMER
     assert (attributes["messaging.message.id"], attributes["huntaze.letter_id"]) == ("one", "17")
     assert attributes["huntaze.task.retries"] == 0
