@@ -159,10 +159,9 @@ def _claims(*, until: float) -> Iterator[Claim]:
     # Who else sends isn't known yet.
     looks_until, shared_until = 0.0, time.monotonic() + CLAIM_SOON_S
     while not _stopping.is_set():
-        shared = not even and time.monotonic() < shared_until
         if even:
             found = _claim(full)
-        elif shared:
+        elif time.monotonic() < shared_until:
             found = _claim(full, of_backlog=TURNS.take())
         elif PRESSURE.is_high:
             found = Claim(held=True)
@@ -170,7 +169,7 @@ def _claims(*, until: float) -> Iterator[Claim]:
             found = _claim(PRESSURE.share(full))
         yield found
         even = found.even or (even and found.held)
-        if shared and found.more:
+        if found.curtailed:
             TURNS.learn(PRESSURE.latest, full=full)
         now = time.monotonic()
         if found:
@@ -179,8 +178,15 @@ def _claims(*, until: float) -> Iterator[Claim]:
             shared_until = now + SHARED_FOR_S
         if now >= min(until, looks_until):
             return
-        if found.held or shared or not found.more:
-            _stopping.wait(CLAIM_SOON_S if found.more or found.held or PRESSURE.is_high else CLAIM_AGAIN_S)
+        if rest := _rest(found):
+            _stopping.wait(rest)
+
+
+def _rest(found: Claim) -> float:
+    """For how many seconds senders have the time to themselves before the next claim."""
+    if found.more and not found.curtailed:
+        return 0
+    return CLAIM_SOON_S if found.curtailed or found.held or PRESSURE.is_high else CLAIM_AGAIN_S
 
 
 def _claim(most: int, of_backlog: int | None = None) -> Claim:

@@ -269,7 +269,7 @@ def test_tenants_take_turns(agency: Tenant, stranger: Tenant) -> None:
 
     found = claim.claim_messages(now=now, most=4)
 
-    assert found.more
+    assert (found.more, found.curtailed) == (True, False)
     granted = Counter(message.tenant_id for message in d.rows(pk__in=found.message_ids))
     assert granted == {agency.pk: 2, stranger.pk: 2}
 
@@ -305,7 +305,7 @@ def test_a_claim_takes_so_much_of_a_backlog_and_all_that_others_have(
 
     granted = Counter(message.tenant_id for message in d.rows(pk__in=found.message_ids))
     assert granted == Counter({agency.pk: of_backlog, stranger.pk: due.FEW})
-    assert (found.more, found.shared) == (True, True)
+    assert (found.more, found.curtailed, found.shared) == (True, True, True)
 
 
 def test_what_is_in_other_hands_costs_a_backlog_no_turn(agency: Tenant) -> None:
@@ -330,7 +330,7 @@ def test_claims_that_leave_nothing_of_a_backlog_know_it(agency: Tenant) -> None:
     _with_something_due(agency, due.FEW + 1, now=now)
     found = claim.claim_messages(now=now, of_backlog=due.FEW + 1)
     assert len(found.message_ids) == due.FEW + 1
-    assert (found.more, found.shared) == (False, False)
+    assert (found.more, found.curtailed, found.shared) == (False, False, False)
 
 
 def test_claims_stop_above_the_bound_of_outstanding_leases(

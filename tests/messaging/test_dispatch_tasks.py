@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from uuid import uuid4
 
@@ -89,7 +90,7 @@ class Claiming:
     def _claim(self, most: int, of_backlog: int | None = None) -> Claim:
         self.asked.append((most, of_backlog))
         self.now += 0.01
-        return self.found
+        return replace(self.found, curtailed=of_backlog is not None)
 
     def _rest(self, seconds: float) -> bool:
         self.rests.append(seconds)

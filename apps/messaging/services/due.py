@@ -118,11 +118,12 @@ class DueAccount:
 class Due:
     """What a claim has locked, and of how many accounts that are due each tenant would have had turns.
 
-    `full`: it has locked as many as it might, and there may be more.
+    `curtailed`: it has left something of a backlog on purpose. `full`: there may be more due.
     """
 
     accounts: Sequence[DueAccount]
     turns: Mapping[UUID, int]
+    curtailed: bool
     full: bool
 
     @property
@@ -151,8 +152,8 @@ def lock_due(platforms: Iterable[str], *, most: int, now: datetime, of_backlog: 
         ids = _within_first(found, shares)
         cursor.execute(_LOCK_DUE, {"ids": ids, "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
-    full = len(accounts) == room and (room == most or room < len(found))
-    return Due(accounts, turns, full=full)
+    curtailed = room < min(most, len(found))
+    return Due(accounts, turns, curtailed=curtailed, full=curtailed or len(accounts) == most)
 
 
 def _share(turns: int, of_backlog: int | None) -> int:
