@@ -1,16 +1,36 @@
-"""Breakers in a state of a test's choice, where the real ones need failures and time."""
+"""Deployments' breakers in a state of a test's choice."""
 
-from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
+
+from apps.ai.models import Deployment
+from apps.ai.services.breakers import breakers
+from apps.common.breaker.rules import Admission, Report, Result, Settings
+
+_LEASE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True)
-class Breaker:
-    state: str = "closed"
-    excluded: str | None = None
-    waits: timedelta | None = None
-    cool_down_left: timedelta | None = None
+def fail(deployment: Deployment) -> None:
+    """Open its breaker by failures in a row."""
+    for _ in range(Settings().opens_after):
+        breakers().record(_admission(deployment.pk), Report(Result.FAILURE))
 
 
-OPEN = Breaker("open", "open: 5 failures in a row", timedelta(seconds=42))
-COOLING = Breaker("closed", "asked for a pause", cool_down_left=timedelta(seconds=3))
+def cool_down(deployment: Deployment, seconds: float) -> None:
+    """Have its provider ask for a pause."""
+    report = Report(Result.NEUTRAL, cool_down=timedelta(seconds=seconds))
+    breakers().record(_admission(deployment.pk), report)
+
+
+def probe(deployment: Deployment) -> Admission:
+    """Become the probe of a breaker whose recovery is over, so that it is half-open."""
+    (status,) = breakers().statuses_of([str(deployment.pk)]).values()
+    admission = breakers().admit(status, lease=_LEASE).admission
+    assert admission is not None
+    assert admission.probe
+    return admission
+
+
+def _admission(deployment_id: UUID) -> Admission:
+    (status,) = breakers().statuses_of([str(deployment_id)]).values()
+    return Admission(status.name, status.epoch)

@@ -36,7 +36,7 @@ def deployment(db: None) -> Deployment:
 
 
 def status(deployment: Deployment) -> Status:
-    return breaker_statuses([deployment])[deployment.pk]
+    return breaker_statuses([deployment.pk])[deployment.pk]
 
 
 def call(deployment: Deployment, result: Result, times: int = 1) -> None:

@@ -38,7 +38,7 @@ def fail(deployment: Deployment, times: int = 5) -> list[Change]:
     """Calls of it, as the orchestrator makes them; what they changed."""
     changes = []
     for _ in range(times):
-        admission = breaker_statuses([deployment])[deployment.pk].admission()
+        admission = breaker_statuses([deployment.pk])[deployment.pk].admission()
         assert admission is not None
         changes += breakers().record(admission, Report(Result.FAILURE))
     return changes
@@ -50,7 +50,7 @@ def history() -> list[tuple[str, str, str, object]]:
 
 
 def state(deployment: Deployment) -> State:
-    return breaker_statuses([deployment])[deployment.pk].state
+    return breaker_statuses([deployment.pk])[deployment.pk].state
 
 
 def test_a_change_is_logged_and_leaves_a_row_with_its_time(
@@ -162,7 +162,7 @@ def test_recovery_and_window_are_settings(deployment: Deployment, settings: Any)
     settings.BREAKER_RECOVERY = timedelta(seconds=7)
     settings.BREAKER_WINDOW = timedelta(seconds=3)
     fail(deployment)
-    waits = breaker_statuses([deployment])[deployment.pk].waits
+    waits = breaker_statuses([deployment.pk])[deployment.pk].waits
     assert waits is not None
     assert timedelta(seconds=6) < waits <= timedelta(seconds=7)
     assert breakers() is breakers()

@@ -3,20 +3,19 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
+from typing import Any
 
 import pytest
-from apps.ai.breaker_states import BreakerStatus
 from rest_framework.test import APIClient
 
-from apps.ai import breaker_states, observation
+from apps.ai import observation
 from apps.ai.models import Deployment
 from apps.messaging.models import PlatformState
 from apps.tenants.system import system_transaction
 from tests import factories
-from tests.ai.breakers import OPEN, Breaker
+from tests.ai.breakers import fail, probe
 from tests.scraping import Samples, read_samples, scrape
 from tests.services import ROOT
 
@@ -111,13 +110,16 @@ def test_the_hit_ratio_is_there_in_one_process_too() -> None:
 
 
 @pytest.mark.django_db
-def test_breakers_of_deployments_and_of_platforms_are_one_family(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_breakers_of_deployments_and_of_platforms_are_one_family(settings: Any) -> None:
     one, two, three = (factories.deployment(name=name) for name in ("azure-eu", "azure-us", "spare"))
     factories.deployment(name="switched-off", enabled=False)
     with system_transaction():
         PlatformState.objects.create(platform="onlyfans", breaker="open")
-    statuses: Mapping[UUID, BreakerStatus] = {one.pk: OPEN, two.pk: Breaker("half_open", "being probed")}
-    monkeypatch.setattr(breaker_states, "_sources", [lambda: statuses])
+    settings.BREAKER_RECOVERY = timedelta()
+    fail(two)
+    probe(two)
+    settings.BREAKER_RECOVERY = timedelta(minutes=1)
+    fail(one)
     found = scrape()
     states = {key[1]: value for key, value in found.items() if key[0] == "huntaze_circuit_breaker_state"}
     assert Deployment.objects.count() == 4

@@ -88,9 +88,9 @@ def test_a_consumer_that_never_listens_stops_nothing() -> None:
 def test_a_process_waits_for_a_producer_whoever_started_it() -> None:
     relay, made = Relay(threads=1), []
 
-    def produce() -> Iterator[Event]:
+    def produce(put: Callable[[Event], None]) -> None:
         made.append(threading.current_thread().daemon)
-        yield delta("made")
+        put(delta("made"))
 
     asking = threading.Thread(target=lambda: words(relay.run(produce)), daemon=True)
     asking.start()

@@ -83,7 +83,7 @@ def test_request_task_and_attempt_are_one_trace(
         given = environment(ai_process, received)
         with (
             python(*web, "--no-control-socket", environment=given),
-            python(*WORKER, "-I", "tests.ai.traced_attempts", environment=given),
+            python(*WORKER, environment=given),
         ):
             wait_until(lambda: answers(url), seconds=60, what="the web server")
             generation_id = ask(url, agency)
@@ -91,9 +91,12 @@ def test_request_task_and_attempt_are_one_trace(
 
     request = spans["POST /api/ai-assistant/generate"]
     task = spans["process tasks.ai.run_generation"]
+    generation = spans["generation caption"]
     attempt = next(each for name, each in spans.items() if name.startswith("chat "))
-    assert (task.parent_id, attempt.parent_id) == (request.span_id, task.span_id)
-    assert {each.trace_id for each in (request, task, attempt)} == {request.trace_id}
+    assert task.parent_id == request.span_id
+    assert generation.parent_id == task.span_id
+    assert attempt.parent_id == generation.span_id
+    assert {each.trace_id for each in (request, task, generation, attempt)} == {request.trace_id}
     assert {each.service for each in spans.values()} == {"huntaze"}
     assert task.attributes["huntaze.generation_id"] == generation_id
     assert attempt.attributes["gen_ai.usage.output_tokens"] > 0

@@ -1,4 +1,4 @@
-"""What the benchmarks of the orchestrator share: a provider that answers at once, and blocks of calls in turn."""
+"""A provider that answers at once, and blocks of calls in turn, for the benchmarks of the orchestrator."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ CALLS = 2_000
 
 @contextmanager
 def provider(stack: Stack) -> Iterator[dict[str, str]]:
-    """The stack's environment with a stand-in for OpenAI that costs as little as can be; Azure isn't there."""
+    """The stack's environment with a stand-in for OpenAI that costs as little as can be, and no Azure."""
     port = free_port()
     command = (sys.executable, "-m", "tests.performance.completions", str(port))
     with process(command, environment=stack.environment, log=stack.log_of("completions")):

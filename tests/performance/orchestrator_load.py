@@ -1,8 +1,8 @@
-"""Ask the orchestrator and the bare client for captions in turn, and print how long each took, in milliseconds.
+"""Ask the orchestrator and the bare client for captions in turn, and print the times that they took, in ms.
 
 Blocks of a hundred calls alternate, so that whatever else the machine does disturbs both alike. Both speak
-through the same kept client, in the configuration of the environment. Three budgets are over each call of ours,
-and each asks something new; with `--hits`, what is in the cache.
+through the same kept client. Three budgets are over each call of ours, and each asks something new; with
+`--hits`, what is in the cache.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Sides:
         with system_transaction():
             self._tenant = Tenant.objects.create(name="Benchmark")
         self._hits = hits
-        self._ids = {"account_id": uuid7(), "user_id": uuid7()}
+        self._ids: dict[str, Any] = {"account_id": uuid7(), "user_id": uuid7()}
         scopes = {BudgetScope.TENANT: None} | {
             scope: self._ids[f"{scope}_id"] for scope in (BudgetScope.ACCOUNT, BudgetScope.USER)
         }
@@ -80,7 +80,7 @@ class Sides:
             counters = list(BudgetCounter.objects.values_list("spent", "held"))
             entries = list(LedgerEntry.objects.values_list("amount", "estimated"))
         spent = sum((amount for amount, _ in entries), Decimal(0))
-        if counters != [(spent, 0)] * 3 or any(estimated for _, estimated in entries):
+        if counters != [(spent, Decimal(0))] * 3 or any(estimated for _, estimated in entries):
             sys.exit(f"the ledger says {spent}, the budgets {counters}")
         if len(entries) != (1 if self._hits else calls):
             sys.exit(f"{len(entries)} calls were paid for")
@@ -109,7 +109,9 @@ class Sides:
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
-    parser = argparse.ArgumentParser(prog="python -m tests.performance.orchestrator_load", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.performance.orchestrator_load", description=__doc__
+    )
     parser.add_argument("calls", type=int)
     parser.add_argument("--hits", action="store_true")
     given = parser.parse_args()

@@ -22,22 +22,6 @@ class FailureKind(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"
     BAD_REQUEST = "bad_request"
 
-    @property
-    def passes(self) -> bool:
-        """Whether the same request may succeed at the same place a moment later."""
-        return self in _PASSING
-
-
-_PASSING = frozenset(
-    {
-        FailureKind.RATE_LIMITED,
-        FailureKind.TIMEOUT,
-        FailureKind.SERVER_ERROR,
-        FailureKind.CONNECTION,
-        FailureKind.MALFORMED,
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Delta:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from apps.ai import observation, spans
-from apps.ai.providers import PROVIDERS
+from apps.ai.providers import PROVIDERS, requests
 from apps.ai.providers.outcomes import Completion, Delta, Outcome
 from apps.ai.routing import Candidate
 from apps.ai.services.questions import Question
@@ -27,10 +27,24 @@ class Caller:
     # Whether the caller has got a part of an answer, so that nobody else's can take its place.
     has_spoken: bool = False
 
+    @property
+    def streams(self) -> bool:
+        return self.emit is not None and not self.question.embeds
+
+    def size(self, body: Mapping[str, Any]) -> int:
+        """How many bytes a body has on the wire."""
+        return requests.size(requests.streamed(body) if self.streams else body)
+
     def call(
-        self, candidate: Candidate, body: Mapping[str, Any], *, timeout: timedelta, number: int
+        self,
+        candidate: Candidate,
+        body: Mapping[str, Any],
+        *,
+        timeout: timedelta,
+        silence: timedelta,
+        number: int,
     ) -> Outcome:
-        """Ask once; only a programming error raises."""
+        """Ask once; only a programming error raises. `silence` limits the waits between a stream's pieces."""
         question, self.began = self.question, time.monotonic()
         with spans.attempt(
             provider=candidate.provider,
@@ -42,7 +56,7 @@ class Caller:
             number=number,
             operation="embeddings" if question.embeds else "chat",
         ) as span:
-            outcome = self._ask(candidate, body, timeout)
+            outcome = self._ask(candidate, body, timeout, silence)
             if isinstance(outcome, Completion):
                 span.answered(model=outcome.model, finish_reason=outcome.finish_reason, usage=outcome.usage)
             else:
@@ -57,13 +71,15 @@ class Caller:
         )
         return outcome
 
-    def _ask(self, candidate: Candidate, body: Mapping[str, Any], timeout: timedelta) -> Outcome:
+    def _ask(
+        self, candidate: Candidate, body: Mapping[str, Any], timeout: timedelta, silence: timedelta
+    ) -> Outcome:
         provider = PROVIDERS[candidate.provider]
         if self.question.embeds:
             return provider.embed(body, timeout=timeout)
         if self.emit is None:
             return provider.complete(body, timeout=timeout)
-        for item in provider.stream(body, timeout=timeout):
+        for item in provider.stream(body, timeout=timeout, idle_timeout=silence):
             if not isinstance(item, Delta):
                 return item
             self.has_spoken = True

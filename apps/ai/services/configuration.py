@@ -13,10 +13,11 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from apps.ai.models import PromptTemplate, RoutingPreference
+from apps.ai.models import PromptTemplate
 from apps.ai.providers import PROVIDERS
 from apps.ai.routing import Candidate, Policy
 from apps.ai.services import deployments
+from apps.ai.services.preferences import read_preferences
 from apps.costs.models import Price
 from apps.flags.rollout import Flags
 from apps.flags.services import read_flags
@@ -89,13 +90,12 @@ def _read(now: datetime) -> Configuration:
             for each in candidates
         }
         prompts = {each.key: each for each in PromptTemplate.objects.filter(is_active=True)}
-        preferences = RoutingPreference.objects.values_list("tenant_id", "preference")
         missing = {each.id: why for each in candidates if (why := PROVIDERS[each.provider].missing())}
         return Configuration(
             deployments=tuple(candidates),
             exclusions={**missing, **exclusions},
             prices=prices,
             prompts=prompts,
-            preferences={tenant_id: Policy(each) for tenant_id, each in preferences},
+            preferences=read_preferences(),
             flags=read_flags(),
         )

@@ -15,7 +15,7 @@ from apps.ai.conversation import reworded
 from apps.ai.deadlines import Deadlines, Timing
 from apps.ai.matrix import Action, Counts, Refusal
 from apps.ai.providers.outcomes import Completion, Failure, Outcome
-from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
+from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
 from apps.ai.routing import Candidate, Costs, Route
 from apps.ai.services import budget_left, deployments
 from apps.ai.services.calls import Caller
@@ -137,7 +137,9 @@ class Lead:
         return _Turn(first, self._request)
 
     def _take(self, turn: _Turn) -> Found | _Trouble:
-        candidate, timeout = turn.candidate, self._timeout(turn.candidate)
+        candidate, silence = turn.candidate, self._timeout(turn.candidate)
+        # Once a stream has begun, nobody else's answer can take its place: it may use all the time there is.
+        timeout = max(silence, self._time_left()) if self._caller.streams else silence
         admission = self._watch.admit(candidate, lease=timeout + GRACE)
         if admission is None:
             return _Trouble(Refusal.CIRCUIT_OPEN, "its breaker lets no call through")
@@ -148,7 +150,7 @@ class Lead:
             number=self._record.attempts + 1,
             provider=candidate.provider,
             model=candidate.model,
-            body_bytes=size(body),
+            body_bytes=self._caller.size(body),
             max_tokens=request.max_tokens,
             expires_at=now + timeout + GRACE,
         )
@@ -162,8 +164,8 @@ class Lead:
         budget_left.note(self._caller.question.tenant_id, begun.budget_left)
         self._attempts_left -= 1
         give_back_connection()
-        outcome = self._caller.call(candidate, body, timeout=timeout, number=attempt.number)
-        return self._judge(turn, begun.hold, admission, outcome, cut_short=timeout < candidate.timeout)
+        outcome = self._caller.call(candidate, body, timeout=timeout, silence=silence, number=attempt.number)
+        return self._judge(turn, begun.hold, admission, outcome, cut_short=silence < candidate.timeout)
 
     def _judge(
         self, turn: _Turn, hold: Hold, admission: Admission, outcome: Outcome, *, cut_short: bool
