@@ -359,11 +359,9 @@ class TestFollowing:
         left = iter([timedelta(milliseconds=5), timedelta(), timedelta()])
 
         def time_left() -> timedelta:
-            """When there is none left, the leader's lease is over, too."""
-            found = next(left)
-            if not found:
-                here.clock.forward(leader.lease)
-            return found
+            """When somebody asks for the first time, the leader's lease ends, too."""
+            here.clock.forward(leader.lease)
+            return next(left)
 
         assert here.desk.follow(join, time_left=time_left).turn == join
         here.lead()
