@@ -1,6 +1,7 @@
 """One flight and those who take part in it."""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
@@ -11,6 +12,7 @@ import redis
 
 from apps.ai.flights.calls import own_list
 from apps.ai.flights.desk import Desk, desk
+from apps.ai.flights.keeper import Keeper
 from apps.ai.flights.ttl import NOT_CACHED
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Lead, Stale, Told
 from apps.common.shared_redis import Call, Script, SharedRedis
@@ -357,11 +359,9 @@ class TestFollowing:
         left = iter([timedelta(milliseconds=5), timedelta(), timedelta()])
 
         def time_left() -> timedelta:
-            """When there is none left, the leader's lease is over, too."""
-            found = next(left)
-            if not found:
-                here.clock.forward(leader.lease)
-            return found
+            """When somebody asks for the first time, the leader's lease ends, too."""
+            here.clock.forward(leader.lease)
+            return next(left)
 
         assert here.desk.follow(join, time_left=time_left).turn == join
         here.lead()
@@ -435,6 +435,21 @@ class TestKeeping:
             wait_until(
                 lambda: not real.desk.keeper.is_running, seconds=10, what="the thread to end", every=0.01
             )
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_keepers_thread_that_fails_is_replaced() -> None:
+    calls: list[int] = []
+
+    def extend(tickets: Sequence[Ask]) -> list[bool]:
+        calls.append(len(tickets))
+        return [1 // (len(calls) - 1) > 0] * len(tickets)
+
+    keeper = Keeper(extend, beat=timedelta(milliseconds=1))
+    for number in (1, 2):
+        with keeper.kept(ask(uuid4(), lease=timedelta(milliseconds=1)), at_most=MINUTE):
+            wait_until(lambda: len(calls) >= number, seconds=10, what="a beat", every=0.01)  # noqa: B023
+        wait_until(lambda: not keeper.is_running, seconds=10, what="the thread to end", every=0.01)
 
 
 def test_an_answer_wakes_whoever_waits(here: Place) -> None:

@@ -62,17 +62,27 @@ class Keeper:
                 self._kept.pop(ticket, None)
 
     def _run(self) -> None:
-        while True:
+        try:
+            # It waits before it looks at all, or it would end with each flight that is over at once.
             time.sleep(self._beat)
-            now = time.monotonic()
-            with self._lock:
-                self._kept = {each: kept for each, kept in self._kept.items() if kept.until > now}
-                if not self._kept:
-                    self._is_running = False
-                    return
-                due = [each for each, kept in self._kept.items() if kept.due <= now]
-            if due:
-                self._note(due, self._extend(due), now)
+            while self._is_wanted():
+                now = time.monotonic()
+                with self._lock:
+                    due = [each for each, kept in self._kept.items() if kept.due <= now < kept.until]
+                if due:
+                    self._note(due, self._extend(due), now)
+                time.sleep(self._beat)
+        except BaseException:
+            self._is_running = False  # the next lease gets another thread
+            raise
+
+    def _is_wanted(self) -> bool:
+        """Whether there is anything to keep; if not, the thread has ended as far as anybody knows."""
+        now = time.monotonic()
+        with self._lock:
+            self._kept = {each: kept for each, kept in self._kept.items() if kept.until > now}
+            self._is_running = bool(self._kept)
+            return self._is_running
 
     def _note(self, tickets: Sequence[Ask], answers: list[bool] | None, now: float) -> None:
         with self._lock:
