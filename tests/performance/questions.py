@@ -1,6 +1,7 @@
 """Leave questions of a tenant and their hints, and print nothing. The broker is the environment's."""
 
 import argparse
+import os
 from uuid import UUID
 
 import django
@@ -11,6 +12,7 @@ def main() -> None:
     parser.add_argument("tenant", type=UUID)
     parser.add_argument("number", type=int)
     given = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
     django.setup()
     from apps.ai.services.generations import request_generation
     from apps.tenants.doors import tenant_transaction
