@@ -8,6 +8,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import redis
@@ -118,6 +119,12 @@ class SharedRedis:
             was_away, self._asks_again_at = self.is_away, 0.0
         if was_away:
             log.info("redis.back")
+
+
+@cache
+def shared_redis(url: str) -> SharedRedis:
+    """The process's own of a server: whoever finds it away finds so for all."""
+    return SharedRedis(url)
 
 
 def _run(connection: Any, calls: Sequence[Call]) -> list[Any]:

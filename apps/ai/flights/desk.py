@@ -17,7 +17,7 @@ from apps.ai.flights.calls import Calls, heard, own_list, turn
 from apps.ai.flights.keeper import BEAT, Keeper
 from apps.ai.flights.server import Server
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Join, Lead, Told
-from apps.common.shared_redis import Call, RedisAwayError, SharedRedis
+from apps.common.shared_redis import Call, RedisAwayError, SharedRedis, shared_redis
 
 
 class Desk:
@@ -159,7 +159,7 @@ def desk() -> Desk:
     key = (settings.REDIS_URL, settings.CACHE_REDIS_URL, settings.AI_CACHE_BYTES)
     with _making:
         if key not in _desks:
-            flights = SharedRedis(settings.REDIS_URL)
-            cache = flights if settings.CACHE_IS_REDIS else SharedRedis(settings.CACHE_REDIS_URL)
+            flights = shared_redis(settings.REDIS_URL)
+            cache = flights if settings.CACHE_IS_REDIS else shared_redis(settings.CACHE_REDIS_URL)
             _desks[key] = Desk(flights=flights, cache=cache, cap=settings.AI_CACHE_BYTES)
         return _desks[key]

@@ -14,7 +14,7 @@ from apps.ai.models import BreakerChange, Deployment
 from apps.common.breaker.breakers import Breakers
 from apps.common.breaker.rules import Change, Settings, State, Status
 from apps.common.errors import ConflictError, UnavailableError
-from apps.common.shared_redis import PAUSE_S, RedisAwayError, SharedRedis
+from apps.common.shared_redis import PAUSE_S, RedisAwayError, shared_redis
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -109,4 +109,4 @@ def _log(change: Change, by: UUID | None = None) -> None:
 
 @cache
 def _breakers(url: str, recovery: timedelta, window: timedelta) -> Breakers:
-    return Breakers(SharedRedis(url), prefix=PREFIX, settings=Settings(recovery=recovery, window=window))
+    return Breakers(shared_redis(url), prefix=PREFIX, settings=Settings(recovery=recovery, window=window))

@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 
 from apps.ai.deadlines import BACKGROUND, Deadlines, Timing
 from apps.ai.models import Generation, GenerationState, PromptTemplate
+from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
 from apps.ai.services import endings, orchestrator, prompts
 from apps.ai.services.lead import GRACE
 from apps.ai.services.questions import Question
@@ -50,13 +51,14 @@ def make_question(
 
     Raises UnknownPromptError, and TemplateError if the prompt can't be rendered with these variables.
     """
-    prompt, max_tokens = _prompt(prompt_key, variables, max_tokens)
+    prompt, max_tokens, request = _put(prompt_key, variables, max_tokens)
     return Question(
         tenant_id=tenant_id,
         prompt=prompt,
         variables=dict(variables),
         asked_at=now,
         max_tokens=max_tokens,
+        request=request,
         **fields,
     )
 
@@ -77,7 +79,7 @@ def request_generation(
 
     Raises UnknownPromptError, and TemplateError if the prompt can't be rendered with these variables.
     """
-    prompt, max_tokens = _prompt(prompt_key, variables, max_tokens)
+    prompt, max_tokens, _ = _put(prompt_key, variables, max_tokens)
     return Generation.objects.create(
         tenant_id=tenant_id,
         task_kind=prompt.task_kind,
@@ -162,12 +164,14 @@ def waiting_generations(*, now: datetime, limit: int = 500) -> list[UUID]:
         return list(waiting.order_by("priority", "id").values_list("pk", flat=True)[:limit])
 
 
-def _prompt(key: str, variables: Mapping[str, Any], max_tokens: int | None) -> tuple[PromptTemplate, int]:
-    """The active version and the most tokens of an answer, once it is known that it can be rendered."""
+def _put(
+    key: str, variables: Mapping[str, Any], max_tokens: int | None
+) -> tuple[PromptTemplate, int, ChatRequest | EmbeddingRequest]:
+    """The active version of a prompt, the most tokens of an answer, and the request that they make."""
     prompt = prompts.active_prompt(key=key)
     max_tokens = max_tokens or prompt.max_tokens
-    prompts.render_request(prompt=prompt, variables=variables, max_tokens=max_tokens)
-    return prompt, max_tokens
+    request = prompts.render_request(prompt=prompt, variables=variables, max_tokens=max_tokens)
+    return prompt, max_tokens, request
 
 
 def _claim(generation_id: UUID | None, *, now: datetime) -> tuple[Generation, datetime, bool] | None:

@@ -85,7 +85,7 @@ class _Generation:
 
     def _answer(self) -> Ending:
         config, question = configuration.current(), self.question
-        request = prompts.render_request(
+        request = question.request or prompts.render_request(
             prompt=question.prompt, variables=question.variables, max_tokens=question.max_tokens
         )
         give_back_connection()

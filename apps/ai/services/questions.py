@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.ai.models import Generation, PromptTemplate, TaskKind
+from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
 from apps.ai.services import rows
 from apps.common.ids import uuid7
 from apps.common.priority import Priority
@@ -18,7 +19,7 @@ class Question:
     """Everything that a generation's row says before there is an answer.
 
     `fresh`: neither the cache nor an identical call in flight may answer it. `asked_at` decides the budgets'
-    periods.
+    periods. `request` is what the prompt makes of the variables, where that is known already.
     """
 
     tenant_id: UUID
@@ -31,6 +32,7 @@ class Question:
     campaign_id: UUID | None = None
     user_id: UUID | None = None
     fresh: bool = False
+    request: ChatRequest | EmbeddingRequest | None = None
     id: UUID = field(default_factory=uuid7)
 
     @classmethod
