@@ -33,7 +33,7 @@ def lateness(stack: Stack, rows: Rows, sink: Gateway, *, each: int, whale: bool)
         rows.clear()
         first = sink.arrivals.count()
         if whale:
-            rows.enqueue(each=each, accounts=range(WHALES))
+            rows.enqueue(each=each, accounts=range(WHALES), lead=LEAD_S)
         spread = f"{SECONDS} * (number.fan * 7919 %% 10007) / 10007.0"
         expected = rows.enqueue(each=each, accounts=OTHERS, lead=LEAD_S, after=spread)
         due = {fan: at for fan, at in rows.due().items() if fan >= WHALES * EACH_AT_MOST}
