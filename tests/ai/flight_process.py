@@ -21,7 +21,7 @@ from apps.common.shared_redis import SharedRedis
 from tests.ai.flying import CAP, MINUTE, ask
 
 # Of whoever leads: short where one is killed, and never over where one gives up.
-LEASES = {"lead": timedelta(seconds=1), "ask": timedelta(seconds=10), "give_up": MINUTE}
+LEASES = {"lead": timedelta(seconds=5), "ask": timedelta(seconds=10), "give_up": MINUTE}
 SECONDS = 100
 
 
