@@ -36,6 +36,7 @@ def answered(tenant: Tenant, **fields: Any) -> Generation:
             "input_tokens": 120,
             "output_tokens": 30,
             "cost": Decimal("0.000105"),
+            "age": timedelta(),
             **fields,
         },
     )
