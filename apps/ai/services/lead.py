@@ -6,7 +6,7 @@ apps/ai/matrix.py.
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -96,7 +96,10 @@ class _Trouble:
 
 
 class Lead:
-    """One question's way through the deployments of its route."""
+    """One question's way through the deployments of its route.
+
+    `ends_at` is the deadline of the whole: some of it may have been spent waiting for somebody else's answer.
+    """
 
     def __init__(
         self,
@@ -105,6 +108,7 @@ class Lead:
         route: Route,
         costs: Costs,
         deadlines: Deadlines,
+        ends_at: datetime,
         timing: Timing,
         record: Record,
         watch: Watch,
@@ -112,7 +116,7 @@ class Lead:
     ) -> None:
         self._request, self._costs, self._deadlines, self._timing = request, costs, deadlines, timing
         self._record, self._watch, self._caller = record, watch, caller
-        self._ends_at = timing.clock() + deadlines.total
+        self._ends_at = ends_at
         self._attempts_left = 1 + deadlines.retries
         # More could not be reached: each gets at least one attempt.
         self._rest = list(route.candidates[: self._attempts_left])

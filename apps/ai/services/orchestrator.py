@@ -4,9 +4,10 @@ A miss costs two round trips to Redis (look, join or lead, read the breakers; th
 breaker) and two to PostgreSQL (row and hold; then settlement and end), whatever the number of budgets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from apps.ai import ladder, observation, routing, spans
 from apps.ai.deadlines import Deadlines, Timing
@@ -103,16 +104,11 @@ class _Generation:
                 )
             case Hit(answer, age):
                 why = f"the same question was answered {age.total_seconds():.0f} s ago"
-                return self._write(
-                    endings.from_shared(answer, question=self.question, source=Source.CACHE, age=age, why=why)
-                )
+                return self._write(self._shared(answer, Source.CACHE, age, why))
             case Answer(answer):
                 why = "the same question was being answered"
                 observation.join_ended(outcome="answered")
-                found = endings.from_shared(
-                    answer, question=self.question, source=Source.PROVIDER, age=timedelta(), why=why
-                )
-                return self._write(found)
+                return self._write(self._shared(answer, Source.PROVIDER, timedelta(), why))
             case Inherent(error):
                 observation.join_ended(outcome="refused")
                 raise GenerationError(error["message"], code=error["code"], inherent=True)
@@ -138,6 +134,10 @@ class _Generation:
         return Watch.reading(config.deployments, answers)
 
     @property
+    def _ends_at(self) -> datetime:
+        return self.began_at + self.deadlines.total
+
+    @property
     def _is_alone(self) -> bool:
         return self.question.fresh or self.caller.emit is not None
 
@@ -146,7 +146,7 @@ class _Generation:
         now = self.timing.clock()
         self.record.keep(now + _KEPT / 2, long=now + _KEPT)
         give_back_connection()
-        return self.began_at + self.deadlines.total - now
+        return self._ends_at - now
 
     def _make_lead(
         self, request: ChatRequest | EmbeddingRequest, config: Configuration, watch: Watch
@@ -176,6 +176,7 @@ class _Generation:
             route=route,
             costs=costs,
             deadlines=self.deadlines,
+            ends_at=self._ends_at,
             timing=self.timing,
             record=self.record,
             watch=watch,
@@ -220,13 +221,7 @@ class _Generation:
         if not self.deadlines.degrades or self.caller.has_spoken or getattr(error, "inherent", False):
             return failed
         if self.stale is not None:
-            found = endings.from_shared(
-                self.stale.answer,
-                question=self.question,
-                source=Source.STALE,
-                age=self.stale.age,
-                why=error.message,
-            )
+            found = self._shared(self.stale.answer, Source.STALE, self.stale.age, error.message)
         else:
             words = ladder.from_template(
                 question.prompt.fallback, question.variables, schema=question.prompt.output_schema
@@ -236,6 +231,12 @@ class _Generation:
             found = endings.from_template(words, question=question)
         explain = [*failed.explain, *found.explain]
         return replace(found, explain=explain, attempts=failed.attempts)
+
+    def _shared(self, answer: Mapping[str, Any], source: Source, age: timedelta, why: str) -> Ending:
+        found = endings.from_shared(answer, question=self.question, source=source, age=age, why=why)
+        # The answer may be older than the deployment's end.
+        known = found.deployment_id in configuration.current().prices
+        return found if known else replace(found, deployment_id=None)
 
     def _write(self, ending: Ending) -> Ending:
         now = self.timing.clock()
