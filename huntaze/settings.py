@@ -148,7 +148,14 @@ def _database(url: str, **options: Any) -> dict[str, Any]:
         "CONN_MAX_AGE": 0,
         **django,
         # The process's name is what a database administrator sees in pg_stat_activity.
-        "OPTIONS": {"application_name": PROCESS_NAME, **_alive, **rest, **options},
+        # Django's cursors prepare nothing; whoever makes another one wants it at once (tenants/doors.py).
+        "OPTIONS": {
+            "application_name": PROCESS_NAME,
+            "prepare_threshold": 0,
+            **_alive,
+            **rest,
+            **options,
+        },
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
+from psycopg import Cursor
 from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
 
@@ -108,9 +109,11 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> di
 
 
 def _call(tenant_id: UUID, function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
-    with connection.cursor() as cursor:
-        # Django's way to the names, `description`, builds an object per column.
-        cursor.cursor.row_factory = dict_row
+    connection.ensure_connection()
+    # Django's own cursor has the whole statement, values and all, parsed and planned each time. This one has
+    # that done once for each connection.
+    raw: Any = Cursor(connection.connection, row_factory=dict_row)
+    with connection.make_cursor(raw) as cursor:
         cursor.execute(_statement(function, len(arguments)), [str(tenant_id), *arguments])
         row: dict[str, Any] = cursor.fetchone()
     return row
