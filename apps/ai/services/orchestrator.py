@@ -176,6 +176,7 @@ class _Generation:
             route=route,
             costs=costs,
             deadlines=self.deadlines,
+            ends_at=self.began_at + self.deadlines.total,
             timing=self.timing,
             record=self.record,
             watch=watch,
