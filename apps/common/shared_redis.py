@@ -1,8 +1,8 @@
 """State that processes share in Redis, for callers who can go on without it.
 
 Every call is one round trip with a short time-out. After a failure nobody asks for a second: callers are told
-at once that it is away. Then one of them asks, and so on, so that its absence costs a time-out each second, not
-one each call.
+at once that it is away. Then one of them asks for all, and so on: its absence costs a process one time-out a
+second.
 """
 
 import hashlib
