@@ -66,7 +66,7 @@ def main(kind: str, tenant: str, rate: str) -> None:
     django.setup()
     changes, over = Changes(), Event()
     logging.getLogger().handlers[:] = [changes]
-    Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    Thread(target=_wait_for_the_end, args=(over,), daemon=True).start()
     ask, asked = asker(kind, UUID(tenant)), []
     with ThreadPoolExecutor(THREADS) as pool:
         for number in count():
@@ -75,6 +75,11 @@ def main(kind: str, tenant: str, rate: str) -> None:
                 break
     seconds = {str(question_id): took for question_id, took in (each.result() for each in asked)}
     print(json.dumps({"seconds": seconds, "changes": changes.seen}))  # noqa: T201
+
+
+def _wait_for_the_end(over: Event) -> None:
+    sys.stdin.read()
+    over.set()
 
 
 if __name__ == "__main__":
