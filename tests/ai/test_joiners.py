@@ -159,3 +159,4 @@ def test_who_takes_over_has_what_is_left_of_its_own_time(
     else:
         assert ending.source == Source.PROVIDER
         assert longest == timedelta(seconds=given)
+        assert min(timeouts) > timedelta(seconds=0.1), "somebody was asked without time to answer"
