@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_who_takes_over_has_what_is_left_of_its_own_time(
 ) -> None:
     """All of it for one deployment, where it isn't enough for two; and none, where it is of no use."""
     provider.hold()
-    hasty = ask(caption(agency), OPTIONAL)
+    hasty = ask(caption(agency), replace(OPTIONAL, retries=0))
     flight = Flight(agency.pk)
     flight.wait_for_leader()
     clock = [timezone.now()]

@@ -65,7 +65,7 @@ def asker(kind: str, tenant_id: UUID) -> Callable[[int], tuple[UUID, float]]:
 def main(kind: str, tenant: str, rate: str) -> None:
     django.setup()
     changes, over = Changes(), Event()
-    logging.getLogger().handlers[:] = [changes]
+    _log_only_news(changes)
     Thread(target=_wait_for_the_end, args=(over,), daemon=True).start()
     ask, asked = asker(kind, UUID(tenant)), []
     with ThreadPoolExecutor(THREADS) as pool:
@@ -75,6 +75,14 @@ def main(kind: str, tenant: str, rate: str) -> None:
                 break
     seconds = {str(question_id): took for question_id, took in (each.result() for each in asked)}
     print(json.dumps({"seconds": seconds, "changes": changes.seen}))  # noqa: T201
+
+
+def _log_only_news(changes: Changes) -> None:
+    """Of answers there are too many for whoever reads why a test failed."""
+    root = logging.getLogger()
+    for each in root.handlers:
+        each.addFilter(lambda record: "generation.finished" not in str(record.msg))
+    root.addHandler(changes)
 
 
 def _wait_for_the_end(over: Event) -> None:

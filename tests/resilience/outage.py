@@ -23,7 +23,7 @@ from apps.tenants.models import Tenant
 from huntaze.places import CLONE
 from tests.conftest import Sandbox
 from tests.sandbox.processes import Server
-from tests.waiting import wait_until
+from tests.waiting import TooLateError, wait_until
 
 # Questions a second.
 RATES = {"web": "3", "worker": "2"}
@@ -114,7 +114,10 @@ class Outage:
         self._wait(lambda: self.openai.answered >= number, f"{number} answers")
 
     def _wait(self, condition: Any, what: str) -> None:
-        wait_until(condition, seconds=300, what=f"{what} ({self.way})", every=0.2)
+        try:
+            wait_until(condition, seconds=300, what=f"{what} ({self.way})", every=0.2)
+        except TooLateError as error:
+            raise AssertionError(f"{error}; {self._breaker}") from error
 
     def _stop(self) -> None:
         """Let the processes end, and take in what they say."""
