@@ -1,7 +1,8 @@
 """State that processes share in Redis, for callers who can go on without it.
 
 Every call is one round trip with a short time-out. After a failure nobody asks for a second: callers are told
-at once that it is away, so that its absence costs them one time-out, not one each.
+at once that it is away. Then one of them asks for all, and so on: its absence costs a process one time-out a
+second.
 """
 
 import hashlib
@@ -61,6 +62,9 @@ class SharedRedis:
         )
         self._lock = threading.Lock()
         self._asks_again_at = 0.0
+        # How often it has gone away or come back. What a call finds out counts only if neither has happened
+        # since it began: an answer from before a failure is no return, nor the reverse.
+        self._changes = 0
 
     @property
     def is_away(self) -> bool:
@@ -86,16 +90,14 @@ class SharedRedis:
         self._pool.disconnect()
 
     def _ask(self, question: Callable[[Any], Answer]) -> Answer:
-        if time.monotonic() < self._asks_again_at:
-            raise RedisAwayError("it was away a moment ago")
-        taken = None
+        began, taken = self._begin(), None
         try:
             taken = self._pool.get_connection()
             answer = question(taken)
         except (redis.RedisError, OSError) as error:
             if taken is not None:
                 taken.disconnect()  # type: ignore[no-untyped-call]  # redis leaves it out
-            self._failed(error)
+            self._failed(error, began)
             raise RedisAwayError(f"{type(error).__name__}: {error}") from error
         except BaseException:  # an answer may still be under way on it
             if taken is not None:
@@ -104,21 +106,37 @@ class SharedRedis:
         finally:
             if taken is not None:
                 self._pool.release(taken)
-        if self._asks_again_at:
-            self._came_back()
+        if self.is_away:
+            self._came_back(began)
         return answer
 
-    def _failed(self, error: Exception) -> None:
+    def _begin(self) -> int:
+        """The changes until now. Raises RedisAwayError, also where somebody else asks after a pause."""
+        if self.is_away:
+            with self._lock:
+                now = time.monotonic()
+                if now < self._asks_again_at:
+                    raise RedisAwayError("it was away a moment ago")
+                if self.is_away:
+                    self._asks_again_at = now + PAUSE_S
+        return self._changes
+
+    def _failed(self, error: Exception, began: int) -> None:
         with self._lock:
+            if self._changes != began:
+                return
             was_away, self._asks_again_at = self.is_away, time.monotonic() + PAUSE_S
+            self._changes += not was_away
         if not was_away:
             log.warning("redis.away", error=f"{type(error).__name__}: {error}")
 
-    def _came_back(self) -> None:
+    def _came_back(self, began: int) -> None:
         with self._lock:
-            was_away, self._asks_again_at = self.is_away, 0.0
-        if was_away:
-            log.info("redis.back")
+            if self._changes != began or not self.is_away:
+                return
+            self._asks_again_at = 0.0
+            self._changes += 1
+        log.info("redis.back")
 
 
 @cache

@@ -1,9 +1,6 @@
 """Redis goes away, and comes back: who decides then."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -11,46 +8,17 @@ import redis
 from apps.common.breaker.breakers import Breakers
 from apps.common.breaker.rules import Admission, Report, Result, Settings, State, Status
 from apps.common.shared_redis import RedisAwayError, SharedRedis
-from huntaze import embedded
-from huntaze.embedded_redis import answers
-from huntaze.places import CLONE, Home
 from tests.common.breaker_twins import LEASE, NAME, seconds
-from tests.huntaze.homes import environment, temporary_home
+from tests.common.redis_server import Server, own_redis
 from tests.waiting import wait_until
 
 FAILURE, SUCCESS = Report(Result.FAILURE), Report(Result.SUCCESS)
 
 
-class Server:
-    """A Redis of this test's own, which can be killed and started again with what it kept."""
-
-    def __init__(self, home: Path) -> None:
-        Home.of(home).prepare()
-        self.home, self.url = home, embedded.urls(home).redis
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "huntaze.embedded", "redis"],
-            cwd=CLONE,
-            env=environment(self.home),
-            stdout=subprocess.DEVNULL,
-        )
-        wait_until(lambda: answers(self.url), seconds=30, what="Redis")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with temporary_home() as home:
-        running = Server(home)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.kill()
+    with own_redis() as running:
+        yield running
 
 
 class Process:

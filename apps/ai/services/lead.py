@@ -14,7 +14,7 @@ from apps.ai import answers, backoff, fallback, matrix, observation
 from apps.ai.conversation import reworded
 from apps.ai.deadlines import Deadlines, Timing
 from apps.ai.matrix import Action, Counts, Refusal
-from apps.ai.providers.outcomes import Completion, Failure, Outcome
+from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
 from apps.ai.routing import Candidate, Costs, Route
 from apps.ai.services import budget_left, deployments
@@ -39,6 +39,8 @@ BUSY = timedelta(seconds=0.5)
 
 _MONEY = (BudgetExhaustedError, BudgetBusyError, NoPriceError)
 _SHORTEST = timedelta(milliseconds=1)
+# With less time than that nobody is asked: it would be paid for, and be taken for the deployment's failure.
+_TOO_LATE = timedelta(seconds=0.2)
 # What puts the question to the same deployment in other words.
 _WORDS = {Action.SHORTEN, Action.REPAIR, Action.PLAIN_JSON}
 
@@ -119,7 +121,8 @@ class Lead:
         self._ends_at = ends_at
         self._attempts_left = 1 + deadlines.retries
         # More could not be reached: each gets at least one attempt.
-        self._rest = list(route.candidates[: self._attempts_left])
+        self._rest = list(route.candidates[: min(self._attempts_left, self._attempts_in_time())])
+        self._is_too_late = bool(route.candidates) and not self._rest
         self._progress = fallback.Progress()
         self._troubles: list[tuple[Candidate, _Trouble]] = []
         self.explain = list(route.explain)
@@ -244,6 +247,11 @@ class Lead:
             return BUSY * rng.uniform(0.5, 1)
         return backoff.delay(len(self._troubles), retry_after=trouble.retry_after, rng=rng)
 
+    def _attempts_in_time(self) -> int:
+        """How many attempts there is time for, the first of them in half of its time at least."""
+        left, whole = self._ends_at - self._timing.clock(), self._deadlines.attempt
+        return 0 if left < min(whole, _TOO_LATE) else max(round(left / whole), 1)
+
     def _time_left(self) -> timedelta:
         """Until the deadline, less what one attempt at each later candidate needs."""
         return self._ends_at - self._timing.clock() - len(self._rest) * self._deadlines.attempt
@@ -286,6 +294,13 @@ class Lead:
                 explain=self.explain,
                 attempts=self._record.attempts,
                 inherent=matrix.MATRIX[last.kind].inherent,
+            )
+        if self._is_too_late:
+            return GenerationError(
+                "There was no time left to ask anybody.",
+                code=str(FailureKind.TIMEOUT),
+                explain=self.explain,
+                attempts=self._record.attempts,
             )
         why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
         waits = any(self._watch.obstacles().values())

@@ -1,0 +1,163 @@
+"""Who waits for another's answer depends on the answer alone, not on the other's deadline or failures."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.ai.deadlines import CRITICAL, OPTIONAL, Deadlines
+from apps.ai.models import GenerationState, PromptTemplate, Source
+from apps.ai.providers import PROVIDERS
+from apps.ai.services.generations import answer_question
+from apps.ai.services.questions import Question
+from apps.ai.services.rows import Ending
+from apps.costs.models import Hold
+from apps.tenants.doors import tenant_transaction
+from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
+from tests.ai.asking import caption, read
+from tests.ai.held import Flight, HeldProvider, held_provider
+from tests.ai.question_process import PATIENT
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments", "fallback")]
+
+OWN_WORDS = "Soon: A lake at dusk."
+Ask = Callable[..., "Future[Ending]"]
+
+
+@pytest.fixture
+def fallback() -> Iterator[None]:
+    with system_transaction():
+        PromptTemplate.objects.filter(key="assistant_caption").update(fallback="Soon: {{ input }}")
+    yield
+    with system_transaction():
+        PromptTemplate.objects.filter(key="assistant_caption").update(fallback="")
+
+
+@pytest.fixture
+def provider(ai_sandbox: object, settings: Any) -> Iterator[HeldProvider]:
+    with held_provider() as provider:
+        for name, value in provider.environment.items():
+            setattr(settings, name, value)
+        yield provider
+
+
+@pytest.fixture
+def ask(provider: HeldProvider) -> Iterator[Ask]:
+    """Ask on a thread of its own."""
+
+    def run(question: Question, deadlines: Deadlines, clock: Callable[[], datetime]) -> Ending:
+        try:
+            ending = answer_question(question=question, clock=clock, deadlines=deadlines)
+        finally:
+            connection.close()
+        assert ending is not None
+        return ending
+
+    with ThreadPoolExecutor() as pool:
+
+        def ask(
+            question: Question, deadlines: Deadlines, clock: Callable[[], datetime] = timezone.now
+        ) -> "Future[Ending]":
+            return pool.submit(run, question, deadlines, clock)
+
+        yield ask
+        provider.go_on()
+
+
+@pytest.fixture
+def timeouts(monkeypatch: pytest.MonkeyPatch) -> list[timedelta]:
+    """How long each call might take."""
+    seen: list[timedelta] = []
+    for provider in PROVIDERS.values():
+        complete = provider.complete
+
+        def note(body: Any, *, timeout: timedelta, complete: Any = complete) -> Any:
+            seen.append(timeout)
+            return complete(body, timeout=timeout)
+
+        monkeypatch.setattr(provider, "complete", note)
+    return seen
+
+
+def attempts_of(tenant: Tenant, question: Question) -> int:
+    with tenant_transaction(tenant):
+        return Hold.objects.filter(generation_id=question.id).count()
+
+
+def test_who_cannot_wait_as_long_as_the_leader_takes_what_there_is(
+    agency: Tenant, provider: HeldProvider, ask: Ask
+) -> None:
+    provider.hold()
+    leader = ask(caption(agency), PATIENT)
+    flight = Flight(agency.pk)
+    flight.wait_for_leader()
+    hasty_question = caption(agency)
+    hasty, patient = ask(hasty_question, OPTIONAL), ask(caption(agency), PATIENT)
+    flight.wait_for_waiters(2)
+
+    ending = hasty.result(60)
+
+    assert (ending.source, ending.text) == (Source.TEMPLATE, OWN_WORDS)
+    assert read(agency, hasty_question.id).state == GenerationState.SUCCEEDED
+    assert attempts_of(agency, hasty_question) == 0
+    assert not leader.done()
+    provider.go_on()
+    assert {each.result(60).source for each in (leader, patient)} == {Source.PROVIDER}
+    assert patient.result().text == leader.result().text
+    assert provider.calls == 1
+
+
+def test_a_leader_whose_deadline_ends_leaves_its_place_to_one_who_has_time(
+    agency: Tenant, provider: HeldProvider, ask: Ask
+) -> None:
+    provider.hold()
+    hasty = ask(caption(agency), OPTIONAL)
+    flight = Flight(agency.pk)
+    token = flight.wait_for_leader()
+    questions = [caption(agency) for _ in range(2)]
+    patient = [ask(each, PATIENT) for each in questions]
+    assert hasty.result(60).source == Source.TEMPLATE
+    flight.wait_for_leader(unlike=token)
+    provider.go_on()
+
+    assert {each.result(60).source for each in patient} == {Source.PROVIDER}
+    assert sorted(attempts_of(agency, each) for each in questions) == [0, 1]
+
+
+@pytest.mark.parametrize(("left", "given"), [(2.0, 2.0), (0.1, None)])
+def test_who_takes_over_has_what_is_left_of_its_own_time(
+    agency: Tenant,
+    provider: HeldProvider,
+    ask: Ask,
+    timeouts: list[timedelta],
+    left: float,
+    given: float | None,
+) -> None:
+    """All of it for one deployment, where it isn't enough for two; and none, where it is of no use."""
+    provider.hold()
+    hasty = ask(caption(agency), replace(OPTIONAL, retries=0))
+    flight = Flight(agency.pk)
+    flight.wait_for_leader()
+    clock = [timezone.now()]
+    late = ask(caption(agency), CRITICAL, lambda: clock[0])
+    flight.wait_for_waiters(1)
+    clock[0] += CRITICAL.total - timedelta(seconds=left)
+    assert hasty.result(60).source == Source.TEMPLATE
+    provider.go_on()
+
+    ending = late.result(60)
+
+    longest = max(timeouts)
+    if given is None:
+        assert (ending.state, ending.error_code, ending.attempts) == (GenerationState.FAILED, "timeout", 0)
+        assert longest <= OPTIONAL.attempt
+    else:
+        assert ending.source == Source.PROVIDER
+        assert longest == timedelta(seconds=given)
+        assert min(timeouts) > timedelta(seconds=0.1), "somebody was asked without time to answer"
