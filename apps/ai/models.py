@@ -163,7 +163,8 @@ class Generation(TenantOwned):
 
     task_kind = models.CharField(max_length=32, choices=TaskKind)
     priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.MEDIUM)
-    prompt = models.ForeignKey(PromptTemplate, on_delete=models.PROTECT, related_name="+")
+    # The key has no index of its own: generation_by_prompt begins with it.
+    prompt = models.ForeignKey(PromptTemplate, on_delete=models.PROTECT, related_name="+", db_index=False)
     variables = models.JSONField(default=dict)
     max_tokens = models.PositiveIntegerField()
     fresh = models.BooleanField(
@@ -225,6 +226,12 @@ class Generation(TenantOwned):
                 condition=Q(state__in=["pending", "running"]),
                 name="generation_open",
             ),
+            models.Index(fields=["prompt", "-id"], name="generation_by_prompt"),
+            models.Index(
+                fields=["joined_id", "-id"],
+                condition=Q(joined_id__isnull=False),
+                name="generation_by_joined",
+            ),
             models.Index(
                 "deployment",
                 F("finished_at").desc(),
@@ -234,7 +241,7 @@ class Generation(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.task_kind} {self.id}"
+        return f"{self.get_task_kind_display()} {self.id}"
 
 
 class TenantPreference(models.TextChoices):

@@ -9,6 +9,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 from rest_framework.utils.encoders import JSONEncoder
 
 from apps.common.api import errors
@@ -69,14 +70,27 @@ class Relay:
         self._free = threading.BoundedSemaphore(threads)
 
     def run(self, produce: Producer, *, heartbeat: timedelta = HEARTBEAT) -> Iterator[Event | None]:
-        """Start to produce at once; the events as they come, and None for each `heartbeat` without one.
+        """Take a place and start in it. Raises UnavailableError when all threads are busy."""
+        with self.place() as place:
+            return place.run(produce, heartbeat=heartbeat)
 
-        What the producer raises becomes the last event: a DomainError as such, anything else is logged.
-        Raises UnavailableError when all threads are busy.
+    @contextmanager
+    def place(self) -> Iterator["Place"]:
+        """A thread's place for the block, or for as long as what is started in it takes.
+
+        Raises UnavailableError when all are taken: before anything has been done that costs.
         """
-        events: _Queue = queue.SimpleQueue()
         if not self._free.acquire(blocking=False):
             raise self._busy()
+        place = Place(self)
+        try:
+            yield place
+        finally:
+            if not place.is_used:
+                self._free.release()
+
+    def start(self, produce: Producer, events: _Queue) -> None:
+        """For Place."""
         thread = threading.Thread(
             name="ai-stream",
             target=contextvars.copy_context().run,
@@ -86,15 +100,15 @@ class Relay:
         try:
             thread.start()
         except RuntimeError as error:
-            self._free.release()
             raise self._busy() from error
-        return _listen(events, heartbeat.total_seconds())
 
     def _produce(self, produce: Producer, events: _Queue) -> None:
         try:
             produce(events.put)
         except DomainError as error:
             events.put(failed(error))
+        except (OperationalError, InterfaceError) as error:
+            events.put(failed(errors.database_away(error)))
         except Exception:  # the thread's outermost loop
             log.exception("ai.stream_failed")
             events.put(failed(_OURS))
@@ -108,6 +122,25 @@ class Relay:
     def _busy(self) -> UnavailableError:
         text = f"All {self._threads} streams of this process are busy; ask without “stream”, or again later."
         return UnavailableError(text, code="streams_busy", retry_after=_RETRY_AFTER)
+
+
+class Place:
+    """One of a relay's threads, taken and not yet at work."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self.is_used = False
+
+    def run(self, produce: Producer, *, heartbeat: timedelta = HEARTBEAT) -> Iterator[Event | None]:
+        """Start to produce at once; the events as they come, and None for each `heartbeat` without one.
+
+        What the producer raises becomes the last event: a DomainError as such, anything else is logged.
+        Raises UnavailableError if the process can have no more threads.
+        """
+        events: _Queue = queue.SimpleQueue()
+        self._relay.start(produce, events)
+        self.is_used = True
+        return _listen(events, heartbeat.total_seconds())
 
 
 @cache

@@ -1,4 +1,3 @@
-import json
 import signal
 import socket
 import subprocess
@@ -14,13 +13,14 @@ from uuid import UUID
 import httpx2
 import pytest
 import structlog
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.ai import streaming
 from apps.ai.streaming import Event, Relay, delta, done, failed, sse
 from apps.common.errors import InvalidInputError, UnavailableError
+from tests.ai.event_streams import parsed
 from tests.waiting import wait_until
 
 SECONDS = 20
@@ -43,16 +43,6 @@ class Work:
 
 def words(events: Iterator[Event | None]) -> list[str]:
     return [event.data["text"] for event in events if event is not None]
-
-
-def parsed(wire: bytes) -> list[tuple[str, Any]]:
-    """What a browser makes of it (HTML, 9.2.6): lines end in CR, LF or both; a blank one ends an event."""
-    events = []
-    for block in wire.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))
-        if fields:
-            events.append((fields["event"], json.loads(fields["data"])))
-    return events
 
 
 def test_events_come_while_the_rest_is_still_made() -> None:
@@ -144,6 +134,31 @@ def test_a_thread_that_can_not_start_leaves_its_place_free(monkeypatch: pytest.M
     assert words(relay.run(work)) == ["begun", "ended"]
 
 
+def test_a_place_that_nothing_is_started_in_is_free_again() -> None:
+    relay = Relay(threads=1)
+    with relay.place(), pytest.raises(UnavailableError):
+        relay.run(Work())
+    work = Work()
+    work.go_on.set()
+    with relay.place() as place:
+        events = place.run(work)
+
+    assert words(events) == ["begun", "ended"]
+    assert words(relay.run(work)) == ["begun", "ended"]
+
+
+def test_a_place_is_taken_until_what_was_started_in_it_ends() -> None:
+    relay, work = Relay(threads=1), Work()
+    with relay.place() as place:
+        events = place.run(work)
+
+    with pytest.raises(UnavailableError):
+        relay.run(Work())
+
+    work.go_on.set()
+    words(events)
+
+
 def test_a_refusal_is_the_last_event() -> None:
     def refuse(put: Callable[[Event], None]) -> None:
         put(delta("Once "))
@@ -168,6 +183,17 @@ def test_an_error_of_ours_is_logged_and_its_details_stay_here() -> None:
     assert (last.name, last.data["error"]["code"]) == ("error", "server_error")
     assert "secret" not in str(last.data)
     assert [(each["event"], each["log_level"]) for each in logs] == [("ai.stream_failed", "error")]
+
+
+def test_a_database_that_is_away_is_said_to_be() -> None:
+    def fail(put: Callable[[Event], None]) -> None:
+        raise OperationalError("connection to 10.0.0.1 refused")
+
+    (last,) = Relay(threads=1).run(fail)
+
+    assert last is not None
+    assert (last.name, last.data["error"]["code"]) == ("error", "unavailable")
+    assert "10.0.0.1" not in str(last.data)
 
 
 def test_silence_is_filled_with_heartbeats() -> None:

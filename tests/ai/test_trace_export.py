@@ -1,11 +1,5 @@
 """A trace from the API to the provider, as a collector receives it from the processes that took part."""
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -15,44 +9,14 @@ from apps.ai.models import Generation, GenerationState
 from apps.tenants.keys import create_api_key
 from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
+from huntaze.celery import app
+from tests.ai.web import environment, python, web
 from tests.conftest import Sandbox
-from tests.services import ROOT
 from tests.tracing import Collector, collector
 from tests.waiting import wait_until
 
 WORKER = ("celery", "-q", "-A", "huntaze", "worker", "-Q", "ai", "-P", "threads", "-c", "2")
 QUESTION = {"task": "caption", "input": "Three photographs from the lake."}
-
-
-@contextmanager
-def python(*module: str, environment: Mapping[str, str]) -> Iterator[None]:
-    """Run a module until the end of the block, then ask it to end, and wait."""
-    with subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env=environment) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx2.get(f"{url}/api/schema", timeout=5).is_success
-    except httpx2.TransportError:
-        return False
-
-
-def environment(sandbox: Sandbox, received: Collector) -> dict[str, str]:
-    return {
-        **os.environ,
-        "OPENAI_BASE_URL": f"{sandbox.url}/openai/v1",
-        "OPENAI_API_KEY": "sandbox",
-        "AZURE_OPENAI_ENDPOINT": f"{sandbox.url}/azure",
-        "AZURE_OPENAI_API_KEY": "sandbox",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": received.url,
-        # Longer than the test: what arrives was sent at the processes' end.
-        "OTEL_BSP_SCHEDULE_DELAY": "600000",
-    }
 
 
 def ask(url: str, tenant: Tenant) -> str:
@@ -75,17 +39,16 @@ def ask(url: str, tenant: Tenant) -> str:
 def test_request_task_and_attempt_are_one_trace(
     agency: Tenant, deployments: None, ai_process: Sandbox
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    web = ("gunicorn", "huntaze.wsgi", "--worker-class", "gthread", "--bind", f"127.0.0.1:{port}")
+    # What other tests have hinted at would be taken for the hint at this question.
+    app.control.purge()
     with collector() as received:
-        given = environment(ai_process, received)
-        with (
-            python(*web, "--no-control-socket", environment=given),
-            python(*WORKER, environment=given),
-        ):
-            wait_until(lambda: answers(url), seconds=60, what="the web server")
+        given = environment(
+            ai_process,
+            OTEL_EXPORTER_OTLP_ENDPOINT=received.url,
+            # Longer than the test: what arrives was sent at the processes' end.
+            OTEL_BSP_SCHEDULE_DELAY="600000",
+        )
+        with web(given) as url, python(*WORKER, environment=given):
             generation_id = ask(url, agency)
         spans = {each.name: each for each in received.spans}
 

@@ -104,7 +104,10 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             state=GenerationState.SUCCEEDED,
             deployment=deployment,
             finished_at=now,
-            explain=[{"deployment": deployment.name, "chosen": True}],
+            explain=[
+                {"deployment": deployment.name, "place": 1, "reason": "idea"},
+                {"deployment": deployment.name, "attempt": 1, "outcome": "answered"},
+            ],
         )
         spent = {
             "tenant_id": tenant.pk,

@@ -106,6 +106,16 @@ def test_the_page_dispatch_shows_limits_and_sorts_its_accounts(visit: Visit, row
     assert visit.troubles == []
 
 
+def test_a_question_leads_to_its_prompt_as_it_was_put(visit: Visit) -> None:
+    visit.open(reverse("admin:ai_generation_changelist"))
+    visit.page.click("#result_list tbody a >> nth=0")
+    visit.page.wait_for_selector("text=place 1")
+    visit.page.click("a:has-text('with these variables')")
+    visit.page.wait_for_selector("text=Body, filled in")
+    assert visit.page.locator("text=asked with key-").count() == 1
+    assert visit.troubles == []
+
+
 def test_dead_messages_are_replayed_after_a_question(visit: Visit) -> None:
     visit.open(reverse("admin:messaging_message_changelist"))
     visit.page.click("text=Replay all dead messages")

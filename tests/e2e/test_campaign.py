@@ -191,7 +191,8 @@ def test_a_campaign_asked_for_twice_with_one_key_is_one(ada: Api) -> None:
 def test_where_one_provider_fails_the_other_answers(ada: Api, ai: Platform, platform: Platform) -> None:
     ai.faults({"provider": "azure", "error_rates": {"500": 1}})
     creator = new_creator(ada, fans=2)
-    campaign = new_campaign(ada, creator, approval="automatic")
+    # In words of its own, to which no answer is cached.
+    campaign = new_campaign(ada, creator, approval="automatic", brief="Photographs from the mountains.")
     assert counts(wait_for_status(ada, campaign, "finished", seconds=90)) == {"sent": 2}
     check_delivered_once(platform, creator)
     plan = next(each for each in ada.every("/generations", campaign=campaign) if each["task"] == "planning")

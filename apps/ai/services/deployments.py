@@ -50,3 +50,8 @@ def disable(candidate: Candidate, *, reason: str, tenant_id: UUID, now: datetime
         )
         Alert.objects.bulk_create([alert], ignore_conflicts=True)
     log.error("deployment.disabled", deployment=candidate.name, reason=reason)
+
+
+def forget_why_disabled(*, deployment: Deployment) -> None:
+    """What had disabled it was seen to, if it is enabled again; or it is the operator's own wish now."""
+    Deployment.objects.filter(pk=deployment.pk).update(disabled_reason="")

@@ -305,7 +305,7 @@ class Lead:
         why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
         waits = any(self._watch.obstacles().values())
         return GenerationError(
-            f"No deployment can take this task {'now' if waits else ''}({why or 'there is none'})."
+            f"No deployment can take this task{' now' if waits else ''} ({why or 'there is none'})."
             + ("" if waits else " Enable or add one."),
             code=str(Refusal.CIRCUIT_OPEN) if waits else "no_deployment",
             explain=self.explain,

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -58,7 +59,7 @@ _Run = Callable[[Callable[[str], None] | None], object]
 
 
 class EventStreamRenderer(JSONRenderer):
-    """For callers who accept nothing but a stream: errors before it begins are JSON all the same."""
+    """For callers who accept nothing but a stream. What isn't one, such as an error before it, is JSON."""
 
     media_type = EVENT_STREAM
     format = "stream"
@@ -80,16 +81,31 @@ class QuestionView(TenantView):
         """Which prompt the question is put with."""
         raise NotImplementedError
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        renderer, media_type = super().perform_content_negotiation(request, force)
+        if isinstance(renderer, EventStreamRenderer):
+            return JSONRenderer(), JSONRenderer.media_type
+        return renderer, media_type
+
     def ask(self, request: Request) -> HttpResponseBase:
         body = self.request_class(data=request.data)
         body.is_valid(raise_exception=True)
         asked = dict(body.validated_data)
+        if _answer_later(request):
+            return self.once(lambda: self._leave(asked, later=True))
+        if not asked["stream"]:
+            generation_id, run = self._begin(request, asked)
+            run(None)
+            return self._answer(generation_id)
+        # Its place comes first: whoever is refused one has left no question that is paid for.
+        with streaming.relay().place() as place:
+            return self._stream(place, *self._begin(request, asked))
+
+    def _begin(self, request: Request, asked: dict[str, Any]) -> tuple[UUID, _Run]:
+        """Commit the question where it has to be remembered. Its id, and what answers it."""
         deadlines = OPTIONAL if asked["criticality"] == Criticality.OPTIONAL else CRITICAL
-        later = _answer_later(request)
-        if later or asked["fresh"] or idempotency.HEADER in request.headers:
-            made = self.once(lambda: self._leave(asked, later=later))
-            if later:
-                return made
+        if asked["fresh"] or idempotency.HEADER in request.headers:
+            made = self.once(lambda: self._leave(asked, later=False))
             generation_id = UUID(str(made.data["id"]))
 
             def run(emit: Callable[[str], None] | None) -> object:
@@ -107,10 +123,7 @@ class QuestionView(TenantView):
                 )
 
         self.end_transaction()
-        if asked["stream"]:
-            return self._stream(run, generation_id)
-        run(None)
-        return self._answer(generation_id)
+        return generation_id, run
 
     def _fields(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -139,12 +152,13 @@ class QuestionView(TenantView):
             return self._accepted(generation)
         return Response(self.get_serializer(generation).data)
 
-    def _stream(self, run: _Run, generation_id: UUID) -> StreamingHttpResponse:
+    def _stream(self, place: streaming.Place, generation_id: UUID, run: _Run) -> StreamingHttpResponse:
         def produce(put: Callable[[streaming.Event], None]) -> None:
             run(lambda text: put(streaming.delta(text)))
             put(streaming.done(self._answer(generation_id).data))
 
-        events = streaming.sse(streaming.relay().run(produce))
+        # The response's head leaves with its first bytes, and so at once.
+        events = streaming.sse(chain([None], place.run(produce)))
         return StreamingHttpResponse(
             events,
             content_type=EVENT_STREAM,

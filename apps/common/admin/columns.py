@@ -3,6 +3,7 @@
 Each is a callable that Django's `list_display`, `readonly_fields` and `fieldsets` take as it is.
 """
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -126,6 +127,20 @@ class Badge(Column):
         value = getattr(row, self.field)
         display = getattr(row, f"get_{self.field}_display", None)
         return badge(value, str(display() if display else value)) if value else EMPTY
+
+
+class Preformatted(Column):
+    """Text as it was written, or JSON, line by line."""
+
+    def __init__(self, title: str, field: str) -> None:
+        super().__init__(title)
+        self.field = field
+
+    def __call__(self, row: Model) -> SafeString | str:
+        value = getattr(row, self.field)
+        if value is None or isinstance(value, str):
+            return preformatted(value or "")
+        return preformatted(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 class Amount(Column):

@@ -35,6 +35,13 @@ def body(code: str, message: str, fields: dict[str, Any] | None = None) -> dict[
     return {"error": {"code": code, "message": message, "fields": fields or {}}}
 
 
+def database_away(error: OperationalError | InterfaceError) -> UnavailableError:
+    """Log that it is away, overloaded, or a lock wasn't had in time; the caller may try again."""
+    log.warning("database.unavailable", error=f"{type(error).__name__}: {error}")
+    text = "The database can't answer at the moment; try again."
+    return UnavailableError(text, retry_after=timedelta(seconds=1))
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer domain errors and the framework's own in our shape; anything else stays a 500."""
     if isinstance(error, Http404):
@@ -42,10 +49,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     elif isinstance(error, OperationalError | InterfaceError):
-        # Away, overloaded, or a lock that wasn't had in time: the caller may try again.
-        log.warning("database.unavailable", error=f"{type(error).__name__}: {error}")
-        text = "The database can't answer at the moment; try again."
-        error = UnavailableError(text, retry_after=timedelta(seconds=1))
+        error = database_away(error)
     if isinstance(error, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
         return Response(body("too_large", f"The body is larger than {limit} MiB."), status=413)

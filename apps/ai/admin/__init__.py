@@ -1,0 +1,3 @@
+from apps.ai.admin import deployments, generations, preferences, prompts
+
+__all__ = ["deployments", "generations", "preferences", "prompts"]

@@ -1,0 +1,134 @@
+from django.contrib import admin
+from django.db.models import Model
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from apps.ai import explained
+from apps.ai.admin.prompts import PreviewLink
+from apps.ai.models import Generation
+from apps.common.admin.base import LongTableAdmin
+from apps.common.admin.columns import (
+    EMPTY,
+    SHORT_ID,
+    TENANT,
+    Amount,
+    Badge,
+    Column,
+    IdLink,
+    ListLink,
+    Preformatted,
+    ShortId,
+    badge,
+    change_url,
+    link,
+)
+from apps.common.admin.filters import MadeInFilter
+
+ACCOUNT = IdLink("account", "account_id", to="messaging.account")
+CAMPAIGN = IdLink("campaign", "campaign_id", to="campaigns.campaign")
+USER = IdLink("user", "user_id", to="tenants.user", name="email")
+JOINED = IdLink("answered by", "joined_id", to="ai.generation", name=None)
+
+_COLOURS = {"answered": "succeeded", "able": "info", "passed over": ""}
+
+
+class Explained(Column):
+    """`explain` as a table."""
+
+    def __call__(self, row: Model) -> SafeString | str:
+        assert isinstance(row, Generation)
+        lines = explained.lines(row.explain)
+        if not lines:
+            return EMPTY
+        table = {"headers": explained.HEADERS, "rows": [_cells(each) for each in lines]}
+        return SafeString(render_to_string("admin/explain.html", {"table": table}).strip())
+
+
+def _cells(line: explained.Line) -> list[object]:
+    result = badge(_COLOURS.get(line.result, "failed"), line.result) if line.result else ""
+    who: object = line.deployment
+    if line.answered_by:
+        who = link(change_url("ai.generation", line.answered_by), f"{line.answered_by[:SHORT_ID]}…")
+    step = format_html('<span class="whitespace-nowrap">{}</span>', line.step)
+    return [step, who, result, line.why]
+
+
+@admin.register(Generation)
+class GenerationAdmin(LongTableAdmin):
+    empty_hint = "Campaigns, and requests to the API, ask the AI; each question leaves a row."
+    list_display = [
+        ShortId(),
+        Badge("state", "state"),
+        "task_kind",
+        "source",
+        "model",
+        Amount("cost", "cost"),
+        "attempts",
+        CAMPAIGN,
+        TENANT,
+        "created_at",
+    ]
+    list_filter = [
+        MadeInFilter,
+        "state",
+        "task_kind",
+        "source",
+        "priority",
+        "fresh",
+        ("joined_id", admin.EmptyFieldListFilter),
+        "deployment",
+    ]
+    search_ids = ["pk", "joined_id", "campaign_id", "tenant_id"]
+    search_help_text = "8+ digits of its id, of the one that answered it, or of a campaign or tenant"
+    lists = [
+        ListLink("ledger entries", "costs.ledgerentry", generation_id="pk", occurred_at="created_at"),
+        ListLink("holds", "costs.hold", generation_id="pk"),
+        ListLink("contents", "content.content", generation__id__exact="pk"),
+    ]
+    shared = ListLink("others that it answered", "ai.generation", joined_id="pk")
+    explanation = Explained("explain")
+    fieldsets = [
+        (None, {"fields": [("id", Badge("state", "state")), (TENANT, CAMPAIGN, ACCOUNT, USER)]}),
+        (
+            "Question",
+            {
+                "fields": [
+                    ("task_kind", "priority", "max_tokens", "fresh"),
+                    PreviewLink("prompt"),
+                    "variables",
+                ]
+            },
+        ),
+        (
+            "Answer",
+            {
+                "fields": [
+                    ("source", "deployment", "model"),
+                    (JOINED, "age", shared),
+                    Preformatted("text", "text"),
+                    Preformatted("data", "data"),
+                    ("error_code", "error"),
+                ]
+            },
+        ),
+        ("Routing", {"fields": [explanation]}),
+        (
+            "Cost",
+            {
+                "fields": [
+                    (Amount("cost", "cost"), "input_tokens", "cached_tokens", "output_tokens"),
+                    tuple(lists),
+                ]
+            },
+        ),
+        (
+            "Times",
+            {
+                "fields": [
+                    ("created_at", "started_at", "finished_at"),
+                    ("latency", "attempts", "lease_expires_at"),
+                ]
+            },
+        ),
+    ]
