@@ -113,8 +113,8 @@ def _call(tenant_id: UUID, function: str, arguments: tuple[Any, ...]) -> dict[st
     # Django's own cursor has the whole statement, values and all, parsed and planned each time. This one has
     # that done once for each connection.
     raw: Any = Cursor(connection.connection, row_factory=dict_row)
-    wrapped = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    with wrapped(raw) as cursor:
+    counted = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    with counted(raw) as cursor:
         cursor.execute(_statement(function, len(arguments)), [str(tenant_id), *arguments])
         row: dict[str, Any] = cursor.fetchone()
     return row

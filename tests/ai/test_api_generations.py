@@ -31,7 +31,6 @@ def answered(tenant: Tenant, **fields: Any) -> Generation:
             "state": "succeeded",
             "finished_at": timezone.now(),
             "source": "provider",
-            "age": timedelta(),
             "model": "gpt-3.5-turbo",
             "text": "Hello Sam",
             "input_tokens": 120,

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from structlog.testing import capture_logs
 
@@ -101,12 +100,18 @@ def test_each_end_of_an_attempt_is_one_statement(agency: Tenant, now: datetime) 
     create_budget(tenant_id=agency.pk, limit=Decimal(40), now=now)
     purpose, asked = purpose_of(agency, now), question()
 
-    with CaptureQueriesContext(connection) as queries:
+    statements: list[str] = []
+
+    def note(execute: Any, statement: str, *arguments: Any) -> Any:
+        statements.append(statement)
+        return execute(statement, *arguments)
+
+    with connection.execute_wrapper(note):
         found = begun(purpose, now, question=asked)
         end(purpose, now, found.lease_expires_at, SUCCEEDED, Settlement(found.hold, dollars(3)))
         rows.record_generation(purpose=purpose_of(agency, now), question=asked, ending=SUCCEEDED, now=now)
 
-    assert [each["sql"].partition("LATERAL ")[2].partition("(")[0] for each in queries] == [
+    assert [each.partition("LATERAL ")[2].partition("(")[0] for each in statements] == [
         "ai_begin_attempt",
         "ai_end_generation",
         "ai_record_generation",
