@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from apps.ai.models import PromptTemplate
@@ -53,7 +53,11 @@ class _Kept:
         found = self._found
         if found is not None and time.monotonic() - self._read_at < FRESH.total_seconds():
             return found
-        if not self._reading.acquire(blocking=found is None or not FRESH):
+        waits = found is None or not FRESH
+        if waits and connection.in_atomic_block:
+            # Who waits with a connection of the pool's may be keeping it from the one who reads.
+            return self._read()
+        if not self._reading.acquire(blocking=waits):
             assert found is not None  # without one we wait
             return found
         try:
