@@ -9,9 +9,11 @@ import psycopg
 import pytest
 from django.utils import timezone
 
+from apps.ai.deadlines import CRITICAL
 from apps.ai.models import Source
 from apps.ai.providers import PROVIDERS
 from apps.ai.services import configuration
+from apps.ai.services.generations import answer_question
 from apps.common import shared_redis
 from apps.common.connections import give_back_connection
 from apps.common.ids import uuid7
@@ -19,6 +21,7 @@ from apps.costs.models import BudgetScope
 from apps.costs.services.budgets import create_budget
 from apps.tenants.models import Tenant
 from tests.ai.asking import answer, caption
+from tests.conftest import Sandbox
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
 
@@ -96,3 +99,38 @@ def test_the_first_attempt_goes_out_after_one_round_trip_to_each(
     answer(caption(agency, **ids))
 
     assert before == [{"postgres": 1, "redis": 1}]
+
+
+def test_streams_and_fresh_questions_are_two_round_trips_to_each(
+    agency: Tenant, ids: dict[str, Any], trips: Counter[str]
+) -> None:
+    answer(caption(agency, "Something that opens connections.", **ids))
+    give_back_connection()
+    trips.clear()
+    pieces: list[str] = []
+
+    streamed = answer_question(
+        question=caption(agency, **ids), clock=timezone.now, deadlines=CRITICAL, emit=pieces.append
+    )
+    on_stream = dict(trips)
+    give_back_connection()
+    trips.clear()
+    fresh = answer(caption(agency, fresh=True, **ids))
+
+    assert streamed is not None
+    assert "".join(pieces).strip() == streamed.text
+    assert fresh.source == Source.PROVIDER
+    assert on_stream == dict(trips) == {"postgres": 2, "redis": 2}
+
+
+def test_a_further_attempt_adds_two_to_postgres_and_one_to_redis(
+    agency: Tenant, ids: dict[str, Any], trips: Counter[str], ai_sandbox: Sandbox
+) -> None:
+    answer(caption(agency, "Something that opens connections.", **ids))
+    give_back_connection()
+    ai_sandbox.faults(rules=[{"error_rates": {"503": 1}, "count": 1}])
+    trips.clear()
+
+    assert answer(caption(agency, **ids)).attempts == 2
+
+    assert dict(trips) == {"postgres": 4, "redis": 3}
