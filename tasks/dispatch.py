@@ -155,13 +155,13 @@ def sweep_messages() -> None:
 
 def _claims(*, until: float) -> Iterator[Claim]:
     """Claims as long as there is something to do; one if there is nothing. `until` is monotonic time."""
-    full, even = claim.ACCOUNTS_AT_ONCE, False
-    # Who else sends isn't known yet.
-    looks_until, shared_until = 0.0, time.monotonic() + CLAIM_SOON_S
+    full, even, looks_until = claim.ACCOUNTS_AT_ONCE, False, 0.0
+    # Who else sends may not be known yet.
+    TURNS.shared_until = max(TURNS.shared_until, time.monotonic() + CLAIM_SOON_S)
     while not _stopping.is_set():
         if even:
             found = _claim(full)
-        elif time.monotonic() < shared_until:
+        elif time.monotonic() < TURNS.shared_until:
             found = _claim(full, of_backlog=TURNS.take())
         elif PRESSURE.is_high:
             found = Claim(held=True)
@@ -169,13 +169,13 @@ def _claims(*, until: float) -> Iterator[Claim]:
             found = _claim(PRESSURE.share(full))
         yield found
         even = found.even or (even and found.held)
-        if found.curtailed:
-            TURNS.learn(PRESSURE.latest, full=full)
+        if found.held_back:
+            TURNS.learn(PRESSURE.queueing, full=full)
         now = time.monotonic()
         if found:
             looks_until = now + LOOK_OUT_S
         if found.shared:
-            shared_until = now + SHARED_FOR_S
+            TURNS.shared_until = now + SHARED_FOR_S
         if now >= min(until, looks_until):
             return
         if rest := _rest(found):

@@ -9,12 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no stubs
+from jsonschema.exceptions import SchemaError, UnknownType  # type: ignore[import-untyped]  # likewise
+from referencing.exceptions import Unresolvable
 
 from apps.ai.providers.outcomes import Completion
 from apps.common.text import storable
 
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 _MAX_PROBLEM = 500
+# What a schema that is none raises when an answer is held against it.
+_BAD_SCHEMA = (SchemaError, UnknownType, Unresolvable, re.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,16 @@ def read_text(text: str, *, schema: Mapping[str, Any] | None) -> Read | Unusable
     return Read(text) if schema is None else _read_json(text, schema)
 
 
+def schema_problem(schema: Mapping[str, Any]) -> str:
+    """Why this is no JSON schema that answers can be held against; empty if it is one."""
+    try:
+        Draft202012Validator.check_schema(schema)
+        next(iter(_validator(json.dumps(schema)).iter_errors({})), None)
+    except _BAD_SCHEMA as error:
+        return str(getattr(error, "message", "") or error)
+    return ""
+
+
 def _read_json(text: str, schema: Mapping[str, Any]) -> Read | Unusable:
     fenced = _FENCE.match(text)
     try:
@@ -58,6 +72,8 @@ def _read_json(text: str, schema: Mapping[str, Any]) -> Read | Unusable:
         return Read(text, storable(data))
     except RecursionError:
         return Unusable("The JSON is nested too deeply.")
+    except _BAD_SCHEMA as error:
+        return Unusable(f"The schema that it has to fit is no schema: {error}.")
     except ValueError as error:
         return Unusable(f"The answer must be one JSON object and nothing else: {error}.")
 

@@ -116,6 +116,11 @@ MATRIX: Mapping[str, Row] = {
         "A key that is refused, or has no credit, stays so until somebody sees to it.",
         disables=True,
     ),
+    FailureKind.FORBIDDEN: Row(
+        (_OTHER_FIRST, _STOP),
+        Counts.NEUTRAL,
+        "A gateway's word on this request, or on where it comes from: others need not suffer from it.",
+    ),
     FailureKind.CONTEXT_TOO_LONG: Row(
         (
             Step(Action.SHORTEN, most=1),

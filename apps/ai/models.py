@@ -1,8 +1,10 @@
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
+from apps.ai.answers import schema_problem
 from apps.common.breaker.rules import State
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import BaseModel, TenantOwned, is_one_of
@@ -49,7 +51,7 @@ class Deployment(BaseModel):
     )
     enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(
-        max_length=300, blank=True, help_text="Why it was disabled, if that was not done here."
+        max_length=300, blank=True, db_default="", help_text="Why it was disabled, if that was not done here."
     )
     attempt_timeout = models.DurationField(default=timedelta(seconds=60))
     context_tokens = models.PositiveIntegerField(
@@ -117,6 +119,7 @@ class PromptTemplate(BaseModel):
     )
     fallback = models.TextField(
         blank=True,
+        db_default="",
         help_text="What optional work gets while nobody can answer, with the same variables; empty: an "
         "error. With a schema, JSON that fits it.",
     )
@@ -133,6 +136,10 @@ class PromptTemplate(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.key} v{self.version}"
+
+    def clean(self) -> None:
+        if self.output_schema is not None and (problem := schema_problem(self.output_schema)):
+            raise ValidationError({"output_schema": f"This is no JSON schema: {problem}"})
 
 
 class GenerationState(models.TextChoices):

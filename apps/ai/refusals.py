@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
+from apps.ai.matrix import Refusal
 from apps.ai.models import Generation
+from apps.ai.services.watch import soonest
 from apps.common.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
 
 # What asking the same again can't change.
@@ -17,4 +19,7 @@ def refusal(failed: Generation) -> DomainError:
         return InvalidInputError(failed.error, code=failed.error_code)
     if failed.error_code in _OF_THE_STATE:
         return ConflictError(failed.error, code=failed.error_code)
-    return UnavailableError(failed.error, code=failed.error_code, retry_after=_RETRY_AFTER)
+    wait = soonest() if failed.error_code == Refusal.CIRCUIT_OPEN else None
+    return UnavailableError(
+        failed.error, code=failed.error_code, retry_after=max(wait or _RETRY_AFTER, _RETRY_AFTER)
+    )

@@ -57,9 +57,14 @@ class TenantView(GenericAPIView[Any]):
         self.in_transaction = True
 
     def end_transaction(self) -> None:
-        """Commit what was done, before a handler that needs no more rows asks something over a network."""
+        """Commit what was done, before a handler that needs no more rows asks something over a network.
+
+        The connection goes back, too: an answer that is streamed keeps this thread until its last byte.
+        """
         self.in_transaction = False
         self.transaction.close()
+        if not connection.in_atomic_block:
+            give_back_connection()
 
     def handle_exception(self, exc: Exception) -> Response:
         response = super().handle_exception(exc)

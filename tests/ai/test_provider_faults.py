@@ -80,7 +80,7 @@ NO_ANSWER = {
     "504": Case(status(504), FailureKind.SERVER_ERROR, maybe_billed=True),
     "408": Case(status(408), FailureKind.TIMEOUT, maybe_billed=True),
     "401": Case(status(401), FailureKind.AUTH),
-    "403": Case(status(403), FailureKind.AUTH),
+    "403": Case(status(403), FailureKind.FORBIDDEN),
     "404, as for a deployment that isn't there": Case(status(404), FailureKind.BAD_REQUEST),
     "400": Case(status(400), FailureKind.BAD_REQUEST),
     "422": Case(status(422), FailureKind.BAD_REQUEST),

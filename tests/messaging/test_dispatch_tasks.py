@@ -80,6 +80,10 @@ class Claiming:
         monkeypatch.setattr(dispatch, "PRESSURE", self.pressure)
         monkeypatch.setattr(dispatch, "TURNS", Turns())
 
+    def again(self) -> None:
+        """Go on as another task does."""
+        self._going = dispatch._claims(until=float("inf"))
+
     def claims(self, number: int, found: Claim) -> list[tuple[int, int | None]]:
         """How many accounts, and how many of a backlog, so many further claims may visit."""
         self.found = found
@@ -90,7 +94,8 @@ class Claiming:
     def _claim(self, most: int, of_backlog: int | None = None) -> Claim:
         self.asked.append((most, of_backlog))
         self.now += 0.01
-        return replace(self.found, curtailed=of_backlog is not None)
+        cut = of_backlog is not None
+        return replace(self.found, curtailed=cut, held_back=cut)
 
     def _rest(self, seconds: float) -> bool:
         self.rests.append(seconds)
@@ -109,13 +114,23 @@ def _backlog(*, shared: bool, even: bool = False) -> Claim:
 
 def test_while_others_send_a_backlog_gets_what_there_is_time_for(claiming: Claiming) -> None:
     soon = claiming.claims(5, _backlog(shared=True))
-    claiming.pressure.note(4 * BACKLOG_CALM_S)
+    claiming.pressure.note(0.01)
+    claiming.pressure.note(40 * BACKLOG_CALM_S)
     (*_, late) = claiming.claims(2, _backlog(shared=True))
 
     assert {most for most, _ in soon} == {ACCOUNTS_AT_ONCE}
     assert late[1] is not None
     assert all(of_backlog is not None and of_backlog > late[1] for _, of_backlog in soon)
     assert set(claiming.rests) == {dispatch.CLAIM_SOON_S}
+
+
+def test_that_others_send_is_known_to_the_next_task_too(claiming: Claiming) -> None:
+    claiming.claims(1, _backlog(shared=True))
+    claiming.again()
+    claiming.now += dispatch.SHARED_FOR_S / 2
+    assert claiming.claims(1, _backlog(shared=False))[0][1] is not None
+    claiming.now += dispatch.SHARED_FOR_S
+    assert claiming.claims(1, _backlog(shared=False))[0][1] is None
 
 
 def test_a_backlog_that_nobody_waits_for_gets_all_again(claiming: Claiming) -> None:

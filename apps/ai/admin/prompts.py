@@ -147,4 +147,7 @@ class PromptTemplateAdmin(Admin):
         row: Any = super().get_object(request, object_id, from_field)
         if row is not None:
             row._preview_of = request.GET.get(GENERATION, "")
+            # It shows what somebody asked.
+            if not request.user.has_perm("ai.view_generation"):
+                row._preview = None
         return row

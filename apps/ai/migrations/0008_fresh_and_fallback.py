@@ -16,21 +16,19 @@ class Migration(migrations.Migration):
             name="fallback",
             field=models.TextField(
                 blank=True,
-                default="",
+                db_default="",
                 help_text="What optional work gets while nobody can answer, with the same variables; empty: an "
                 "error. With a schema, JSON that fits it.",
             ),
-            preserve_default=False,
         ),
         migrations.AddField(
             model_name="deployment",
             name="disabled_reason",
             field=models.CharField(
                 blank=True,
-                default="",
+                db_default="",
                 help_text="Why it was disabled, if that was not done here.",
                 max_length=300,
             ),
-            preserve_default=False,
         ),
     ]

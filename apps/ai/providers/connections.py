@@ -33,7 +33,7 @@ def connect(make: Callable[..., Client], **options: Any) -> Client:
     """A client with its pool of connections; retries are the orchestrator's alone.
 
     Answers are cut off once a call has taken its whole time-out. A silence that begins before that is waited
-    out: a call takes twice its time-out at the very most.
+    out, for as long at most as was left when the body began.
     """
     http = DefaultHttpxClient(event_hooks={"request": [_begin], "response": [_bound]})
     client = make(max_retries=0, http_client=http, **options)
@@ -50,7 +50,11 @@ def _bound(response: httpx2.Response) -> None:
     # The wait for a free connection is limited by the whole time-out, so this is where it stands.
     whole = extensions.get("timeout", {}).get("pool")
     if whole is not None and isinstance(response.stream, httpx2.SyncByteStream):
-        response.stream = _Bounded(response.stream, extensions[_BEGAN] + whole)
+        ends_at = extensions[_BEGAN] + whole
+        # What is left for the body limits each of its silences.
+        left = max(ends_at - time.monotonic(), 0.001)
+        extensions["timeout"]["read"] = min(extensions["timeout"]["read"], left)
+        response.stream = _Bounded(response.stream, ends_at)
 
 
 class _Bounded(httpx2.SyncByteStream):

@@ -69,8 +69,10 @@ def _kind(error: openai.APIError, status: int) -> FailureKind:
         return FailureKind.CONTENT_FILTERED
     if status == 429:
         return FailureKind.RATE_LIMITED
-    if status in (401, 403):
+    if status == 401:
         return FailureKind.AUTH
+    if status == 403:
+        return FailureKind.FORBIDDEN
     if status == 408:
         return FailureKind.TIMEOUT
     if status >= 500:

@@ -16,6 +16,7 @@ class FailureKind(StrEnum):
     SERVER_ERROR = "server_error"
     CONNECTION = "connection"
     AUTH = "auth"
+    FORBIDDEN = "forbidden"
     CONTEXT_TOO_LONG = "context_too_long"
     CONTENT_FILTERED = "content_filtered"
     MALFORMED = "malformed"

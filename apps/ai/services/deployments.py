@@ -11,6 +11,9 @@ from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
+# Where others than operators read it: a provider may quote a part of our key.
+REFUSED = "it refused our key, or has no credit for us"
+
 
 def candidates() -> tuple[list[Candidate], dict[UUID, str]]:
     """Every deployment as routing sees it, and why some of them may not be used."""
@@ -35,10 +38,9 @@ def _candidate(row: Deployment) -> Candidate:
 
 def disable(candidate: Candidate, *, reason: str, tenant_id: UUID, now: datetime) -> None:
     """Call it no more until an operator says so, and tell people, by an alert of the tenant who met it."""
-    reason = storable(f"It refused our key or our credit: {reason}")[:300]
     with system_transaction():
         enabled = Deployment.objects.filter(pk=candidate.id, enabled=True)
-        if not enabled.update(enabled=False, disabled_reason=reason):
+        if not enabled.update(enabled=False, disabled_reason=storable(f"{REFUSED}: {reason}")[:300]):
             return
         alert = Alert(
             tenant_id=tenant_id,
@@ -46,10 +48,10 @@ def disable(candidate: Candidate, *, reason: str, tenant_id: UUID, now: datetime
             subject=str(candidate.id),
             period=now.isoformat(timespec="minutes"),
             level=Level.CRITICAL,
-            message=f"{candidate.name} was disabled. {reason}",
+            message=f"{candidate.name} was disabled: {REFUSED}. The deployment's page has its words.",
         )
         Alert.objects.bulk_create([alert], ignore_conflicts=True)
-    log.error("deployment.disabled", deployment=candidate.name, reason=reason)
+    log.error("deployment.disabled", deployment=candidate.name, reason=REFUSED)
 
 
 def forget_why_disabled(*, deployment: Deployment) -> None:

@@ -74,8 +74,9 @@ def request_generation(
     priority: Priority = Priority.MEDIUM,
     max_tokens: int | None = None,
     fresh: bool = False,
+    claimed_at: datetime | None = None,
 ) -> Generation:
-    """Leave a question to be answered, in the caller's transaction.
+    """Leave a question to be answered, in the caller's transaction; with `claimed_at`, by the caller itself.
 
     Raises UnknownPromptError, and TemplateError if the prompt can't be rendered with these variables.
     """
@@ -91,6 +92,7 @@ def request_generation(
         user_id=user_id,
         priority=priority,
         fresh=fresh,
+        **(_claim_of(claimed_at) if claimed_at else {}),
     )
 
 
@@ -106,6 +108,18 @@ def answer_question(
     None if that took so long that somebody else works on it now.
     """
     return _answer(question, Record(question), clock, deadlines, emit)
+
+
+def answer_claimed(
+    *,
+    generation: Generation,
+    clock: Callable[[], datetime],
+    deadlines: Deadlines,
+    emit: Callable[[str], None] | None = None,
+) -> Ending | None:
+    """Answer a generation that was claimed when it was left. None as above."""
+    record = Record(Question.of(generation), lease_expires_at=generation.lease_expires_at)
+    return _answer(Question.of(generation), record, clock, deadlines, emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +158,14 @@ def run_generation(
 
 
 def cancel_pending(*, campaign_id: UUID, now: datetime) -> int:
-    """End a campaign's generations that nobody has begun, so that none is paid for in vain. Returns how many.
+    """End a campaign's generations that nobody works on, so that none is paid for in vain. Returns how many.
 
     Runs in the caller's transaction.
     """
-    pending = Generation.objects.filter(campaign_id=campaign_id, state=GenerationState.PENDING)
-    return pending.update(
+    waiting = Generation.objects.waiting(now=now).filter(campaign_id=campaign_id)
+    return waiting.update(
         state=GenerationState.FAILED,
+        lease_expires_at=None,
         finished_at=now,
         error_code="campaign_over",
         error="The campaign had ended before anybody began on it.",
@@ -176,7 +191,7 @@ def _put(
 
 def _claim(generation_id: UUID | None, *, now: datetime) -> tuple[Generation, datetime, bool] | None:
     """The generation, the end of our lease, and whether somebody had left it."""
-    lease = now + settings.AI_ATTEMPT_TIMEOUT + GRACE
+    claim = _claim_of(now)
     with system_transaction():
         waiting = Generation.objects.waiting(now=now)
         if generation_id is not None:
@@ -186,9 +201,14 @@ def _claim(generation_id: UUID | None, *, now: datetime) -> tuple[Generation, da
         if found is None:
             return None
         Generation.objects.filter(pk=found.pk).update(
-            state=GenerationState.RUNNING, lease_expires_at=lease, started_at=Coalesce(F("started_at"), now)
+            **claim | {"started_at": Coalesce(F("started_at"), now)}
         )
-    return found, lease, found.state == GenerationState.RUNNING
+    return found, claim["lease_expires_at"], found.state == GenerationState.RUNNING
+
+
+def _claim_of(now: datetime) -> dict[str, Any]:
+    lease = now + settings.AI_ATTEMPT_TIMEOUT + GRACE
+    return {"state": GenerationState.RUNNING, "lease_expires_at": lease, "started_at": now}
 
 
 def _attempts_before(question: Question, *, now: datetime) -> int:

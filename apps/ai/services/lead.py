@@ -41,6 +41,8 @@ _MONEY = (BudgetExhaustedError, BudgetBusyError, NoPriceError)
 _SHORTEST = timedelta(milliseconds=1)
 # With less time than that nobody is asked: it would be paid for, and be taken for the deployment's failure.
 _TOO_LATE = timedelta(seconds=0.2)
+# Refusals of our own: no provider was asked.
+_UNASKED = {Refusal.BUDGET_EXHAUSTED, Refusal.BUDGET_BUSY, Refusal.NO_PRICE, Refusal.CIRCUIT_OPEN}
 # What puts the question to the same deployment in other words.
 _WORDS = {Action.SHORTEN, Action.REPAIR, Action.PLAIN_JSON}
 
@@ -95,6 +97,8 @@ class _Trouble:
     message: str
     retry_after: timedelta | None = None
     answer: str = ""
+    # The provider's own words, which may quote our key, where `message` is ours.
+    words: str = ""
 
 
 class Lead:
@@ -122,7 +126,8 @@ class Lead:
         self._attempts_left = 1 + deadlines.retries
         # More could not be reached: each gets at least one attempt.
         self._rest = list(route.candidates[: min(self._attempts_left, self._attempts_in_time())])
-        self._is_too_late = bool(route.candidates) and not self._rest
+        # Somebody wasn't asked for want of time or attempts: with more there might have been an answer.
+        self._is_cut = len(self._rest) < len(route.candidates)
         self._progress = fallback.Progress()
         self._troubles: list[tuple[Candidate, _Trouble]] = []
         self.explain = list(route.explain)
@@ -163,7 +168,7 @@ class Lead:
         )
         try:
             begun = self._record.begin(attempt, now=now)
-        except BaseException as refusal:
+        except BaseException as refusal:  # whatever it is, nobody is called: a probe's lease goes back
             self._watch.record(admission, Counts.ABANDONED)
             if isinstance(refusal, _MONEY):
                 return _Trouble(refusal.code, refusal.message)
@@ -184,14 +189,15 @@ class Lead:
                 return Found(read, turn.candidate, outcome, hold, admission, self.explain)
             trouble = _Trouble(Refusal.UNUSABLE_ANSWER, read.problem, answer=outcome.text)
         else:
-            trouble = _Trouble(outcome.kind, outcome.message, outcome.retry_after)
-        self._settle(hold, outcome)
+            trouble = _trouble(outcome)
+        # First, since the database may be away for longer than a probe's lease.
         self._watch.record(
             admission,
             matrix.counts(trouble.kind, cut_short=cut_short),
             began=self._caller.began,
             retry_after=trouble.retry_after,
         )
+        self._settle(hold, outcome)
         return trouble
 
     def _settle(self, hold: Hold, outcome: Outcome) -> None:
@@ -210,7 +216,7 @@ class Lead:
         if row.disables:
             question = self._caller.question
             now = self._timing.clock()
-            deployments.disable(candidate, reason=trouble.message, tenant_id=question.tenant_id, now=now)
+            deployments.disable(candidate, reason=trouble.words, tenant_id=question.tenant_id, now=now)
         if self._caller.has_spoken:
             return None
         delay = self._delay(trouble)
@@ -233,24 +239,31 @@ class Lead:
         """What lacks time, attempts or somebody to ask. Each later deployment is left an attempt."""
         found: set[Action] = set()
         left, reserved = self._ends_at - self._timing.clock(), len(self._rest)
-        if self._attempts_left <= reserved or left - reserved * self._deadlines.attempt <= timedelta():
+        if self._attempts_left <= reserved or left - reserved * self._deadlines.attempt < self._too_late:
             found |= {Action.RETRY_HERE} | _WORDS
-        if delay >= self._time_left() or self._watch.opened(candidate):
+        if delay + self._too_late > self._time_left() or self._watch.opened(candidate):
             found.add(Action.RETRY_HERE)
-        if not others or self._attempts_left <= 0 or left <= timedelta():
+        if not others or self._attempts_left <= 0 or left < self._too_late:
             found.add(Action.OTHER_DEPLOYMENT)
+            self._is_cut |= bool(others)
         return found
 
     def _delay(self, trouble: _Trouble) -> timedelta:
         rng = self._timing.rng
         if trouble.kind == Refusal.BUDGET_BUSY:
             return BUSY * rng.uniform(0.5, 1)
-        return backoff.delay(len(self._troubles), retry_after=trouble.retry_after, rng=rng)
+        tries = sum(why.kind not in _UNASKED for _, why in self._troubles)
+        return backoff.delay(tries, retry_after=trouble.retry_after, rng=rng)
 
     def _attempts_in_time(self) -> int:
         """How many attempts there is time for, the first of them in half of its time at least."""
         left, whole = self._ends_at - self._timing.clock(), self._deadlines.attempt
-        return 0 if left < min(whole, _TOO_LATE) else max(round(left / whole), 1)
+        return 0 if left < self._too_late else max(round(left / whole), 1)
+
+    @property
+    def _too_late(self) -> timedelta:
+        """With less time than this nobody is asked: it would be paid for, and hardly ever answered."""
+        return min(self._deadlines.attempt, _TOO_LATE)
 
     def _time_left(self) -> timedelta:
         """Until the deadline, less what one attempt at each later candidate needs."""
@@ -267,6 +280,10 @@ class Lead:
         self._timing.sleep(delay.total_seconds())
 
     def _note(self, candidate: Candidate, trouble: _Trouble) -> None:
+        if trouble.kind == Refusal.BUDGET_BUSY and self._troubles:
+            before, last = self._troubles[-1]
+            if (before, last.kind) == (candidate, trouble.kind):
+                return  # it still is
         self._troubles.append((candidate, trouble))
         self.explain.append(
             {
@@ -286,16 +303,19 @@ class Lead:
 
     def _error(self) -> GenerationError:
         if self._troubles:
-            _, last = self._troubles[-1]
+            kinds = [why.kind for _, why in self._troubles]
+            others = [kind for kind in kinds if not matrix.MATRIX[kind].inherent]
+            # The question is at fault only where nothing else was.
+            at_fault = not self._is_cut and not others
             said = dict.fromkeys(f"{each.name} ({each.model}): {why.message}" for each, why in self._troubles)
             return GenerationError(
                 f"No deployment gave a usable answer. {'; '.join(said)}",
-                code=str(last.kind),
+                code=str((others or kinds)[-1]),
                 explain=self.explain,
                 attempts=self._record.attempts,
-                inherent=matrix.MATRIX[last.kind].inherent,
+                inherent=at_fault,
             )
-        if self._is_too_late:
+        if self._is_cut:
             return GenerationError(
                 "There was no time left to ask anybody.",
                 code=str(FailureKind.TIMEOUT),
@@ -303,7 +323,8 @@ class Lead:
                 attempts=self._record.attempts,
             )
         why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
-        waits = any(self._watch.obstacles().values())
+        obstacles = set(self._watch.obstacles().values()) - {None}
+        waits = any(each.get("passed_over") in obstacles for each in self.explain)
         return GenerationError(
             f"No deployment can take this task{' now' if waits else ''} ({why or 'there is none'})."
             + ("" if waits else " Enable or add one."),
@@ -311,3 +332,9 @@ class Lead:
             explain=self.explain,
             attempts=self._record.attempts,
         )
+
+
+def _trouble(failure: Failure) -> _Trouble:
+    if failure.kind == FailureKind.AUTH:
+        return _Trouble(failure.kind, deployments.REFUSED, words=failure.message)
+    return _Trouble(failure.kind, failure.message, failure.retry_after)

@@ -16,6 +16,7 @@ from apps.ai.flights.identity import identity
 from apps.ai.flights.ttl import TTLS
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Stale, Told
 from apps.ai.flights.turns import Lead as Leading
+from apps.ai.matrix import Counts
 from apps.ai.models import Source
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
 from apps.ai.routing import Costs, Wish
@@ -34,6 +35,14 @@ from apps.common.errors import DomainError
 HYBRID = "hybrid_orchestrator"
 # A row that waits for somebody else's answer is kept ours for so long at a time.
 _KEPT = timedelta(seconds=60)
+# What became of a wait for somebody else's answer, for the figures.
+_JOINED: dict[type, str] = {
+    Join: "gave_up",
+    Leading: "took_over",
+    Answer: "answered",
+    Hit: "answered",
+    Inherent: "refused",
+}
 
 
 def generate(
@@ -107,10 +116,8 @@ class _Generation:
                 return self._write(self._shared(answer, Source.CACHE, age, why))
             case Answer(answer):
                 why = "the same question was being answered"
-                observation.join_ended(outcome="answered")
                 return self._write(self._shared(answer, Source.PROVIDER, timedelta(), why))
             case Inherent(error):
-                observation.join_ended(outcome="refused")
                 raise GenerationError(error["message"], code=error["code"], inherent=True)
 
     def _begin(self, ask: Ask, config: Configuration) -> Begun:
@@ -120,12 +127,12 @@ class _Generation:
             return Begun(Leading(ask), None)
         read = [read_call(config.deployments)]
         begun = desk().begin(ask, read)
-        observation.cache_looked_up(hit=isinstance(begun.turn, Hit))
+        if begun.extra is not None or isinstance(begun.turn, Hit):
+            observation.cache_looked_up(hit=isinstance(begun.turn, Hit))
         if isinstance(begun.turn, Join):
             begun = desk().follow(begun.turn, time_left=self._time_to_wait, extra=read)
-            if isinstance(begun.turn, Join | Leading):
-                gave_up = isinstance(begun.turn, Join)
-                observation.join_ended(outcome="gave_up" if gave_up else "took_over")
+            if outcome := _JOINED.get(type(begun.turn)):
+                observation.join_ended(outcome=outcome)
         return begun
 
     def _watch(self, config: Configuration, answers: Sequence[object] | None) -> Watch:
@@ -186,13 +193,14 @@ class _Generation:
     def _lead(self, lead: Lead, ticket: Ask | None, watch: Watch) -> Ending:
         """Answer for everybody who has joined by then."""
         with desk().kept(None if self._is_alone else ticket, at_most=self.deadlines.total + GRACE):
+            found = None
             try:
                 found = lead.answer()
                 ending = self._pay(found)
-            except BaseException as error:
-                told = _told(error)
-                observation.flight_ended(outcome=type(told).__name__.lower())
-                desk().end(ticket, told)
+            except BaseException as error:  # whatever it is, nobody who joined waits for us
+                desk().end(ticket, self._told(error, ticket))
+                if found is not None:
+                    watch.record(found.admission, Counts.SUCCESS, began=self.caller.began)
                 raise
             began = self.caller.began
             answers = desk().end(
@@ -200,9 +208,22 @@ class _Generation:
                 Answer(endings.shared(ending, question=self.question)),
                 [watch.success_call(found.admission, began=began)],
             )
-        observation.flight_ended(outcome="answer")
+        if self._can_be_joined(ticket):
+            observation.flight_ended(outcome="answer")
         watch.note_success(found.admission, answers, began=began)
         return ending
+
+    def _can_be_joined(self, ticket: Ask | None) -> bool:
+        return ticket is not None and not self._is_alone
+
+    def _told(self, error: BaseException, ticket: Ask | None) -> Told:
+        """What joiners hear of a failure: one that is the question's own is theirs, too."""
+        inherent = isinstance(error, GenerationError) and error.inherent
+        if self._can_be_joined(ticket):
+            observation.flight_ended(outcome="inherent" if inherent else "abandoned")
+        if isinstance(error, GenerationError) and error.inherent:
+            return Inherent({"code": error.code, "message": error.message})
+        return Again()
 
     def _pay(self, found: Found) -> Ending:
         """Settle the attempt that brought the answer, and end the generation with it."""
@@ -264,10 +285,3 @@ def _ask(question: Question, config: Configuration) -> Ask:
         ),
         TTLS[question.task_kind],
     )
-
-
-def _told(error: BaseException) -> Told:
-    """What joiners hear of a failure: one that is the question's own is theirs, too."""
-    if isinstance(error, GenerationError) and error.inherent:
-        return Inherent({"code": error.code, "message": error.message})
-    return Again()

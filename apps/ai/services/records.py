@@ -11,6 +11,7 @@ from apps.ai.models import Generation, GenerationState
 from apps.ai.services import rows
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import Begun, ClaimLostError, Ending, Refused, Settlement
+from apps.common.connections import give_back_connection
 from apps.costs.models import Hold
 from apps.costs.services.holds import Attempt
 from apps.tenants.doors import tenant_transaction
@@ -82,16 +83,19 @@ class Record:
 def insist(write: Callable[..., object], *, hold: Hold, timing: Timing) -> None:
     """Write what became of a hold, which a database that is away for a moment must not lose.
 
-    `write` takes the time. Once the hold has expired, others settle it by estimate: then it raises.
+    `write` takes the time, the same each time: what was written, but whose answer was lost, is known then.
+    Once the hold has expired, others settle it by estimate: then it raises.
     """
+    now = timing.clock()
     while True:
-        now = timing.clock()
         try:
             write(now)
         except (OperationalError, InterfaceError) as error:
-            if now + DATABASE_AWAY >= hold.expires_at:
+            give_back_connection()
+            if timing.clock() + DATABASE_AWAY >= hold.expires_at:
                 raise
             log.warning("hold.settling_again", hold_id=str(hold.pk), error=str(error))
             timing.sleep(DATABASE_AWAY.total_seconds())
         else:
+            give_back_connection()
             return

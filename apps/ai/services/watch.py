@@ -8,6 +8,7 @@ from uuid import UUID
 
 from apps.ai.matrix import Counts
 from apps.ai.routing import Candidate
+from apps.ai.services import configuration
 from apps.ai.services.breakers import breakers, note_changes
 from apps.common.breaker.rules import Admission, Change, Report, Result, State, Status
 from apps.common.shared_redis import Call, RedisAwayError
@@ -28,6 +29,13 @@ _RESULTS = {
 def read_call(candidates: Iterable[Candidate]) -> Call:
     """To ride along with whatever goes to Redis anyway."""
     return breakers().read_call([str(each.id) for each in candidates])
+
+
+def soonest() -> timedelta | None:
+    """How long until a deployment may be called; None if that is for an operator to say."""
+    candidates = configuration.current().deployments
+    statuses = breakers().statuses_of([str(each.id) for each in candidates]).values()
+    return min((wait for each in statuses if (wait := each.available_in) is not None), default=None)
 
 
 class Watch:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -55,7 +56,7 @@ _QUESTION = OpenApiExample(
     },
 )
 # Answers a question, handing on pieces of the answer where somebody takes them.
-_Run = Callable[[Callable[[str], None] | None], object]
+_Run = Callable[..., object]
 
 
 class EventStreamRenderer(JSONRenderer):
@@ -92,10 +93,10 @@ class QuestionView(TenantView):
         body.is_valid(raise_exception=True)
         asked = dict(body.validated_data)
         if _answer_later(request):
-            return self.once(lambda: self._leave(asked, later=True))
+            return self.once(lambda: self._leave(asked))
         if not asked["stream"]:
             generation_id, run = self._begin(request, asked)
-            run(None)
+            run()
             return self._answer(generation_id)
         # Its place comes first: whoever is refused one has left no question that is paid for.
         with streaming.relay().place() as place:
@@ -105,25 +106,21 @@ class QuestionView(TenantView):
         """Commit the question where it has to be remembered. Its id, and what answers it."""
         deadlines = OPTIONAL if asked["criticality"] == Criticality.OPTIONAL else CRITICAL
         if asked["fresh"] or idempotency.HEADER in request.headers:
-            made = self.once(lambda: self._leave(asked, later=False))
+            mine: list[Generation] = []
+            made = self.once(lambda: self._leave(asked, mine))
             generation_id = UUID(str(made.data["id"]))
-
-            def run(emit: Callable[[str], None] | None) -> object:
-                return generations.run_generation(
-                    generation_id=generation_id, clock=timezone.now, deadlines=deadlines, emit=emit
-                )
+            run: _Run
+            if mine:
+                run = partial(generations.answer_claimed, generation=mine[0])
+            else:  # asked before: answered by now, or left to the workers, who may not have begun
+                run = partial(generations.run_generation, generation_id=generation_id)
         else:
             # Nothing has to be remembered of it before somebody is called: its row comes with the first hold.
             question = generations.make_question(now=timezone.now(), **self._fields(asked))
             generation_id = question.id
-
-            def run(emit: Callable[[str], None] | None) -> object:
-                return generations.answer_question(
-                    question=question, clock=timezone.now, deadlines=deadlines, emit=emit
-                )
-
+            run = partial(generations.answer_question, question=question)
         self.end_transaction()
-        return generation_id, run
+        return generation_id, partial(run, clock=timezone.now, deadlines=deadlines)
 
     def _fields(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -135,10 +132,16 @@ class QuestionView(TenantView):
             "max_tokens": asked["max_tokens"],
         }
 
-    def _leave(self, asked: dict[str, Any], *, later: bool) -> Response:
-        generation = generations.request_generation(fresh=asked["fresh"], **self._fields(asked))
-        if later:
+    def _leave(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
+        """Leave the question to the workers; if it is to be `mine`, claimed, lest one of them takes it."""
+        claimed_at = None if mine is None else timezone.now()
+        generation = generations.request_generation(
+            fresh=asked["fresh"], claimed_at=claimed_at, **self._fields(asked)
+        )
+        if mine is None:
             hint_generation(generation.pk)
+        else:
+            mine.append(generation)
         return self._accepted(generation)
 
     def _accepted(self, generation: Generation) -> Response:
@@ -154,7 +157,7 @@ class QuestionView(TenantView):
 
     def _stream(self, place: streaming.Place, generation_id: UUID, run: _Run) -> StreamingHttpResponse:
         def produce(put: Callable[[streaming.Event], None]) -> None:
-            run(lambda text: put(streaming.delta(text)))
+            run(emit=lambda text: put(streaming.delta(text)))
             put(streaming.done(self._answer(generation_id).data))
 
         # The response's head leaves with its first bytes, and so at once.

@@ -45,14 +45,15 @@ _TRIES = 3
 class Claim:
     """The messages granted, and whether other accounts may be due right now.
 
-    `curtailed`: something of a backlog was left, so that senders have time for what others send. `shared`:
-    several tenants had something due. `even`: they have about as many accounts due, more than the claim
+    `held_back`: a backlog was given no more than its turns. `curtailed`: so that the claim visited fewer
+    accounts than it could have, for senders to have time for what others send. `shared`: several tenants had something due. `even`: they have about as many accounts due, more than the claim
     visited, so that nobody who sends little waits for the others. `held`: nothing was looked at, since the
     senders have enough to do.
     """
 
     message_ids: Sequence[UUID] = field(default=())
     more: bool = False
+    held_back: bool = False
     curtailed: bool = False
     shared: bool = False
     even: bool = False
@@ -110,6 +111,7 @@ def _claim(most: int, of_backlog: int | None, *, now: datetime, at: int | None) 
     return Claim(
         message_ids=granted,
         more=found.full or round_.left_over,
+        held_back=found.held_back,
         curtailed=found.curtailed,
         shared=found.shared,
         even=found.full and found.even,

@@ -118,11 +118,13 @@ class DueAccount:
 class Due:
     """What a claim has locked, and of how many accounts that are due each tenant would have had turns.
 
-    `curtailed`: it has left something of a backlog on purpose. `full`: there may be more due.
+    `held_back`: somebody with a backlog had no more than a share of turns. `curtailed`: for that, fewer were
+    locked than might have been. `full`: there may be more due.
     """
 
     accounts: Sequence[DueAccount]
     turns: Mapping[UUID, int]
+    held_back: bool
     curtailed: bool
     full: bool
 
@@ -153,7 +155,13 @@ def lock_due(platforms: Iterable[str], *, most: int, now: datetime, of_backlog: 
         cursor.execute(_LOCK_DUE, {"ids": ids, "most": room, "now": now})
         accounts = [DueAccount(*row) for row in cursor.fetchall()]
     curtailed = room < min(most, len(found))
-    return Due(accounts, turns, curtailed=curtailed, full=curtailed or len(accounts) == most)
+    return Due(
+        accounts,
+        turns,
+        held_back=any(shares[tenant_id] < number for tenant_id, number in turns.items()),
+        curtailed=curtailed,
+        full=curtailed or len(accounts) == most,
+    )
 
 
 def _share(turns: int, of_backlog: int | None) -> int:
