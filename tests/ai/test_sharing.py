@@ -1,6 +1,5 @@
 """Answers that are shared: from the cache, in flight, and what there is when nobody answers."""
 
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +10,6 @@ from structlog.testing import capture_logs
 
 from apps.ai.deadlines import CRITICAL, OPTIONAL
 from apps.ai.flights import ttl
-from apps.ai.flights.desk import desk
 from apps.ai.flights.ttl import Ttl
 from apps.ai.models import (
     Deployment,
@@ -22,8 +20,7 @@ from apps.ai.models import (
     Provider,
     Source,
 )
-from apps.ai.providers import PROVIDERS
-from apps.ai.services import configuration, orchestrator
+from apps.ai.services import configuration
 from apps.ai.services.generations import make_question
 from apps.costs.models import BudgetScope, Hold, HoldState, LedgerEntry
 from apps.costs.services.budgets import create_budget
@@ -166,28 +163,6 @@ def test_a_leader_without_money_costs_those_who_join_nothing_but_its_turn(
     states = [each.state for each in endings]
     assert states[1:] == [GenerationState.SUCCEEDED] * 3
     assert endings[0].state == GenerationState.SUCCEEDED or endings[0].error_code == "budget_exhausted"
-
-
-def test_who_takes_over_has_the_rest_of_its_time_not_all_of_it_anew(
-    agency: Tenant, ai_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    question = caption(agency)
-    asked = orchestrator._ask(question, configuration.current())
-    # Somebody leads, and dies: its lease ends after a second.
-    desk().begin(replace(asked, token="dead", lease=timedelta(seconds=1)))
-    timeouts: list[timedelta] = []
-    complete = PROVIDERS["openai"].complete
-
-    def note(body: Any, *, timeout: timedelta) -> Any:
-        timeouts.append(timeout)
-        return complete(body, timeout=timeout)
-
-    monkeypatch.setattr(PROVIDERS["openai"], "complete", note)
-
-    assert answer(question, deadlines=OPTIONAL).source == Source.PROVIDER
-
-    # Of 2.5 s one is over, and one is left to the other provider.
-    assert timeouts[0] < timedelta(seconds=0.6)
 
 
 def test_optional_work_takes_an_old_answer_and_says_how_old(

@@ -46,9 +46,9 @@ class Claim:
     """The messages granted, and whether other accounts may be due right now.
 
     `held_back`: a backlog was given no more than its turns. `curtailed`: so that the claim visited fewer
-    accounts than it could have, for senders to have time for what others send. `shared`: several tenants had something due. `even`: they have about as many accounts due, more than the claim
-    visited, so that nobody who sends little waits for the others. `held`: nothing was looked at, since the
-    senders have enough to do.
+    accounts than it could have, for senders to have time for what others send. `shared`: several tenants had
+    something due. `even`: they have about as many accounts due, more than the claim visited, so that nobody
+    who sends little waits for the others. `held`: nothing was looked at, since the senders have enough to do.
     """
 
     message_ids: Sequence[UUID] = field(default=())

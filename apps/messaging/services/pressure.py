@@ -17,9 +17,9 @@ _TELLS_FOR_S = 0.2
 _KNOWN_FOR_S = 2.0
 _WEIGHT = 0.1
 # While messages are on their way hardly later than the soonest of them there is time for more of a backlog.
-# Each claim then tries a little more of it, and the less the later they are: additive increase, multiplicative
-# decrease, as in TCP. What counts is how long they queue: how long they take where nothing queues is the
-# database's and the broker's affair (Brakmo and Peterson, “TCP Vegas”, 1995).
+# Each claim then tries a little more of it, and the less the later they are: additive increase,
+# multiplicative decrease, as in TCP. What counts is how long they queue: how long they take where nothing
+# queues is the database's and the broker's affair (Brakmo and Peterson, “TCP Vegas”, 1995).
 BACKLOG_CALM_S = 0.045
 # The soonest is believed less by so much a second, lest it be one lucky message's for ever.
 _SOONEST_RISES = 0.1
