@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import redis
+
 from huntaze import embedded
 from huntaze.embedded_redis import answers
 from huntaze.places import CLONE, Home
@@ -27,6 +29,13 @@ class Server:
             stdout=subprocess.DEVNULL,
         )
         wait_until(lambda: answers(self.url), seconds=30, what="Redis")
+
+    def wait_until_kept(self) -> None:
+        """Until its file has all that it has acknowledged: on a slow disk that may take it a second."""
+        with redis.Redis.from_url(self.url) as client:
+            wait_until(
+                lambda: not client.info("persistence")["aof_buffer_length"], seconds=30, what="Redis's file"
+            )
 
     def kill(self) -> None:
         self.process.kill()

@@ -76,6 +76,7 @@ def test_each_process_decides_for_itself_while_redis_is_away(server: Server) -> 
 def test_when_redis_is_back_all_share_again_and_the_time_between_is_forgotten(server: Server) -> None:
     one, other = Process(server), Process(server)
     one.fail(4)
+    server.wait_until_kept()
     server.kill()
     local = one.admission()
     while one.status.state is State.CLOSED:
