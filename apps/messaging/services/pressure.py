@@ -20,7 +20,7 @@ _WEIGHT = 0.1
 # Each claim then tries a little more of it, and the less the later they are: additive increase,
 # multiplicative decrease, as in TCP. What counts is how long they queue: how long they take where nothing
 # queues is the database's and the broker's affair (Brakmo and Peterson, “TCP Vegas”, 1995).
-BACKLOG_CALM_S = 0.045
+BACKLOG_CALM_S = 0.03
 # The soonest is believed less by so much a second, lest it be one lucky message's for ever.
 _SOONEST_RISES = 0.1
 _TURNS_AT_FIRST = 10.0
