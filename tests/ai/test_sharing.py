@@ -265,6 +265,32 @@ def test_a_refused_key_disables_the_deployment_and_alerts(agency: Tenant, ai_san
     assert "key" in openai.disabled_reason
 
 
+def test_what_one_place_forbids_disables_nothing(agency: Tenant, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"provider": "openai", "error_rates": {"403": 1}}])
+
+    ending = answer(caption(agency))
+
+    assert [each["outcome"] for each in ending.explain if "attempt" in each] == ["forbidden", "answered"]
+    with system_transaction():
+        assert Deployment.objects.get(name="openai").enabled
+
+
+def test_a_deployment_that_does_not_exist_makes_no_outage_the_questions_fault(
+    agency: Tenant, ai_sandbox: Sandbox
+) -> None:
+    ai_sandbox.faults(
+        rules=[
+            {"provider": "openai", "error_rates": {"503": 1}},
+            {"provider": "azure", "error_rates": {"404": 1}},
+        ]
+    )
+
+    ending = answer(caption(agency))
+
+    assert [each["outcome"] for each in ending.explain if "attempt" in each][-1] == "bad_request"
+    assert ending.error_code == "server_error"
+
+
 def test_with_the_flag_off_one_provider_answers(agency: Tenant, ai_sandbox: Sandbox) -> None:
     with tenant_transaction(agency):
         set_override(name="hybrid_orchestrator", tenant_id=agency.pk, enabled=False)

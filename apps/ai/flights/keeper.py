@@ -72,8 +72,8 @@ class Keeper:
                 if due:
                     self._note(due, self._extend(due), now)
                 time.sleep(self._beat)
-        except BaseException:
-            self._is_running = False  # the next lease gets another thread
+        except BaseException:  # whatever ended it: the next lease gets another thread
+            self._is_running = False
             raise
 
     def _is_wanted(self) -> bool:
