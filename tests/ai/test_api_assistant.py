@@ -5,10 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.ai.models import Generation
+from apps.ai.services import generations
 from apps.costs.models import Hold, HoldState, LedgerEntry
 from apps.costs.services.budgets import create_budget
 from apps.tenants.models import Tenant
@@ -80,6 +82,25 @@ def test_what_was_left_to_the_workers_is_answered_when_it_is_asked_again(api: AP
 
     assert answer.status_code == 200
     assert as_json(answer)["id"] == as_json(later)["id"]
+
+
+def test_no_worker_takes_what_its_caller_waits_for(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    leave = generations.request_generation
+
+    def left(**fields: Any) -> Generation:
+        made = leave(**fields)
+        transaction.on_commit(
+            lambda: taken.append(generations.run_generation(generation_id=None, clock=timezone.now))
+        )
+        return made
+
+    monkeypatch.setattr(generations, "request_generation", left)
+
+    answer = api.post(ASK, CAPTION, format="json", **KEY)
+
+    assert taken == [None]
+    assert answer.status_code == 200
 
 
 def test_while_somebody_else_answers_it_the_address_is_given(api: APIClient) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
 from apps.ai.flights import ttl
@@ -49,6 +50,13 @@ def paid() -> list[LedgerEntry]:
     with system_transaction():
         assert not Hold.objects.filter(state=HoldState.HELD).exists()
         return list(LedgerEntry.objects.order_by("id"))
+
+
+def test_a_stream_keeps_no_connection_of_its_requests(api: APIClient) -> None:
+    answer: Any = api.post(ASK, CAPTION, format="json")
+
+    assert connection.connection is None
+    assert parsed(b"".join(answer.streaming_content))[-1][0] == "done"
 
 
 def test_pieces_come_and_then_the_generation(api: APIClient) -> None:
