@@ -178,7 +178,7 @@ class Generation(TenantOwned):
         db_default=False, help_text="Neither the cache nor an identical call may answer it."
     )
     account_id = models.UUIDField(null=True, blank=True)
-    campaign_id = models.UUIDField(null=True, blank=True, db_index=True)
+    campaign_id = models.UUIDField(null=True, blank=True)
     user_id = models.UUIDField(null=True, blank=True)
 
     state = models.CharField(max_length=16, choices=GenerationState, default=GenerationState.PENDING)
@@ -189,8 +189,9 @@ class Generation(TenantOwned):
 
     explain = models.JSONField(default=list, help_text="Why each deployment was chosen or passed over.")
     source = models.CharField(max_length=16, choices=Source, blank=True)
+    # The key has no index of its own: generation_last_success begins with it.
     deployment = models.ForeignKey(
-        Deployment, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        Deployment, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     model = models.CharField(max_length=100, blank=True)
     text = models.TextField(blank=True)
@@ -227,7 +228,12 @@ class Generation(TenantOwned):
         ]
         indexes = [
             models.Index(fields=["tenant_id", "-id"], name="generation_by_tenant"),
-            models.Index(fields=["state"], name="generation_by_state"),
+            models.Index(
+                fields=["campaign_id", "-id"],
+                condition=Q(campaign_id__isnull=False),
+                name="generation_by_campaign",
+            ),
+            models.Index(fields=["-id"], condition=Q(state="failed"), name="generation_failed"),
             models.Index(
                 fields=["priority", "id"],
                 condition=Q(state__in=["pending", "running"]),

@@ -76,39 +76,33 @@ class SharedRedis:
 
         Raises RedisAwayError.
         """
-        return self._ask(lambda connection: _run(connection, calls))
+        return self.send(*calls).answers()
+
+    def send(self, *calls: Call) -> "Sent":
+        """The first half of `run`, for whoever has something else to do meanwhile. Never fails."""
+        return Sent(self, calls)
 
     def pop(self, key: str, *, seconds: float) -> bytes | None:
         """Take the first item of a list, waiting for one for as long as that; None if there was none.
 
         Raises RedisAwayError, also where it goes away meanwhile.
         """
-        return self._ask(lambda connection: _pop(connection, key, seconds))
+        taken = self._take()
+        found = taken.do(lambda connection: _pop(connection, key, seconds))
+        taken.give_back()
+        return found
 
     def close(self) -> None:
         """Close all connections, also those that somebody waits on; further calls make new ones."""
         self._pool.disconnect()
 
-    def _ask(self, question: Callable[[Any], Answer]) -> Answer:
-        began, taken = self._begin(), None
+    def _take(self) -> "_Taken":
+        """A connection for one call. Raises RedisAwayError."""
+        began = self._begin()
         try:
-            taken = self._pool.get_connection()
-            answer = question(taken)
+            return _Taken(self, self._pool.get_connection(), began)
         except (redis.RedisError, OSError) as error:
-            if taken is not None:
-                taken.disconnect()  # type: ignore[no-untyped-call]  # redis leaves it out
-            self._failed(error, began)
-            raise RedisAwayError(f"{type(error).__name__}: {error}") from error
-        except BaseException:  # an answer may still be under way on it
-            if taken is not None:
-                taken.disconnect()  # type: ignore[no-untyped-call]  # redis leaves it out
-            raise
-        finally:
-            if taken is not None:
-                self._pool.release(taken)
-        if self.is_away:
-            self._came_back(began)
-        return answer
+            raise self._failed(error, began) from error
 
     def _begin(self) -> int:
         """The changes until now. Raises RedisAwayError, also where somebody else asks after a pause."""
@@ -121,14 +115,17 @@ class SharedRedis:
                     self._asks_again_at = now + PAUSE_S
         return self._changes
 
-    def _failed(self, error: Exception, began: int) -> None:
+    def _failed(self, error: Exception, began: int) -> RedisAwayError:
+        """Note that it is away; what to tell the caller."""
+        words = f"{type(error).__name__}: {error}"
         with self._lock:
-            if self._changes != began:
-                return
-            was_away, self._asks_again_at = self.is_away, time.monotonic() + PAUSE_S
-            self._changes += not was_away
-        if not was_away:
-            log.warning("redis.away", error=f"{type(error).__name__}: {error}")
+            is_news = self._changes == began and not self.is_away
+            if self._changes == began:
+                self._asks_again_at = time.monotonic() + PAUSE_S
+                self._changes += is_news
+        if is_news:
+            log.warning("redis.away", error=words)
+        return RedisAwayError(words)
 
     def _came_back(self, began: int) -> None:
         with self._lock:
@@ -139,28 +136,89 @@ class SharedRedis:
         log.info("redis.back")
 
 
+class _Taken:
+    """A connection that serves one call, and goes back whatever comes of it."""
+
+    def __init__(self, shared: SharedRedis, connection: Any, began: int) -> None:
+        self._shared, self._connection, self._began = shared, connection, began
+
+    def do(self, step: Callable[[Any], Answer]) -> Answer:
+        """One step of the call; if it fails, the call is over. Raises RedisAwayError."""
+        try:
+            return step(self._connection)
+        except (redis.RedisError, OSError) as error:
+            self._discard()
+            raise self._shared._failed(error, self._began) from error
+        except BaseException:  # an answer may still be under way on it
+            self._discard()
+            raise
+
+    def give_back(self) -> None:
+        """The call has succeeded."""
+        self._shared._pool.release(self._connection)
+        if self._shared.is_away:
+            self._shared._came_back(self._began)
+
+    def _discard(self) -> None:
+        self._connection.disconnect()
+        self._shared._pool.release(self._connection)
+
+
+class Sent:
+    """Calls under way. `answers` has to be asked for, whatever happens meanwhile."""
+
+    def __init__(self, shared: SharedRedis, calls: Sequence[Call]) -> None:
+        self._calls = calls
+        self._taken: _Taken | None = None
+        self._failure: RedisAwayError | None = None
+        if not calls:
+            return
+        try:
+            self._taken = shared._take()
+            self._taken.do(lambda connection: _send(connection, [call.words for call in calls]))
+        except RedisAwayError as error:
+            self._failure = error
+
+    def answers(self) -> list[Any]:
+        """What `SharedRedis.run` returns. Raises RedisAwayError."""
+        if self._failure is not None:
+            raise self._failure
+        if self._taken is None:
+            return []
+        found = self._taken.do(lambda connection: _hear(connection, self._calls))
+        self._taken.give_back()
+        return found
+
+
 @cache
 def shared_redis(url: str) -> SharedRedis:
     """The process's own of a server: whoever finds it away finds so for all."""
     return SharedRedis(url)
 
 
-def _run(connection: Any, calls: Sequence[Call]) -> list[Any]:
-    answers = _send(connection, [call.words for call in calls])
+def _hear(connection: Any, calls: Sequence[Call]) -> list[Any]:
+    answers = _answers(connection, len(calls))
     unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if unknown:
         # A server that was started anew, or flushed of its scripts.
-        loads = [("SCRIPT", "LOAD", calls[place].script.text) for place in unknown]
-        _send(connection, loads)
-        again = _send(connection, [calls[place].words for place in unknown])
+        _ask(connection, [("SCRIPT", "LOAD", calls[place].script.text) for place in unknown])
+        again = _ask(connection, [calls[place].words for place in unknown])
         for place, answer in zip(unknown, again, strict=True):
             answers[place] = answer
     return answers
 
 
-def _send(connection: Any, commands: Sequence[Words]) -> list[Any]:
+def _ask(connection: Any, commands: Sequence[Words]) -> list[Any]:
+    _send(connection, commands)
+    return _answers(connection, len(commands))
+
+
+def _send(connection: Any, commands: Sequence[Words]) -> None:
     connection.send_packed_command(connection.pack_commands(commands))
-    return [_answer(connection) for _ in commands]
+
+
+def _answers(connection: Any, number: int) -> list[Any]:
+    return [_answer(connection) for _ in range(number)]
 
 
 def _answer(connection: Any) -> Any:

@@ -73,7 +73,7 @@ class Hold(TenantOwned, Attribution):
 
     generation_id = models.UUIDField()
     attempt = models.PositiveSmallIntegerField()
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_index=False)
     bound = MoneyField(help_text="The most that the attempt can cost.")
     currency = CurrencyField()
     occurred_at = models.DateTimeField(

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.rows import dict_row
-from psycopg_pool import PoolTimeout
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from apps.tenants.models import Tenant
 
@@ -96,27 +96,46 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> di
     savepoint in this tenant's scope, as `tenant_transaction` is, and is committed with the rest.
     """
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
+    statement, values = _statement(function, len(arguments)), [str(tenant_id), *arguments]
     if connection.in_atomic_block:
         with tenant_transaction(tenant_id):
-            return _call(tenant_id, function, arguments)
+            return _ask(connection.connection, statement, values)
+    for may_retry in (True, False):
+        with _lent_connection() as lent:
+            try:
+                return _ask(lent, statement, values)
+            except (OperationalError, InterfaceError):
+                if not may_retry or not lent.closed:
+                    raise
+        _renew_connections()
+    raise AssertionError("the second time it returns or raises")
+
+
+@contextmanager
+def _lent_connection() -> Iterator[Connection[Any]]:
+    """The thread's connection if it has one; otherwise one of the pool's, for a single statement.
+
+    Django would set up the state of its own and clear it away, which takes as long as a short statement.
+    """
+    if connection.connection is not None:
+        yield connection.connection
+        return
+    pool: ConnectionPool[Connection[Any]] = connection.pool  # type: ignore[attr-defined]  # PostgreSQL's alone has one
+    with connection.wrap_database_errors:
+        pool.open()
+        lent = pool.getconn()
     try:
-        return _call(tenant_id, function, arguments)
-    except (OperationalError, InterfaceError) as error:
-        if not _is_dead(error):
-            raise
-    _renew_connections()
-    return _call(tenant_id, function, arguments)
+        yield lent
+    finally:
+        pool.putconn(lent)
 
 
-def _call(tenant_id: UUID, function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
-    connection.ensure_connection()
+def _ask(lent: Connection[Any], statement: str, values: list[Any]) -> dict[str, Any]:
     # Django's own cursor has the whole statement, values and all, parsed and planned each time. This one has
     # that done once for each connection.
-    raw: Any = Cursor(connection.connection, row_factory=dict_row)
-    counted = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    with counted(raw) as cursor:
-        cursor.execute(_statement(function, len(arguments)), [str(tenant_id), *arguments])
-        row: dict[str, Any] = cursor.fetchone()
+    with connection.wrap_database_errors, Cursor(lent, row_factory=dict_row) as cursor:
+        row = cursor.execute(statement, values).fetchone()
+    assert row is not None
     return row
 
 

@@ -1,11 +1,12 @@
 """The rows of generations and their money, written together at each end of an attempt."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
 from django.utils import timezone
 from structlog.testing import capture_logs
 
@@ -36,6 +37,7 @@ from tests.ai.attempts import (
     refused,
 )
 from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries, take
+from tests.tenants.answers import function_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,22 +98,24 @@ def test_a_budget_of_nothing_has_nothing_left(agency: Tenant, now: datetime) -> 
     assert begun(purpose_of(agency, now), now, attempt=attempt(now, cost=0)).budget_left == 0
 
 
-def test_each_end_of_an_attempt_is_one_statement(agency: Tenant, now: datetime) -> None:
+def test_each_end_of_an_attempt_is_one_statement(
+    agency: Tenant, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create_budget(tenant_id=agency.pk, limit=Decimal(40), now=now)
     purpose, asked = purpose_of(agency, now), question()
-
     statements: list[str] = []
 
-    def note(execute: Any, statement: str, *arguments: Any) -> Any:
+    def note(self: Any, statement: str, *arguments: Any) -> Any:
         statements.append(statement)
-        return execute(statement, *arguments)
+        return execute(self, statement, *arguments)
 
-    with connection.execute_wrapper(note):
-        found = begun(purpose, now, question=asked)
-        end(purpose, now, found.lease_expires_at, SUCCEEDED, Settlement(found.hold, dollars(3)))
-        rows.record_generation(purpose=purpose_of(agency, now), question=asked, ending=SUCCEEDED, now=now)
+    execute = psycopg.Cursor.execute
+    monkeypatch.setattr(psycopg.Cursor, "execute", note)
+    found = begun(purpose, now, question=asked)
+    end(purpose, now, found.lease_expires_at, SUCCEEDED, Settlement(found.hold, dollars(3)))
+    rows.record_generation(purpose=purpose_of(agency, now), question=asked, ending=SUCCEEDED, now=now)
 
-    assert [each.partition("LATERAL ")[2].partition("(")[0] for each in statements] == [
+    assert [function_of(each) for each in statements] == [
         "ai_begin_attempt",
         "ai_end_generation",
         "ai_record_generation",
@@ -247,7 +251,8 @@ def test_a_generation_ends_with_the_sums_of_all_its_attempts(agency: Tenant, now
     holds.settle(hold=other, usage=dollars(5), now=now)
 
     usage = Usage(input_tokens=4, output_tokens=2, cached_tokens=1)
-    ended = end(purpose, now, second.lease_expires_at, SUCCEEDED, Settlement(second.hold, usage))
+    twice = replace(SUCCEEDED, attempts=2)
+    ended = end(purpose, now, second.lease_expires_at, twice, Settlement(second.hold, usage))
 
     assert ended == Ended(4, 1, 2, Decimal(16))
     row = read(agency, purpose.generation_id)

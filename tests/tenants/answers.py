@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from apps.tenants import doors
 
@@ -13,15 +13,20 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Returns the functions as they were called.
     """
     called: list[str] = []
-    carry_out: Callable[..., dict[str, Any]] = doors._call
+    carry_out: Callable[..., dict[str, Any]] = doors._ask
 
-    def call(*arguments: Any) -> dict[str, Any]:
-        row = carry_out(*arguments)
-        called.append(arguments[1])
-        if called.count(arguments[1]) % 2:
-            connection.connection.close()
+    def ask(lent: Any, statement: str, values: list[Any]) -> dict[str, Any]:
+        row = carry_out(lent, statement, values)
+        called.append(function := function_of(statement))
+        if called.count(function) % 2:
+            lent.close()
             raise OperationalError("server closed the connection unexpectedly")
         return row
 
-    monkeypatch.setattr(doors, "_call", call)
+    monkeypatch.setattr(doors, "_ask", ask)
     return called
+
+
+def function_of(statement: str) -> str:
+    """The SQL function that a statement calls for a tenant."""
+    return statement.partition("LATERAL ")[2].partition("(")[0]

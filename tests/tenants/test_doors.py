@@ -2,7 +2,6 @@
 
 import pytest
 from django.db import DataError, ProgrammingError, connection, transaction
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.common.ids import uuid7
@@ -108,14 +107,19 @@ def test_a_call_inside_a_transaction_gives_its_scope_back(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_call_is_one_statement_and_leaves_no_scope_behind(account: Account, agency: Tenant) -> None:
-    with CaptureQueriesContext(connection) as queries:
-        assert call_for_tenant(agency, "costs_release_hold", uuid7(), timezone.now()) == {"called": False}
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('huntaze.tenant_id', true), current_setting('role')")
-            assert cursor.fetchone() == ("", "none")
+@pytest.mark.parametrize("has_connection", [False, True])
+def test_a_call_leaves_no_scope_behind(account: Account, agency: Tenant, has_connection: bool) -> None:
+    connection.close()
+    if has_connection:
+        connection.ensure_connection()
 
-    assert len(queries) == 2
+    assert call_for_tenant(agency, "costs_release_hold", uuid7(), timezone.now()) == {"called": False}
+
+    assert (connection.connection is not None) is has_connection
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('huntaze.tenant_id', true), current_setting('role')")
+        # Empty, not missing: it was set on this very connection.
+        assert cursor.fetchone() == ("", "none")
     assert not Account.objects.exists()
 
 

@@ -17,7 +17,7 @@ from apps.ai.flights.calls import Calls, heard, own_list, turn
 from apps.ai.flights.keeper import BEAT, Keeper
 from apps.ai.flights.server import Server
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Join, Lead, Told
-from apps.common.shared_redis import Call, RedisAwayError, SharedRedis, shared_redis
+from apps.common.shared_redis import Call, RedisAwayError, Sent, SharedRedis, shared_redis
 
 
 class Desk:
@@ -114,20 +114,18 @@ class Desk:
         cached and nothing else happens. Without a ticket only `extra` runs. One round trip where the cache is
         the flights' Redis. Raises ValueError or TypeError for what isn't JSON.
         """
+        return self.send_end(ticket, told, extra).answers()
+
+    def send_end(self, ticket: Ask | None, told: Told, extra: Sequence[Call] = ()) -> "SentEnd":
+        """The first half of `end`, for whoever has something else to do meanwhile."""
         if ticket is None:
-            return self._try_run(*extra)
-        calls = self._calls()
+            return SentEnd(self._server, self._server.send(*extra))
+        calls, offers = self._calls(), isinstance(told, Answer)
         if self._apart is not None and isinstance(told, Answer):
             self._apart.put(ticket, told, calls)
-        answers = self._try_run(calls.end(ticket, told, cached=self._apart is None), *extra)
-        if answers is None:
-            if self._apart is None and isinstance(told, Answer):
-                counts.written(counts.AWAY)
-            return None
-        ended, *rest = answers
-        if self._server.accepted(ended):
-            counts.written(ended[1])
-        return rest
+            offers = False
+        sent = self._server.send(calls.end(ticket, told, cached=self._apart is None), *extra)
+        return SentEnd(self._server, sent, ends=True, offers=offers)
 
     def _begin(self, ask: Ask, extra: Sequence[Call]) -> Begun:
         answers = self._try_run(self._calls().begin(ask, cached=self._apart is None), *extra)
@@ -148,6 +146,31 @@ class Desk:
 
     def _calls(self) -> Calls:
         return Calls(cap=self._cap, now=self._now())
+
+
+class SentEnd:
+    """What a flight's end sends. `answers` has to be asked for, whatever happens meanwhile.
+
+    `ends`: the first of the answers is the flight's. `offers`: the cache is offered an answer.
+    """
+
+    def __init__(self, server: Server, sent: Sent, *, ends: bool = False, offers: bool = False) -> None:
+        self._server, self._sent, self._ends, self._offers = server, sent, ends, offers
+
+    def answers(self) -> list[Any] | None:
+        """What `Desk.end` returns."""
+        try:
+            answers = self._sent.answers()
+        except RedisAwayError:
+            if self._offers:
+                counts.written(counts.AWAY)
+            return None
+        if not self._ends:
+            return answers
+        ended, *rest = answers
+        if self._server.accepted(ended):
+            counts.written(ended[1])
+        return rest
 
 
 _desks: dict[tuple[str, str, int], Desk] = {}

@@ -5,7 +5,7 @@ from typing import Any
 import redis
 import structlog
 
-from apps.common.shared_redis import Call, SharedRedis
+from apps.common.shared_redis import Call, Sent, SharedRedis
 
 log = structlog.get_logger(__name__)
 
@@ -18,8 +18,12 @@ class Server:
         self._refuses = False
 
     def run(self, *calls: Call) -> list[Any]:
-        """See SharedRedis.run. Nothing to run is no round trip. Raises RedisAwayError."""
-        return self._shared.run(*calls) if calls else []
+        """See SharedRedis.run. Raises RedisAwayError."""
+        return self._shared.run(*calls)
+
+    def send(self, *calls: Call) -> Sent:
+        """See SharedRedis.send."""
+        return self._shared.send(*calls)
 
     def accepted(self, answer: Any) -> bool:
         """Whether the script ran. What stops it (a disk that is full) lasts, so only changes are logged."""

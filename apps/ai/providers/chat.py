@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import openai
-from openai.types.chat import ChatCompletion
+from openai import Stream
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from apps.ai.providers.connections import limits
 from apps.ai.providers.failures import ERRORS, failure, malformed
@@ -15,11 +16,17 @@ from apps.ai.providers.transcript import Transcript
 from apps.ai.providers.usage import chat_usage
 from apps.common.text import storable
 
+_PATH = "/chat/completions"
+
 
 def complete(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     """Ask once and say what became of it; only a programming error raises."""
     try:
-        answer: object = client.chat.completions.create(**body, timeout=limits(timeout))
+        # Posted as it is: `create` would first go through every node of the body and of its schema, to turn
+        # Python's names into the wire's, which ours has already. That is a quarter of a call's time.
+        answer: object = client.post(
+            _PATH, body=body, cast_to=ChatCompletion, options={"timeout": limits(timeout)}
+        )
     except ERRORS as error:
         return failure(error)
     try:
@@ -42,7 +49,14 @@ def stream(
     `maybe_billed` unless the usage is known. Closing the iterator hangs up.
     """
     try:
-        chunks = client.chat.completions.create(**streamed(body), timeout=limits(timeout, idle_timeout))
+        chunks = client.post(
+            _PATH,
+            body=streamed(body),
+            cast_to=ChatCompletion,
+            options={"timeout": limits(timeout, idle_timeout)},
+            stream=True,
+            stream_cls=Stream[ChatCompletionChunk],
+        )
     except ERRORS as error:
         yield failure(error)
         return

@@ -16,7 +16,6 @@ from apps.ai.flights.identity import identity
 from apps.ai.flights.ttl import TTLS
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Stale, Told
 from apps.ai.flights.turns import Lead as Leading
-from apps.ai.matrix import Counts
 from apps.ai.models import Source
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
 from apps.ai.routing import Costs, Wish
@@ -193,24 +192,26 @@ class _Generation:
     def _lead(self, lead: Lead, ticket: Ask | None, watch: Watch) -> Ending:
         """Answer for everybody who has joined by then."""
         with desk().kept(None if self._is_alone else ticket, at_most=self.deadlines.total + GRACE):
-            found = None
             try:
                 found = lead.answer()
-                ending = self._pay(found)
             except BaseException as error:  # whatever it is, nobody who joined waits for us
                 desk().end(ticket, self._told(error, ticket))
-                if found is not None:
-                    watch.record(found.admission, Counts.SUCCESS, began=self.caller.began)
                 raise
+            ending = endings.from_provider(found, question=self.question, attempts=self.record.attempts)
+            # While PostgreSQL writes what it cost, Redis hands it on: that it was answered stays true
+            # whatever comes of the writing.
             began = self.caller.began
-            answers = desk().end(
+            ended = desk().send_end(
                 ticket,
                 Answer(endings.shared(ending, question=self.question)),
                 [watch.success_call(found.admission, began=began)],
             )
+            try:
+                ending = self._pay(found, ending)
+            finally:
+                watch.note_success(found.admission, ended.answers(), began=began)
         if self._can_be_joined(ticket):
             observation.flight_ended(outcome="answer")
-        watch.note_success(found.admission, answers, began=began)
         return ending
 
     def _can_be_joined(self, ticket: Ask | None) -> bool:
@@ -225,9 +226,8 @@ class _Generation:
             return Inherent({"code": error.code, "message": error.message})
         return Again()
 
-    def _pay(self, found: Found) -> Ending:
+    def _pay(self, found: Found, ending: Ending) -> Ending:
         """Settle the attempt that brought the answer, and end the generation with it."""
-        ending = endings.from_provider(found, question=self.question, attempts=self.record.attempts)
         insist(
             lambda now: self.record.end(self._timed(ending, now), now=now, settlement=found.settlement),
             hold=found.hold,
