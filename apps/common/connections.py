@@ -9,4 +9,5 @@ def give_back_connection() -> None:
     """
     if connection.in_atomic_block:
         raise RuntimeError("A transaction is open: commit it before waiting on the network.")
-    connection.close()
+    if connection.connection is not None:
+        connection.close()

@@ -5,9 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import openai
-from openai import Stream
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from apps.ai.providers import wire
 from apps.ai.providers.connections import limits
 from apps.ai.providers.failures import ERRORS, failure, malformed
 from apps.ai.providers.outcomes import LONGEST_NAME, Completion, Delta, Failure, FailureKind, Outcome
@@ -22,11 +21,7 @@ _PATH = "/chat/completions"
 def complete(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     """Ask once and say what became of it; only a programming error raises."""
     try:
-        # Posted as it is: `create` would first go through every node of the body and of its schema, to turn
-        # Python's names into the wire's, which ours has already. That is a quarter of a call's time.
-        answer: object = client.post(
-            _PATH, body=body, cast_to=ChatCompletion, options={"timeout": limits(timeout)}
-        )
+        answer = wire.post(client, _PATH, body, timeout=limits(timeout))
     except ERRORS as error:
         return failure(error)
     try:
@@ -49,14 +44,7 @@ def stream(
     `maybe_billed` unless the usage is known. Closing the iterator hangs up.
     """
     try:
-        chunks = client.post(
-            _PATH,
-            body=streamed(body),
-            cast_to=ChatCompletion,
-            options={"timeout": limits(timeout, idle_timeout)},
-            stream=True,
-            stream_cls=Stream[ChatCompletionChunk],
-        )
+        chunks = wire.stream(client, _PATH, streamed(body), timeout=limits(timeout, idle_timeout))
     except ERRORS as error:
         yield failure(error)
         return
@@ -74,22 +62,23 @@ def stream(
 
 
 def _read(answer: object) -> Outcome:
-    # The client checks nothing: a field may be missing or of another type, or the whole be text.
-    if not isinstance(answer, ChatCompletion):
+    if not isinstance(answer, dict):
         return malformed("it isn't a completion")
-    usage = chat_usage(answer.usage)
-    choice = answer.choices[0] if answer.choices else None
-    if choice is None or choice.message is None:
+    usage = chat_usage(answer.get("usage"))
+    choice = (answer.get("choices") or [{}])[0]
+    message = choice.get("message")
+    if message is None:
         return malformed("it holds no choice", usage=usage)
-    text = storable(choice.message.content or "")
+    text = storable(message.get("content") or "")
     if not isinstance(text, str):
         return malformed("its content isn't a text", usage=usage)
-    if choice.finish_reason == "content_filter" or (choice.message.refusal and not text):
-        reason = str(choice.message.refusal or "the answer was filtered")
+    refusal, finish_reason = message.get("refusal"), choice.get("finish_reason")
+    if finish_reason == "content_filter" or (refusal and not text):
+        reason = str(refusal or "the answer was filtered")
         return Failure(FailureKind.CONTENT_FILTERED, reason, maybe_billed=usage is None, usage=usage)
     return Completion(
         text=text,
         usage=usage,
-        model=str(answer.model or "")[:LONGEST_NAME],
-        finish_reason=choice.finish_reason or "stop",
+        model=str(answer.get("model") or "")[:LONGEST_NAME],
+        finish_reason=str(finish_reason or "stop"),
     )

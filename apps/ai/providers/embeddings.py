@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import openai
-from openai.types import CreateEmbeddingResponse
 
+from apps.ai.providers import wire
 from apps.ai.providers.connections import limits
 from apps.ai.providers.failures import ERRORS, failure, malformed
 from apps.ai.providers.outcomes import LONGEST_NAME, Completion, Outcome
@@ -20,7 +20,7 @@ from apps.ai.providers.usage import usage
 def embed(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     """Ask once for the vectors of the body's texts, in their order; only a programming error raises."""
     try:
-        answer: object = client.embeddings.create(**body, timeout=limits(timeout))
+        answer = wire.post(client, "/embeddings", body, timeout=limits(timeout))
     except ERRORS as error:
         return failure(error)
     try:
@@ -30,17 +30,17 @@ def embed(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedelta)
 
 
 def _read(answer: object, *, texts: int) -> Outcome:
-    # The client checks nothing: a field may be missing or of another type, or the whole be text.
-    if not isinstance(answer, CreateEmbeddingResponse):
+    if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
         return malformed("it holds no embeddings")
-    counted = usage(answer.usage.prompt_tokens) if answer.usage else None
-    found = {each.index: each.embedding for each in answer.data}
+    told = answer.get("usage")
+    counted = usage(told.get("prompt_tokens")) if told else None
+    found = {each["index"]: each["embedding"] for each in answer["data"]}
     if set(found) != set(range(texts)):
         return malformed(f"it holds {len(found)} embeddings of {texts} texts", usage=counted)
     vectors = tuple(_vector(found[index]) for index in range(texts))
     if not all(vector and all(map(math.isfinite, vector)) for vector in vectors):
         return malformed("a vector of it holds no numbers", usage=counted)
-    model = str(answer.model or "")[:LONGEST_NAME]
+    model = str(answer.get("model") or "")[:LONGEST_NAME]
     return Completion(text="", usage=counted, model=model, finish_reason="stop", vectors=vectors)
 
 

@@ -1,8 +1,8 @@
 """What has been heard of a streamed answer."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-
-from openai.types.chat import ChatCompletionChunk
+from typing import Any
 
 from apps.ai.providers.failures import malformed
 from apps.ai.providers.outcomes import LONGEST_NAME, Completion, Failure, FailureKind, Outcome
@@ -24,9 +24,8 @@ class Transcript:
 
     def add(self, chunk: object) -> str:
         """The text that it adds, often none. Raises ValueError if it makes no sense."""
-        # The client checks nothing: a field may be missing or of another type, or the whole be text.
         try:
-            if isinstance(chunk, ChatCompletionChunk):
+            if isinstance(chunk, dict):
                 return self._add(chunk)
         except (AttributeError, LookupError, TypeError) as error:
             raise ValueError(str(error)) from error
@@ -59,20 +58,20 @@ class Transcript:
         """Whether the answer has come to its end, though perhaps not its usage."""
         return bool(self._finish_reason)
 
-    def _add(self, chunk: ChatCompletionChunk) -> str:
+    def _add(self, chunk: Mapping[str, Any]) -> str:
         # At Azure, what the filter found comes in chunks with no choices, or choices with no delta.
-        self._model = str(chunk.model or self._model)[:LONGEST_NAME]
-        self._usage = chat_usage(chunk.usage) or self._usage
-        choice = chunk.choices[0] if chunk.choices else None
-        if choice is None:
+        self._model = str(chunk.get("model") or self._model)[:LONGEST_NAME]
+        self._usage = chat_usage(chunk.get("usage")) or self._usage
+        choices = chunk.get("choices")
+        if not choices:
             return ""
         self._began = True
-        self._finish_reason = str(choice.finish_reason or self._finish_reason)
-        delta = choice.delta
+        self._finish_reason = str(choices[0].get("finish_reason") or self._finish_reason)
+        delta = choices[0].get("delta")
         if delta is None:
             return ""
-        self._refusals.append(str(delta.refusal or ""))
-        text = storable(delta.content or "")
+        self._refusals.append(str(delta.get("refusal") or ""))
+        text = storable(delta.get("content") or "")
         if not isinstance(text, str):
             raise TypeError("its content isn't a text")
         if text:

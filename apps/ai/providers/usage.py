@@ -1,23 +1,18 @@
 """The tokens that an answer says it took."""
 
-from openai.types import CompletionUsage
-
 from apps.costs.pricing import Usage
 
 # What the columns hold.
 _MOST_TOKENS = 2**31 - 1
 
 
-def chat_usage(counted: CompletionUsage | None) -> Usage | None:
+def chat_usage(counted: object) -> Usage | None:
     """None where it isn't said, or is none that can be."""
-    if counted is None:
+    if not isinstance(counted, dict):
         return None
-    try:
-        details = counted.prompt_tokens_details
-        cached = (details.cached_tokens or 0) if details else 0
-        return usage(counted.prompt_tokens, counted.completion_tokens, cached)
-    except AttributeError:
-        return None
+    details = counted.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return usage(counted.get("prompt_tokens"), counted.get("completion_tokens"), cached or 0)
 
 
 def usage(input_tokens: object, output_tokens: object = 0, cached_tokens: object = 0) -> Usage | None:

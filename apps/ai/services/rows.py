@@ -163,8 +163,7 @@ def end_generation(
         now,
     )
     if settlement is not None and not settlement.is_free:
-        entry = {"outcome": row["settled"], "entry_id": row["entry_id"], "amount": row["amount"]}
-        holds.settled(entry, hold=settlement.hold, usage=settlement.usage)
+        holds.check_settled(row["settled"], row["amount"], hold=settlement.hold)
     if row["outcome"] == "claim_lost":
         raise ClaimLostError
     return Ended(row["input_tokens"], row["cached_tokens"], row["output_tokens"], row["cost"])

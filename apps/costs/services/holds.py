@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -113,7 +114,8 @@ def settle(*, hold: Hold, usage: Usage | None, now: datetime) -> LedgerEntry | N
     adds a correction. Returns the entry that was written, if any.
     """
     row = call_for_tenant(hold.tenant_id, "costs_settle_hold", hold.pk, *charge(hold, usage), now)
-    return settled(row, hold=hold, usage=usage)
+    check_settled(row["outcome"], row["amount"], hold=hold)
+    return None if row["outcome"] == "unchanged" else _entry(row, hold=hold, usage=usage)
 
 
 def release(*, hold: Hold, now: datetime) -> bool:
@@ -182,15 +184,15 @@ def charge(hold: Hold, usage: Usage | None) -> tuple[int | None, int | None, int
     return usage.input_tokens, usage.cached_tokens, usage.output_tokens, amount
 
 
-def settled(row: Mapping[str, Any], *, hold: Hold, usage: Usage | None) -> LedgerEntry | None:
-    """The entry that a call of `costs_settle_hold` wrote. Raises Hold.DoesNotExist."""
-    outcome, amount = row["outcome"], row["amount"]
+def check_settled(outcome: str, amount: Decimal | None, *, hold: Hold) -> None:
+    """What `costs_settle_hold` answered must be possible. Raises Hold.DoesNotExist."""
     if outcome == "missing":
         raise Hold.DoesNotExist(f"The tenant has no hold {hold.pk}.")
-    if outcome == "unchanged":
-        return None
-    if outcome == "settled" and amount > hold.bound:
+    if outcome == "settled" and amount is not None and amount > hold.bound:
         log.error("cost.above_bound", hold=str(hold.pk), amount=str(amount), bound=str(hold.bound))
+
+
+def _entry(row: Mapping[str, Any], *, hold: Hold, usage: Usage | None) -> LedgerEntry:
     return _known(
         LedgerEntry,
         id=row["entry_id"],
@@ -198,7 +200,7 @@ def settled(row: Mapping[str, Any], *, hold: Hold, usage: Usage | None) -> Ledge
         occurred_at=hold.occurred_at,
         generation_id=hold.generation_id,
         attempt=hold.attempt,
-        sequence=int(outcome == "corrected"),
+        sequence=int(row["outcome"] == "corrected"),
         provider=hold.provider,
         model=hold.model,
         task_kind=hold.task_kind,
@@ -209,7 +211,7 @@ def settled(row: Mapping[str, Any], *, hold: Hold, usage: Usage | None) -> Ledge
         input_tokens=usage.input_tokens if usage else 0,
         cached_tokens=usage.cached_tokens if usage else 0,
         output_tokens=usage.output_tokens if usage else 0,
-        amount=amount,
+        amount=row["amount"],
         currency=hold.currency,
         estimated=usage is None,
     )
@@ -265,5 +267,10 @@ def _ceiling(row: Mapping[str, Any], *, tenant_id: UUID) -> Ceiling:
 
 def _known(model: type[_Row], /, **columns: Any) -> _Row:
     """A row of which we know these columns; the others are read when somebody asks for them."""
-    names = [each.attname for each in model._meta.concrete_fields if each.attname in columns]
+    names = _in_order(model, tuple(columns))
     return model.from_db(DEFAULT_DB_ALIAS, names, [columns[name] for name in names])
+
+
+@cache
+def _in_order(model: type[Model], columns: tuple[str, ...]) -> list[str]:
+    return [each.attname for each in model._meta.concrete_fields if each.attname in columns]
