@@ -1,10 +1,13 @@
 """Redis goes away, and comes back: who decides then."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
+from redis.exceptions import ReadOnlyError
 
+from apps.common import shared_redis
 from apps.common.breaker.breakers import Breakers
 from apps.common.breaker.rules import Admission, Report, Result, Settings, State, Status
 from apps.common.shared_redis import RedisAwayError, SharedRedis
@@ -141,39 +144,144 @@ def test_who_makes_the_round_trip_itself_can_go_on_locally(server: Server) -> No
     one = Process(server)
     shared = SharedRedis(server.url)
     (answer,) = shared.run(one.breakers.read_call([NAME, "other"]))
-    statuses = one.breakers.statuses(answer)
+    statuses = one.breakers.statuses([NAME, "other"], answer)
     assert list(statuses) == [NAME, "other"]
     admission = statuses[NAME].admission()
     assert admission is not None
     calls = [one.breakers.record_call(admission, FAILURE) for _ in range(5)]
-    changes = [one.breakers.changes(answer) for answer in shared.run(*calls)]
+    changes = [one.breakers.recorded(admission, FAILURE, answer) for answer in shared.run(*calls)]
     assert [[change.after for change in each] for each in changes] == [[]] * 4 + [[State.OPEN]]
     server.kill()
     with pytest.raises(RedisAwayError):
         shared.run(one.breakers.read_call([NAME]))
-    assert one.breakers.local_statuses([NAME])[NAME].state is State.OPEN
-    assert one.breakers.record_locally(admission, SUCCESS) == []
+    assert one.breakers.statuses([NAME], None)[NAME].state is State.OPEN
+    assert one.breakers.recorded(admission, SUCCESS, None) == []
 
 
-def test_a_redis_that_takes_no_results_is_as_good_as_away(
-    server: Server, caplog: pytest.LogCaptureFixture
+class Refusing:
+    """A Redis that still reads, but takes no write."""
+
+    def __init__(self, server: Server) -> None:
+        self.client = redis.Redis.from_url(server.url)
+
+    def refuse(self) -> None:
+        self.client.config_set("maxmemory", 1)
+
+    def accept(self) -> None:
+        self.client.config_set("maxmemory", 0)
+
+
+class Replica(Refusing):
+    """One that somebody has made a replica, of a server that isn't there."""
+
+    def refuse(self) -> None:
+        self.client.replicaof("127.0.0.1", "1")
+
+    def accept(self) -> None:
+        self.client.replicaof("NO", "ONE")
+
+
+class NewerReplica(Replica):
+    """From version 7 on what a script may not write is said as it is said of a command."""
+
+    @staticmethod
+    def answer(connection: Any, answer: Any = shared_redis._answer) -> Any:
+        found = answer(connection)
+        if isinstance(found, redis.ResponseError) and "READONLY" in str(found):
+            raise ReadOnlyError(str(found))
+        return found
+
+
+@pytest.fixture(params=[Refusing, Replica, NewerReplica])
+def refusing(request: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusing]:
+    if request.param is NewerReplica:
+        monkeypatch.setattr(shared_redis, "_answer", NewerReplica.answer)
+        monkeypatch.setattr(shared_redis, "PAUSE_S", 0)
+    refusing = request.param(server)
+    yield refusing
+    refusing.client.close()
+
+
+def test_what_a_process_has_seen_itself_it_keeps_until_redis_takes_a_write_again(
+    server: Server, refusing: Refusing
 ) -> None:
     one = Process(server)
-    with redis.Redis.from_url(server.url) as client:
-        client.config_set("maxmemory", 1)
-        admission = one.admission()
-        assert one.breakers.record(admission, FAILURE) == []
-        one.fail(5)
+    other = Process(server)
+    begun = one.admission()
+    refusing.refuse()
+    assert one.breakers.record(begun, FAILURE) == []
+    one.fail(5)
+    for _ in range(4):
+        one.wait(11)
         assert (one.status.state, one.status.is_local) == (State.OPEN, True)
-        (answer,) = SharedRedis(server.url).run(one.breakers.record_call(admission, FAILURE))
-        with pytest.raises(RedisAwayError, match="OOM"):
-            one.breakers.changes(answer)
-        with pytest.raises(RedisAwayError, match="OOM"):
-            one.breakers.force("other", State.OPEN)
-        client.config_set("maxmemory", 0)
-        assert one.breakers.force("other", State.OPEN)
-    one.wait(9.999)
-    assert one.status.is_local
-    one.wait(0.001)
-    assert (one.status.state, one.status.is_local) == (State.CLOSED, False)
+        assert one.breakers.admit(one.status, lease=LEASE).admission is None
+    # Whoever has told nothing yet knows nothing of it.
+    assert (other.status.state, other.status.is_local) == (State.CLOSED, False)
+    refusing.accept()
+    one.wait(11)
+    one.wait_for_redis()
+    assert one.status.state is State.CLOSED
+    one.fail(5)
+    assert other.status.state is State.OPEN
+
+
+def test_a_probe_that_redis_does_not_take_down_is_this_process_s_own(
+    server: Server, refusing: Refusing
+) -> None:
+    one = Process(server)
+    one.fail(5)
+    one.wait(60)
+    due = one.status
+    refusing.refuse()
+    probe = one.breakers.admit(due, lease=LEASE).admission
+    assert probe is not None
+    assert (probe.probe, probe.is_local) == (True, True)
+    assert one.breakers.admit(due, lease=LEASE).admission is None
+    one.breakers.record(probe, FAILURE)
+    one.wait(30)
+    assert one.status.state is State.OPEN
+
+
+def test_an_answer_from_before_a_refusal_ends_no_local_reading(server: Server) -> None:
+    one = Process(server)
+    (answer,) = SharedRedis(server.url).run(one.breakers.read_call([NAME]))
+    begun = one.admission()
+    server.kill()
+    one.breakers.record(begun, FAILURE)
+    one.fail(5)
+    assert one.breakers.statuses([NAME], answer)[NAME].state is State.OPEN
+    assert one.status.state is State.OPEN
+
+
+def test_to_try_a_write_changes_nothing(server: Server) -> None:
+    one, other = Process(server), Process(server)
+    assert one.breakers.force("held", State.OPEN)
+    one.fail(2)
+    server.wait_until_kept()
+    server.kill()
+    one.fail(1)
+    server.start()
+    names = ["held", NAME, "unknown"]
+    wait_until(lambda: not one.breakers.statuses_of(names)["held"].is_local, seconds=30, what="Redis")
+    assert one.breakers.statuses_of(names) == other.breakers.statuses_of(names)
+    with redis.Redis.from_url(server.url) as client:
+        assert client.ttl("test:held") == -1
+        assert client.ttl(f"test:{NAME}") > 0
+    assert one.status.failures_in_a_row == 2
+
+
+def test_a_refusal_is_news_once_and_forbids_no_operators_word_afterwards(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, full = Process(server), Refusing(server)
+    full.refuse()
+    one.breakers.record(one.admission(), FAILURE)
+    with pytest.raises(RedisAwayError, match="OOM"):
+        one.breakers.force("other", State.OPEN)
+    for _ in range(3):
+        one.wait(11)
+        one.fail(1)
+    full.accept()
+    assert one.breakers.force("other", State.OPEN)
+    full.client.close()
     assert caplog.text.count("breaker.redis_refuses") == 1

@@ -11,7 +11,7 @@ from apps.ai.routing import Candidate
 from apps.ai.services import configuration
 from apps.ai.services.breakers import breakers, note_changes
 from apps.common.breaker.rules import Admission, Change, Report, Result, State, Status
-from apps.common.shared_redis import Call, RedisAwayError
+from apps.common.shared_redis import Call
 
 # A provider that says “too fast” but not until when is left alone for so long.
 COOL_DOWN = timedelta(seconds=1)
@@ -49,12 +49,8 @@ class Watch:
     @classmethod
     def reading(cls, candidates: Iterable[Candidate], answers: Sequence[Any] | None) -> "Watch":
         """`answers` are those of `read_call`: None where Redis is away."""
-        if answers is not None:
-            try:
-                return cls(breakers().statuses(answers[0]))
-            except RedisAwayError:
-                pass
-        return cls(breakers().local_statuses([str(each.id) for each in candidates]))
+        answer = None if answers is None else answers[0]
+        return cls(breakers().statuses([str(each.id) for each in candidates], answer))
 
     @classmethod
     def asking(cls, candidates: Iterable[Candidate]) -> "Watch":
@@ -96,14 +92,8 @@ class Watch:
 
     def note_success(self, admission: Admission, answers: Sequence[Any] | None, *, began: float) -> None:
         """What `success_call` came to."""
-        if answers is not None:
-            try:
-                self._note(self._breakers.changes(answers[0]))
-            except RedisAwayError:
-                pass
-            else:
-                return
-        self._note(self._breakers.record_locally(admission, _report(Result.SUCCESS, began)))
+        answer = None if answers is None else answers[0]
+        self._note(self._breakers.recorded(admission, _report(Result.SUCCESS, began), answer))
 
     def _note(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -30,9 +30,19 @@ else
   now = tonumber(now)
 end
 
--- Returns {now, and of each breaker its key and the values of its fields}.
+-- ARGV: "writing" to know whether Redis takes writes, by one that changes nothing: not so when it has no memory left
+-- or only reads. HSET needs memory, as far as Redis is concerned; PEXPIRE doesn't.
+-- Returns {now, whether it has written (0, 1), and of each breaker its key and the values of its fields}.
 if operation == 'read' then
-  local answer = {now}
+  local answer = {now, 0}
+  if take() == 'writing' and KEYS[1] then
+    local epoch = redis.call('HGET', KEYS[1], 'epoch')
+    redis.call('HSET', KEYS[1], 'epoch', epoch or 0)
+    if not epoch then
+      redis.call('PEXPIRE', KEYS[1], KEPT_MS)
+    end
+    answer[2] = 1
+  end
   for _, key in ipairs(KEYS) do
     answer[#answer + 1] = key
     answer[#answer + 1] = redis.call('HMGET', key, unpack(FIELDS))

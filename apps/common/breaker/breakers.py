@@ -31,8 +31,7 @@ log = structlog.get_logger(__name__)
 _SCRIPT = Script((Path(__file__).parent / "breaker.lua").read_bytes())
 # The values that make a change in the script's answer.
 _CHANGE = 6
-# For so long the process decides for itself once Redis has refused a script, and after so long without a
-# refusal another one is news.
+# For so long after a refusal Redis is given no write, and after so long without one another is news.
 _REFUSED_MS, _NEWS_MS = 10_000, 60_000
 
 Fields = Sequence[bytes | None]
@@ -42,9 +41,11 @@ class Breakers:
     """The breakers of a group of services, by name. Threads may share it.
 
     Who goes to Redis anyway puts `read_call` and `record_call` into that round trip, and has the answers read
-    by `statuses` and `changes`; where these or the round trip raise RedisAwayError, `local_statuses` and
-    `record_locally` are next. The other methods make a round trip of their own, and do all of this by
-    themselves.
+    by `statuses` and `recorded`. The other methods make a round trip of their own.
+
+    Once Redis has failed this process, by its absence or by refusing a write (it has no memory left, or only
+    reads), the process decides for itself, until Redis has taken a write of its again. That it reads means
+    nothing: what it then says is from before, and what is found out meanwhile isn't told to it.
 
     What a method returns as changes is for the caller to keep: nothing else remembers them.
 
@@ -73,11 +74,19 @@ class Breakers:
         self._refused_at = -_NEWS_MS
 
     def read_call(self, names: Iterable[str]) -> Call:
-        return Call(_SCRIPT, [self._prefix + name for name in names], ["read", self._now_word()])
+        words = ["read", self._now_word()]
+        if self._local is not None and not self._is_refused:
+            words.append("writing")
+        return Call(_SCRIPT, [self._prefix + name for name in names], words)
 
-    def statuses(self, answer: Any) -> dict[str, Status]:
-        """What `read_call` came to. Raises RedisAwayError where the script failed."""
-        now, *found = self._checked(answer)
+    def statuses(self, names: Iterable[str], answer: Any) -> dict[str, Status]:
+        """What `read_call` of these came to; without an answer, or a use of it, as this process sees them."""
+        try:
+            now, has_written, *found = self._accepted(answer)
+            self._trust(has_written)
+        except RedisAwayError:
+            now = self._local_now()
+            return self._locally(now).statuses(names, now=now)
         return {
             (name := self._name(key)): self._status(name, fields, now)
             for key, fields in zip(found[::2], found[1::2], strict=True)
@@ -94,25 +103,19 @@ class Breakers:
             -1 if cool_down is None else milliseconds(min(cool_down, LONGEST_COOL_DOWN)),
         )
 
-    def changes(self, answer: Any) -> list[Change]:
-        """What `record_call` changed. Raises RedisAwayError where the script failed."""
-        return self._changes(self._checked(answer))
-
-    def local_statuses(self, names: Iterable[str]) -> dict[str, Status]:
-        """As this process alone sees them, while Redis is away."""
-        now = self._local_now()
-        return self._locally(now).statuses(names, now=now)
-
-    def record_locally(self, admission: Admission, report: Report) -> list[Change]:
-        now = self._local_now()
-        return self._locally(now).record(admission, report, now=now)
+    def recorded(self, admission: Admission, report: Report, answer: Any) -> list[Change]:
+        """What `record_call` of these came to, also where it has no answer."""
+        if admission.is_local:
+            return self._record_locally(admission, report)
+        try:
+            return self._changes(self._accepted(answer))
+        except RedisAwayError:
+            self._locally(self._local_now())
+            return []
 
     def statuses_of(self, names: Iterable[str]) -> dict[str, Status]:
         wanted = list(names)
-        try:
-            return self.statuses(self._run(self.read_call(wanted)))
-        except RedisAwayError:
-            return self.local_statuses(wanted)
+        return self.statuses(wanted, self._run(self.read_call(wanted)))
 
     def admit(self, status: Status, *, lease: timedelta) -> Admitted:
         """Leave to call now, if there is any: without a round trip where the breaker was read as closed, else
@@ -124,20 +127,20 @@ class Breakers:
             return Admitted(admission)
         name, token = status.name, secrets.token_hex(8)
         try:
-            answer = self._run(self._call("admit", name, token, milliseconds(lease)))
-            *_, may, epoch, probe = self._checked(answer)
+            if self._local is not None:
+                raise RedisAwayError("it has taken no write since it failed")
+            answer = self._accepted(self._run(self._call("admit", name, token, milliseconds(lease))))
         except RedisAwayError:
             now = self._local_now()
             return self._locally(now).admit(name, token=token, lease=lease, now=now)
+        *_, may, epoch, probe = answer
         given = Admission(name, epoch, bool(probe), token if probe else "") if may else None
         return Admitted(given, self._changes(answer))
 
     def record(self, admission: Admission, report: Report) -> list[Change]:
         """Tell what became of a call that was admitted."""
-        try:
-            return self.changes(self._run(self.record_call(admission, report)))
-        except RedisAwayError:
-            return self.record_locally(admission, report)
+        told = None if admission.is_local else self._run(self.record_call(admission, report))
+        return self.recorded(admission, report, told)
 
     def force(self, name: str, state: State | None) -> list[Change]:
         """Hold a breaker open or closed, or give it back to itself (None). No change: it was so already.
@@ -151,24 +154,31 @@ class Breakers:
         return Call(_SCRIPT, [self._prefix + name], [operation, self._now_word(), *self._words, *words])
 
     def _run(self, call: Call) -> Any:
-        self._pause()
-        return self._shared.run(call)[0]
-
-    def _checked(self, answer: Any) -> Any:
-        self._accepted(answer)
-        self._pause()
-        self._local = None
-        return answer
+        """The script's answer; None where it wasn't asked, or gave none."""
+        try:
+            return None if self._is_refused else self._shared.run(call)[0]
+        except RedisAwayError:
+            return None
 
     def _accepted(self, answer: Any) -> Any:
         if isinstance(answer, redis.ResponseError):
             self._refuse(answer)
             raise RedisAwayError(str(answer)) from answer
+        if answer is None:
+            raise RedisAwayError("it gave no answer")
         return answer
 
-    def _pause(self) -> None:
-        if self._refused_at > 0 and self._local_now() - self._refused_at < _REFUSED_MS:
-            raise RedisAwayError("it refused a moment ago")
+    def _trust(self, has_written: bool) -> None:
+        """Raises RedisAwayError while this process decides for itself."""
+        if self._local is None:
+            return
+        if self._is_refused or not has_written:
+            raise RedisAwayError("it has taken no write since it failed")
+        self._local = None
+
+    @property
+    def _is_refused(self) -> bool:
+        return self._refused_at > 0 and self._local_now() - self._refused_at < _REFUSED_MS
 
     def _refuse(self, error: Exception) -> None:
         """Such as a Redis without memory left, which still reads, but takes no results."""
@@ -195,6 +205,10 @@ class Breakers:
     ) -> Change:
         reason = describe(code.decode(), (some, others), self._settings)
         return Change(name, State(before.decode()), State(after.decode()), reason, instant(at))
+
+    def _record_locally(self, admission: Admission, report: Report) -> list[Change]:
+        local, now = self._local, self._local_now()
+        return local.record(admission, report, now=now) if local else []
 
     def _locally(self, now: int) -> LocalBreakers:
         with self._lock:

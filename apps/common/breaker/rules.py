@@ -74,6 +74,10 @@ class Admission:
     probe: bool = False
     token: str = ""
 
+    @property
+    def is_local(self) -> bool:
+        return self.epoch < 0
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
