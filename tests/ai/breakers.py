@@ -1,10 +1,13 @@
 """Deployments' breakers in a state of a test's choice."""
 
+import os
 from datetime import timedelta
 from uuid import UUID
 
+import redis
+
 from apps.ai.models import Deployment
-from apps.ai.services.breakers import breakers
+from apps.ai.services.breakers import PREFIX, breakers
 from apps.common.breaker.rules import Admission, Report, Result, Settings
 
 _LEASE = timedelta(minutes=1)
@@ -29,6 +32,13 @@ def probe(deployment: Deployment) -> Admission:
     assert admission is not None
     assert admission.probe
     return admission
+
+
+def forget() -> None:
+    """All breakers are as at first: closed, without a cool-down."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        for key in client.scan_iter(f"{PREFIX}:*"):
+            client.delete(key)
 
 
 def _admission(deployment_id: UUID) -> Admission:

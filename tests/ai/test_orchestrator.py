@@ -17,6 +17,7 @@ from apps.ai.services import orchestrator, records
 from apps.ai.services.generations import make_question, run_generation
 from apps.ai.services.records import Record
 from apps.ai.services.rows import Ending
+from apps.ai.services.watch import COOL_DOWN
 from apps.common.ids import uuid7
 from apps.costs.models import Hold, LedgerEntry, Price
 from apps.costs.services import holds
@@ -25,6 +26,7 @@ from apps.costs.services.holds import Purpose
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tests.ai import breakers
 from tests.ai.asking import VARIABLES, ask, read
 from tests.conftest import Sandbox
 from tests.costs.spending import counters
@@ -134,6 +136,45 @@ def test_the_wait_that_a_provider_asks_for_is_kept(agency: Tenant, ai_sandbox: S
     assert outcomes(done) == [("openai", "rate_limited"), ("openai", "answered")]
     assert done.latency is not None
     assert done.latency >= timedelta(seconds=1)
+
+
+def test_who_is_too_fast_for_a_provider_that_says_no_time_waits_for_its_cool_down(
+    agency: Tenant, ai_sandbox: Sandbox
+) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"429": 1}, "retry_after_form": "none", "count": 1}])
+
+    done = run(agency)
+
+    assert outcomes(done) == [("openai", "rate_limited"), ("openai", "answered")]
+    assert done.latency is not None
+    assert done.latency >= COOL_DOWN
+
+
+def test_nobody_is_called_whose_breaker_has_opened_since_the_question_began(
+    agency: Tenant, ai_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ai_sandbox.faults(rules=[{"provider": "openai", "error_rates": {"500": 1}}])
+    with system_transaction():
+        azure = Deployment.objects.get(provider="azure", model_class="advanced")
+    called: list[tuple[str, timedelta]] = []
+    monkeypatch.setattr(PROVIDERS["azure"], "complete", noting(PROVIDERS["azure"].complete, called))
+    complete = PROVIDERS["openai"].complete
+
+    def call(body: Any, *, timeout: timedelta) -> Any:
+        breakers.fail(azure)  # as other processes find out meanwhile
+        return complete(body, timeout=timeout)
+
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", call)
+
+    done = run(agency)
+
+    assert outcomes(done) == [
+        ("openai", "server_error"),
+        ("openai", "server_error"),
+        ("azure", "circuit_open"),
+    ]
+    assert called == []
+    assert done.attempts == 2
 
 
 def test_a_wait_beyond_the_deadline_is_the_other_providers_turn(agency: Tenant, ai_sandbox: Sandbox) -> None:
@@ -310,7 +351,11 @@ def test_waits_leave_the_other_provider_the_time_of_an_attempt(
     for name in ("openai", "azure"):
         monkeypatch.setattr(PROVIDERS[name], "complete", noting(PROVIDERS[name].complete, timeouts))
 
-    answer = generate(agency, clock=clock, sleep=clock.advance)
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+        breakers.forget()  # by Redis's clock no time has passed
+
+    answer = generate(agency, clock=clock, sleep=sleep)
 
     # A third attempt at OpenAI, after 200 seconds, would leave Azure less than its minute of the four.
     minute = timedelta(seconds=60)

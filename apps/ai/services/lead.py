@@ -21,7 +21,7 @@ from apps.ai.services import budget_left, deployments
 from apps.ai.services.calls import Caller
 from apps.ai.services.records import Record, insist
 from apps.ai.services.rows import Settlement
-from apps.ai.services.watch import Watch
+from apps.ai.services.watch import COOL_DOWN, Watch
 from apps.common.breaker.rules import Admission
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
@@ -253,7 +253,10 @@ class Lead:
         if trouble.kind == Refusal.BUDGET_BUSY:
             return BUSY * rng.uniform(0.5, 1)
         tries = sum(why.kind not in _UNASKED for _, why in self._troubles)
-        return backoff.delay(tries, retry_after=trouble.retry_after, rng=rng)
+        until = trouble.retry_after
+        if trouble.kind == FailureKind.RATE_LIMITED:
+            until = until or COOL_DOWN  # before that its breaker lets nobody through
+        return backoff.delay(tries, retry_after=until, rng=rng)
 
     def _attempts_in_time(self) -> int:
         """How many attempts there is time for, the first of them in half of its time at least."""

@@ -1,4 +1,4 @@
-"""The deployments' breakers as one question sees them: read at its beginning, told of each attempt."""
+"""The deployments' breakers as one question sees them: read when it begins, and with whatever they hear."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +15,8 @@ from apps.common.shared_redis import Call
 
 # A provider that says “too fast” but not until when is left alone for so long.
 COOL_DOWN = timedelta(seconds=1)
+# What was read longer ago, before a wait, says nothing of now: it is read anew, in a round trip of its own.
+FRESH = timedelta(seconds=1)
 
 _RESULTS = {
     Counts.SUCCESS: Result.SUCCESS,
@@ -43,8 +45,8 @@ class Watch:
 
     def __init__(self, statuses: Mapping[str, Status]) -> None:
         self._breakers = breakers()
-        self._statuses = statuses
         self._opened: set[UUID] = set()
+        self._take(statuses)
 
     @classmethod
     def reading(cls, candidates: Iterable[Candidate], answers: Sequence[Any] | None) -> "Watch":
@@ -66,8 +68,11 @@ class Watch:
         return candidate.id in self._opened
 
     def admit(self, candidate: Candidate, *, lease: timedelta) -> Admission | None:
-        """Leave to call it once; None if another's probe is under way. No round trip where it is closed."""
-        admitted = self._breakers.admit(self._statuses[str(candidate.id)], lease=lease)
+        """Leave to call it once; None if it gives none. No round trip where it was just read as closed."""
+        name = str(candidate.id)
+        if self._statuses[name].excluded or time.monotonic() - self._read_at > FRESH.total_seconds():
+            self._take(self._breakers.statuses_of(self._statuses))
+        admitted = self._breakers.admit(self._statuses[name], lease=lease)
         self._note(admitted.changes)
         return admitted.admission
 
@@ -84,7 +89,9 @@ class Watch:
             return
         cool_down = (retry_after or COOL_DOWN) if counts is Counts.COOL_DOWN else None
         report = _report(_RESULTS[counts], began, cool_down)
-        self._note(self._breakers.record(admission, report))
+        told = self._breakers.record_and_read(admission, report, self._statuses)
+        self._take(told.statuses)
+        self._note(told.changes)
 
     def success_call(self, admission: Admission, *, began: float) -> Call:
         """The same of one that was answered, to ride along with the flight's end."""
@@ -94,6 +101,9 @@ class Watch:
         """What `success_call` came to."""
         answer = None if answers is None else answers[0]
         self._note(self._breakers.recorded(admission, _report(Result.SUCCESS, began), answer))
+
+    def _take(self, statuses: Mapping[str, Status]) -> None:
+        self._statuses, self._read_at = statuses, time.monotonic()
 
     def _note(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from apps.common.breaker.rules import (
     Settings,
     State,
     Status,
+    Told,
     instant,
     milliseconds,
 )
@@ -115,7 +117,8 @@ class Breakers:
 
     def statuses_of(self, names: Iterable[str]) -> dict[str, Status]:
         wanted = list(names)
-        return self.statuses(wanted, self._run(self.read_call(wanted)))
+        (answer,) = self._run(self.read_call(wanted))
+        return self.statuses(wanted, answer)
 
     def admit(self, status: Status, *, lease: timedelta) -> Admitted:
         """Leave to call now, if there is any: without a round trip where the breaker was read as closed, else
@@ -129,7 +132,8 @@ class Breakers:
         try:
             if self._local is not None:
                 raise RedisAwayError("it has taken no write since it failed")
-            answer = self._accepted(self._run(self._call("admit", name, token, milliseconds(lease))))
+            (answer,) = self._run(self._call("admit", name, token, milliseconds(lease)))
+            self._accepted(answer)
         except RedisAwayError:
             now = self._local_now()
             return self._locally(now).admit(name, token=token, lease=lease, now=now)
@@ -139,8 +143,16 @@ class Breakers:
 
     def record(self, admission: Admission, report: Report) -> list[Change]:
         """Tell what became of a call that was admitted."""
-        told = None if admission.is_local else self._run(self.record_call(admission, report))
-        return self.recorded(admission, report, told)
+        if admission.is_local:
+            return self._record_locally(admission, report)
+        (answer,) = self._run(self.record_call(admission, report))
+        return self.recorded(admission, report, answer)
+
+    def record_and_read(self, admission: Admission, report: Report, names: Iterable[str]) -> Told:
+        """The same, and how these are after it, in one round trip."""
+        wanted = list(names)
+        recorded, read = self._run(self.record_call(admission, report), self.read_call(wanted))
+        return Told(self.recorded(admission, report, recorded), self.statuses(wanted, read))
 
     def force(self, name: str, state: State | None) -> list[Change]:
         """Hold a breaker open or closed, or give it back to itself (None). No change: it was so already.
@@ -153,12 +165,12 @@ class Breakers:
     def _call(self, operation: str, name: str, *words: str | int) -> Call:
         return Call(_SCRIPT, [self._prefix + name], [operation, self._now_word(), *self._words, *words])
 
-    def _run(self, call: Call) -> Any:
-        """The script's answer; None where it wasn't asked, or gave none."""
-        try:
-            return None if self._is_refused else self._shared.run(call)[0]
-        except RedisAwayError:
-            return None
+    def _run(self, *calls: Call) -> list[Any]:
+        """The script's answers, in one round trip; None where it wasn't asked, or gave none."""
+        if not self._is_refused:
+            with suppress(RedisAwayError):
+                return self._shared.run(*calls)
+        return [None] * len(calls)
 
     def _accepted(self, answer: Any) -> Any:
         if isinstance(answer, redis.ResponseError):

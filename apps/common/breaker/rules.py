@@ -109,6 +109,14 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a result changed, and how the breakers that were asked about are since."""
+
+    changes: list[Change]
+    statuses: dict[str, "Status"]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A breaker as it was read.
 
