@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ class ScriptedProvider:
         self.length: int | None = None
         self.asked: list[Any] = []
         self.holds_on = False
+        self.trickle: list[tuple[float, bytes]] = []
         self.was_left = threading.Event()
 
     def says(self, document: Any) -> None:
@@ -33,6 +35,10 @@ class ScriptedProvider:
         self.body = b"".join(b"data: " + each + b"\n\n" for each in events)
         self.content_type, self.length = "text/event-stream", len(self.body) + missing
 
+    def trickles(self, *pieces: tuple[float, bytes]) -> None:
+        """The answer's bytes, from its first line on, each piece after so many seconds; then it holds on."""
+        self.trickle, self.holds_on = list(pieces), True
+
 
 @contextmanager
 def scripted_provider(settings: Any) -> Iterator[ScriptedProvider]:
@@ -42,11 +48,20 @@ def scripted_provider(settings: Any) -> Iterator[ScriptedProvider]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             script.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.send_header("Content-Type", script.content_type)
-            self.send_header("Content-Length", str(script.length))
-            self.end_headers()
-            self.wfile.write(script.body)
+            if script.trickle:
+                try:
+                    for pause, piece in script.trickle:
+                        time.sleep(pause)
+                        self.wfile.write(piece)
+                except OSError:
+                    script.was_left.set()
+                    return
+            else:
+                self.send_response(200)
+                self.send_header("Content-Type", script.content_type)
+                self.send_header("Content-Length", str(script.length))
+                self.end_headers()
+                self.wfile.write(script.body)
             if script.holds_on and not self.rfile.read(1):
                 script.was_left.set()
 
