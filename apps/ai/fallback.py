@@ -46,9 +46,17 @@ class Progress:
 
 
 def successors(
-    where: Where, *, present: Candidate, rest: Sequence[Candidate], costs: Costs | None = None
+    where: Where,
+    *,
+    present: Candidate,
+    rest: Sequence[Candidate],
+    costs: Costs | None = None,
+    others_are_free: bool = False,
 ) -> list[Candidate]:
-    """Those of the rest that come into question after the present one, best first."""
+    """Those of the rest that come into question after the present one, best first.
+
+    `others_are_free`: the budget that is in the way counts the present one's provider alone.
+    """
     if where is Where.OTHER_PROVIDER:
         return [each for each in rest if each.provider != present.provider]
     if where is Where.OTHER_PROVIDER_FIRST:
@@ -57,7 +65,8 @@ def successors(
         larger = [each for each in rest if _may_be_larger(each, than=present)]
         return sorted(larger, key=lambda each: each.context_tokens is None)
     if where is Where.CHEAPER and costs is not None:
-        return _cheaper(present, rest, costs)
+        others = [each for each in rest if others_are_free and each.provider != present.provider]
+        return others + [each for each in _cheaper(present, rest, costs) if each not in others]
     return list(rest)
 
 

@@ -161,7 +161,8 @@ MATRIX: Mapping[str, Row] = {
     Refusal.BUDGET_EXHAUSTED: Row(
         (_CHEAPER, _STOP),
         Counts.ABANDONED,
-        "Nothing was sent, and waiting won't help; a cheaper model may fit into what is left.",
+        "Nothing was sent, and waiting won't help; a cheaper model may fit into what is left, and a budget "
+        "for one provider leaves the others free.",
     ),
     Refusal.BUDGET_BUSY: Row(
         (_RETRY, _CHEAPER, _STOP),

@@ -149,3 +149,12 @@ def test_after_a_refusal_of_the_budget_only_cheaper_ones_come_into_question() ->
     found = successors(Where.CHEAPER, present=SMALL, rest=REST, costs=costs)
 
     assert found == [LARGE, UNKNOWN]
+
+
+def test_a_budget_for_one_provider_leaves_the_others_dearer_ones_too() -> None:
+    prices = {SMALL: "2", UNKNOWN: "1.5", LARGE: "3", EQUAL: "1"}
+    costs = Costs({each.id: Rate(Decimal(price)) for each, price in prices.items()}, 1000, 1000)
+
+    found = successors(Where.CHEAPER, present=SMALL, rest=REST, costs=costs, others_are_free=True)
+
+    assert found == [LARGE, EQUAL, UNKNOWN]

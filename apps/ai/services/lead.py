@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from apps.ai import answers, backoff, fallback, matrix, observation
+from apps.ai.allowance import Allowance
 from apps.ai.conversation import reworded
 from apps.ai.deadlines import Deadlines, Timing
 from apps.ai.matrix import Action, Counts, Refusal
@@ -25,7 +26,7 @@ from apps.ai.services.watch import COOL_DOWN, Watch
 from apps.common.breaker.rules import Admission
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
-from apps.costs.models import Hold
+from apps.costs.models import BudgetScope, Hold
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, NoPriceError
 from apps.costs.services import holds
 from apps.costs.services.holds import Attempt
@@ -38,9 +39,6 @@ GRACE = timedelta(seconds=15)
 BUSY = timedelta(seconds=0.5)
 
 _MONEY = (BudgetExhaustedError, BudgetBusyError, NoPriceError)
-_SHORTEST = timedelta(milliseconds=1)
-# With less time than that nobody is asked: it would be paid for, and be taken for the deployment's failure.
-_TOO_LATE = timedelta(seconds=0.2)
 # Refusals of our own: no provider was asked.
 _UNASKED = {Refusal.BUDGET_EXHAUSTED, Refusal.BUDGET_BUSY, Refusal.NO_PRICE, Refusal.CIRCUIT_OPEN}
 # What puts the question to the same deployment in other words.
@@ -99,13 +97,12 @@ class _Trouble:
     answer: str = ""
     # The provider's own words, which may quote our key, where `message` is ours.
     words: str = ""
+    # It was refused by a budget for this provider, which counts nobody else's calls.
+    of_provider: bool = False
 
 
 class Lead:
-    """One question's way through the deployments of its route.
-
-    `ends_at` is the deadline of the whole: some of it may have been spent waiting for somebody else's answer.
-    """
+    """One question's way through the deployments of its route. For `ends_at` see Allowance."""
 
     def __init__(
         self,
@@ -120,21 +117,20 @@ class Lead:
         watch: Watch,
         caller: Caller,
     ) -> None:
-        self._request, self._costs, self._deadlines, self._timing = request, costs, deadlines, timing
+        self._request, self._costs, self._timing = request, costs, timing
         self._record, self._watch, self._caller = record, watch, caller
-        self._ends_at = ends_at
-        self._attempts_left = 1 + deadlines.retries
-        # More could not be reached: each gets at least one attempt.
-        self._rest = list(route.candidates[: min(self._attempts_left, self._attempts_in_time())])
+        self._allowance = Allowance(deadlines, ends_at=ends_at, clock=timing.clock)
+        # Whoever hasn't had a turn yet.
+        self._rest = list(route.candidates)
         # Somebody wasn't asked for want of time or attempts: with more there might have been an answer.
-        self._is_cut = len(self._rest) < len(route.candidates)
+        self._is_cut = False
         self._progress = fallback.Progress()
         self._troubles: list[tuple[Candidate, _Trouble]] = []
         self.explain = list(route.explain)
 
     def answer(self) -> Found:
         """Raises GenerationError; whatever was paid is in the ledger by then. And ClaimLostError."""
-        turn = self._first_of(self._rest)
+        turn = self._first()
         while turn is not None:
             result = self._take(turn)
             if isinstance(result, Found):
@@ -142,16 +138,20 @@ class Lead:
             turn = self._after(turn, result)
         raise self._error()
 
-    def _first_of(self, candidates: list[Candidate]) -> _Turn | None:
-        if not candidates:
-            return None
+    def _first(self) -> _Turn | None:
+        self._is_cut = bool(self._rest) and not self._allowance.allows_another
+        return self._turn_of(self._rest) if self._rest and not self._is_cut else None
+
+    def _turn_of(self, candidates: list[Candidate]) -> _Turn:
+        """The first one's, and those alone may come later."""
         first, *self._rest = candidates
+        self._allowance.begin_turn(later=len(self._rest))
         return _Turn(first, self._request)
 
     def _take(self, turn: _Turn) -> Found | _Trouble:
-        candidate, silence = turn.candidate, self._timeout(turn.candidate)
+        candidate, silence = turn.candidate, self._allowance.timeout(turn.candidate.timeout)
         # Once a stream has begun, nobody else's answer can take its place: it may use all the time there is.
-        timeout = max(silence, self._time_left()) if self._caller.streams else silence
+        timeout = max(silence, self._allowance.time_left) if self._caller.streams else silence
         admission = self._watch.admit(candidate, lease=timeout + GRACE)
         if admission is None:
             return _Trouble(Refusal.CIRCUIT_OPEN, "its breaker lets no call through")
@@ -171,10 +171,10 @@ class Lead:
         except BaseException as refusal:  # whatever it is, nobody is called: a probe's lease goes back
             self._watch.record(admission, Counts.ABANDONED)
             if isinstance(refusal, _MONEY):
-                return _Trouble(refusal.code, refusal.message)
+                return _Trouble(refusal.code, refusal.message, of_provider=_is_of_provider(refusal))
             raise
         budget_left.note(self._caller.question.tenant_id, begun.budget_left)
-        self._attempts_left -= 1
+        self._allowance.attempted()
         give_back_connection()
         outcome = self._caller.call(candidate, body, timeout=timeout, silence=silence, number=attempt.number)
         return self._judge(turn, begun.hold, admission, outcome, cut_short=silence < candidate.timeout)
@@ -220,7 +220,13 @@ class Lead:
         if self._caller.has_spoken:
             return None
         delay = self._delay(trouble)
-        others = fallback.successors(row.where, present=candidate, rest=self._rest, costs=self._costs)
+        others = fallback.successors(
+            row.where,
+            present=candidate,
+            rest=self._rest,
+            costs=self._costs,
+            others_are_free=trouble.of_provider,
+        )
         words = reworded(turn.request, trouble.kind, answer=trouble.answer, problem=trouble.message)
         impossible = self._impossible(candidate, delay, others) | (_WORDS - words.keys())
         step = self._progress.next(trouble.kind, impossible=impossible)
@@ -230,20 +236,19 @@ class Lead:
                 return turn
             case Action.OTHER_DEPLOYMENT:
                 observation.fell_back(origin=candidate.name, target=others[0].name, kind=trouble.kind)
-                return self._first_of(others)
+                return self._turn_of(others)
             case Action.STOP:
                 return None
         return replace(turn, request=words[step.action])
 
     def _impossible(self, candidate: Candidate, delay: timedelta, others: list[Candidate]) -> set[Action]:
-        """What lacks time, attempts or somebody to ask. Each later deployment is left an attempt."""
+        """What lacks time, attempts or somebody to ask."""
         found: set[Action] = set()
-        left, reserved = self._ends_at - self._timing.clock(), len(self._rest)
-        if self._attempts_left <= reserved or left - reserved * self._deadlines.attempt < self._too_late:
+        if not self._allowance.allows_more_here:
             found |= {Action.RETRY_HERE} | _WORDS
-        if delay + self._too_late > self._time_left() or self._watch.opened(candidate):
+        if not self._allowance.allows_wait(delay) or self._watch.opened(candidate):
             found.add(Action.RETRY_HERE)
-        if not others or self._attempts_left <= 0 or left < self._too_late:
+        if not others or not self._allowance.allows_another:
             found.add(Action.OTHER_DEPLOYMENT)
             self._is_cut |= bool(others)
         return found
@@ -257,23 +262,6 @@ class Lead:
         if trouble.kind == FailureKind.RATE_LIMITED:
             until = until or COOL_DOWN  # before that its breaker lets nobody through
         return backoff.delay(tries, retry_after=until, rng=rng)
-
-    def _attempts_in_time(self) -> int:
-        """How many attempts there is time for, the first of them in half of its time at least."""
-        left, whole = self._ends_at - self._timing.clock(), self._deadlines.attempt
-        return 0 if left < self._too_late else max(round(left / whole), 1)
-
-    @property
-    def _too_late(self) -> timedelta:
-        """With less time than this nobody is asked: it would be paid for, and hardly ever answered."""
-        return min(self._deadlines.attempt, _TOO_LATE)
-
-    def _time_left(self) -> timedelta:
-        """Until the deadline, less what one attempt at each later candidate needs."""
-        return self._ends_at - self._timing.clock() - len(self._rest) * self._deadlines.attempt
-
-    def _timeout(self, candidate: Candidate) -> timedelta:
-        return max(min(candidate.timeout, self._deadlines.attempt, self._time_left()), _SHORTEST)
 
     def _wait(self, delay: timedelta, *, busy: bool) -> None:
         self._record.keep(self._timing.clock() + delay + GRACE)
@@ -335,6 +323,12 @@ class Lead:
             explain=self.explain,
             attempts=self._record.attempts,
         )
+
+
+def _is_of_provider(refusal: BudgetExhaustedError | BudgetBusyError | NoPriceError) -> bool:
+    if isinstance(refusal, NoPriceError):
+        return False
+    return refusal.ceiling.budget.scope == BudgetScope.PROVIDER
 
 
 def _trouble(failure: Failure) -> _Trouble:
