@@ -13,6 +13,11 @@ _OF_THE_STATE = frozenset({"budget_exhausted", "no_price", "no_deployment", "cam
 _RETRY_AFTER = timedelta(seconds=5)
 
 
+def may_pass(failed: Generation) -> bool:
+    """Whether nobody could answer when it was asked, and the same might be answered another time: a 503."""
+    return failed.error_code not in _OF_THE_QUESTION | _OF_THE_STATE
+
+
 def refusal(failed: Generation) -> DomainError:
     """The error that a failed generation is to its caller."""
     if failed.error_code in _OF_THE_QUESTION:

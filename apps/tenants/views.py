@@ -72,9 +72,9 @@ class TenantView(GenericAPIView[Any]):
             transaction.set_rollback(True)  # it ends without an exception: undo what was done in it
         return response
 
-    def once(self, create: Callable[[], Response]) -> Response:
+    def once(self, create: Callable[[], Response], **options: Any) -> Response:
         """Answer a POST that creates, honouring its Idempotency-Key."""
-        return idempotency.once(self.request, tenant_id=self.tenant.pk, create=create)
+        return idempotency.once(self.request, tenant_id=self.tenant.pk, create=create, **options)
 
     def page(self, queryset: Any) -> Response:
         """One page of a list, after the view's filters."""

@@ -9,13 +9,15 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from apps.ai.models import Generation
+from apps.ai.models import Generation, GenerationState
 from apps.ai.services import generations
 from apps.costs.models import Hold, HoldState, LedgerEntry
 from apps.costs.services.budgets import create_budget
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
-from tests.conftest import Sandbox, as_json
+from tests.ai.asking import calls_of
+from tests.conftest import Sandbox, as_json, client_of
+from tests.costs.threads import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
 
@@ -73,6 +75,67 @@ def test_the_same_request_again_gets_the_same_answer_and_costs_nothing(api: APIC
     assert as_json(first) == as_json(second)
     with system_transaction():
         assert LedgerEntry.objects.count() == 1
+
+
+def test_after_a_failure_that_may_pass_the_same_key_asks_anew(api: APIClient, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"503": 1}}])
+    refused = api.post(ASK, CAPTION, format="json", **KEY)
+    assert refused.status_code == 503
+    ai_sandbox.faults(rules=[])
+
+    answer, again = (api.post(ASK, CAPTION, format="json", **KEY) for _ in range(2))
+
+    assert (answer.status_code, again.status_code) == (200, 200)
+    assert as_json(answer) == as_json(again)
+    failed, answered = rows()
+    assert (failed.state, answered.state) == (GenerationState.FAILED, GenerationState.SUCCEEDED)
+    other = api.post(ASK, {**CAPTION, "input": "Another."}, format="json", **KEY)
+    assert (other.status_code, as_json(other)["error"]["code"]) == (409, "idempotency_key_reused")
+
+
+def test_who_would_rather_not_wait_after_such_a_failure_leaves_a_question_of_its_own(
+    api: APIClient, ai_sandbox: Sandbox
+) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"503": 1}}])
+    api.post(ASK, CAPTION, format="json", **KEY)
+
+    first, second = (as_json(api.post(ASK, CAPTION, format="json", **KEY, **LATER)) for _ in range(2))
+
+    assert first["id"] == second["id"]
+    assert [row.state for row in rows()] == [GenerationState.FAILED, GenerationState.PENDING]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [({"context_length": 1}, 422), ({"content_filter": 1}, 422), (None, 409)]
+)
+def test_a_refusal_that_stays_so_stays_the_answer_of_its_key(
+    agency: Tenant, api: APIClient, ai_sandbox: Sandbox, fault: dict[str, Any] | None, status: int
+) -> None:
+    if fault is None:
+        create_budget(tenant_id=agency.pk, limit=Decimal("0.000001"), now=timezone.now())
+    ai_sandbox.faults(rules=[fault] if fault else [])
+    first = api.post(ASK, CAPTION, format="json", **KEY)
+    ai_sandbox.faults(rules=[])
+
+    second = api.post(ASK, CAPTION, format="json", **KEY)
+
+    assert (first.status_code, second.status_code) == (status, status)
+    assert as_json(first) == as_json(second)
+    assert len(rows()) == 1
+
+
+def test_of_those_who_ask_anew_at_once_one_does(agency: Tenant, api: APIClient, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"503": 1}}])
+    api.post(ASK, CAPTION, format="json", **KEY)
+    ai_sandbox.faults(rules=[{"latency": {"distribution": "constant", "ms": 500}}])
+    clients, before = [client_of(agency) for _ in range(4)], calls_of(ai_sandbox)
+
+    answers = at_once(4, lambda index: clients[index].post(ASK, CAPTION, format="json", **KEY))
+
+    assert calls_of(ai_sandbox) == before + 1
+    assert sorted(answer.status_code for answer in answers) == [200, 202, 202, 202]
+    assert len({as_json(answer)["id"] for answer in answers}) == 1
+    assert len(rows()) == 2
 
 
 def test_what_was_left_to_the_workers_is_answered_when_it_is_asked_again(api: APIClient) -> None:

@@ -18,7 +18,7 @@ from apps.ai import streaming
 from apps.ai.deadlines import CRITICAL, OPTIONAL
 from apps.ai.hints import hint_generation
 from apps.ai.models import Generation, GenerationState
-from apps.ai.refusals import refusal
+from apps.ai.refusals import may_pass, refusal
 from apps.ai.serializers import (
     AssistantRequest,
     Criticality,
@@ -93,7 +93,7 @@ class QuestionView(TenantView):
         body.is_valid(raise_exception=True)
         asked = dict(body.validated_data)
         if _answer_later(request):
-            return self.once(lambda: self._leave(asked))
+            return self._leave_once(asked)
         if not asked["stream"]:
             generation_id, run = self._begin(request, asked)
             run()
@@ -107,7 +107,7 @@ class QuestionView(TenantView):
         deadlines = OPTIONAL if asked["criticality"] == Criticality.OPTIONAL else CRITICAL
         if asked["fresh"] or idempotency.HEADER in request.headers:
             mine: list[Generation] = []
-            made = self.once(lambda: self._leave(asked, mine))
+            made = self._leave_once(asked, mine)
             generation_id = UUID(str(made.data["id"]))
             run: _Run
             if mine:
@@ -131,6 +131,9 @@ class QuestionView(TenantView):
             "priority": asked["priority"],
             "max_tokens": asked["max_tokens"],
         }
+
+    def _leave_once(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
+        return self.once(lambda: self._leave(asked, mine), stands=_has_not_failed)
 
     def _leave(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
         """Leave the question to the workers; if it is to be `mine`, claimed, lest one of them takes it."""
@@ -174,6 +177,12 @@ class QuestionView(TenantView):
         if generation.state == GenerationState.FAILED:
             raise refusal(generation)
         return generation
+
+
+def _has_not_failed(accepted: Any) -> bool:
+    """Whether the question of a key still stands for it: not if nobody could answer it at the time."""
+    failed = Generation.objects.filter(pk=accepted["id"], state=GenerationState.FAILED).first()
+    return failed is None or not may_pass(failed)
 
 
 def _answer_later(request: Request) -> bool:

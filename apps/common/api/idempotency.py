@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
+from django.db.models.functions import Now
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
@@ -16,11 +18,20 @@ HEADER = "Idempotency-Key"
 MAX_LENGTH = 255
 
 
-def once(request: Request, *, tenant_id: UUID, create: Callable[[], Response]) -> Response:
+def once(
+    request: Request,
+    *,
+    tenant_id: UUID,
+    create: Callable[[], Response],
+    stands: Callable[[Any], bool] = lambda answer: True,
+) -> Response:
     """Run `create` once per key of a tenant; the record commits together with what it creates.
 
     A second request that comes while the first is still at work waits for it on the unique index, then gets
     its answer. Without a key, `create` simply runs. Raises ConflictError if the key came with another body.
+
+    What is created may come to nothing later. `stands` says of the kept answer whether it hasn't: if it has,
+    the next request creates anew, and those beside it get that one's answer.
     """
     key = request.headers.get(HEADER, "")
     if not key:
@@ -36,20 +47,29 @@ def once(request: Request, *, tenant_id: UUID, create: Callable[[], Response]) -
     )
     record = IdempotencyRecord.objects.get(tenant_id=tenant_id, key=key)
     if not created:
-        return _replay(record, digest)
+        _check(record, digest)
+        if stands(record.response):
+            return _replay(record)
+        record = IdempotencyRecord.objects.select_for_update().get(pk=record.pk)
+        if stands(record.response):  # somebody else was quicker
+            return _replay(record)
     response = create()
     # Rendered and parsed again, so that the stored answer is what went over the wire.
-    record.status_code, record.response = response.status_code, _as_json(response)
-    record.save(update_fields=["status_code", "response"])
+    IdempotencyRecord.objects.filter(pk=record.pk).update(
+        status_code=response.status_code, response=_as_json(response), created_at=Now()
+    )
     return response
 
 
-def _replay(record: IdempotencyRecord, digest: str) -> Response:
+def _check(record: IdempotencyRecord, digest: str) -> None:
     if record.request_hash != digest:
         raise ConflictError(
             f"This {HEADER} was used before with another request; use a new key for a new request.",
             code="idempotency_key_reused",
         )
+
+
+def _replay(record: IdempotencyRecord) -> Response:
     return Response(record.response, status=record.status_code, headers={"Idempotency-Replayed": "true"})
 
 

@@ -11,7 +11,8 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     description="Any text of up to 255 characters. The same key, sent again within 24 hours with the same "
-    "body, creates nothing and gets the first answer again; with another body it gets 409.",
+    "body, creates nothing and gets the first answer again, unless that was a 5xx: then it is tried anew. "
+    "With another body it gets 409.",
 )
 
 _ERROR = {
