@@ -1,6 +1,7 @@
 """The breakers as one question sees them, while it lasts."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -8,10 +9,13 @@ from apps.ai.matrix import Counts
 from apps.ai.models import Deployment
 from apps.ai.routing import Candidate
 from apps.ai.services import watch
+from apps.ai.services.breakers import breaker_statuses
 from apps.ai.services.configuration import current
 from apps.ai.services.watch import Watch
+from apps.common.shared_redis import RedisAwayError, SharedRedis
 from tests import factories
 from tests.ai import breakers
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +69,28 @@ def test_nobody_is_passed_over_for_what_is_over_by_then(seen: Watch, deployments
     breakers.forget()
 
     assert seen.admit(candidate(other), lease=LEASE) is not None
+
+
+def test_the_next_question_tells_what_the_last_ones_probe_came_to(
+    deployments: list[Deployment], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = deployments
+    settings.BREAKER_RECOVERY = timedelta(milliseconds=1)
+    breakers.fail(one)
+    wait_until(
+        lambda: Watch.asking([candidate(one)]).obstacles()[one.pk] is None, seconds=10, what="its time"
+    )
+    seen = Watch.asking([candidate(one)])
+    probe = seen.admit(candidate(one), lease=LEASE)
+    assert probe is not None
+    assert probe.probe
+
+    def away(*_: Any) -> Any:
+        raise RedisAwayError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SharedRedis, "run", away)
+        seen.record(probe, Counts.NEUTRAL)
+    assert breaker_statuses([one.pk])[one.pk].excluded == "breaker half-open, its probe is under way"
+
+    assert Watch.asking([candidate(one)]).obstacles()[one.pk] is None

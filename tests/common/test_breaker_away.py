@@ -158,6 +158,78 @@ def test_who_makes_the_round_trip_itself_can_go_on_locally(server: Server) -> No
     assert one.breakers.recorded(admission, SUCCESS, None) == []
 
 
+def probed(server: Server) -> tuple[Process, Process, Admission]:
+    """One whose probe is under way, with another that waits for what it comes to."""
+    one, other = Process(server), Process(server)
+    one.fail(5)
+    one.wait(60)
+    assert other.status.state is State.OPEN
+    probe = one.admission()
+    assert probe.probe
+    assert other.status.excluded == "breaker half-open, its probe is under way"
+    return one, other, probe
+
+
+@pytest.mark.parametrize("result", list(Result))
+def test_what_a_probe_came_to_is_told_when_redis_is_back(server: Server, result: Result) -> None:
+    one, other, probe = probed(server)
+    server.wait_until_kept()
+    server.kill()
+    assert one.breakers.record(probe, Report(result)) == []
+    assert not one.breakers.may_catch_up
+    server.start()
+    one.wait(LEASE.total_seconds() / 2)
+    one.wait_for_redis()
+    other.wait_for_redis()
+    assert one.breakers.may_catch_up
+
+    told = one.breakers.catch_up([NAME])
+
+    assert not one.breakers.may_catch_up
+    failed = result in (Result.FAILURE, Result.SHORT_TIMEOUT)
+    assert [change.after for change in told.changes] == [State.OPEN] * failed
+    assert told.statuses[NAME].state == other.status.state == (State.OPEN if failed else State.HALF_OPEN)
+    assert bool(other.status.excluded) is failed
+    if result is Result.SUCCESS:
+        # By the time at which it was, not at which it was told.
+        assert other.status.succeeded_at is not None
+        assert other.status.succeeded_at.timestamp() * 1000 == Process.now - LEASE.total_seconds() * 500
+
+
+def test_what_is_told_later_than_a_probes_lease_is_lost_and_its_breaker_waits_no_longer(
+    server: Server,
+) -> None:
+    one, other, probe = probed(server)
+    server.wait_until_kept()
+    server.kill()
+    one.breakers.record(probe, SUCCESS)
+    server.start()
+    one.wait(LEASE.total_seconds())
+    one.wait_for_redis()
+
+    told = one.breakers.catch_up([NAME])
+
+    assert [change.reason for change in told.changes] == ["the probe's lease ended, and nothing was heard"]
+    assert other.status.excluded == "breaker open, a probe may go in 120 s"
+    one.wait(120)
+    assert other.admission().probe
+
+
+def test_what_cannot_be_told_again_is_told_later(server: Server) -> None:
+    one, _, probe = probed(server)
+    server.wait_until_kept()
+    server.kill()
+    one.breakers.record(probe, SUCCESS)
+    server.start()
+    one.wait_for_redis()
+    server.kill()
+    assert one.breakers.catch_up([NAME]).changes == []
+    server.start()
+    one.wait_for_redis()
+    assert one.breakers.may_catch_up
+    assert one.breakers.catch_up([NAME]).statuses[NAME].excluded is None
+
+
 class Refusing:
     """A Redis that still reads, but takes no write."""
 

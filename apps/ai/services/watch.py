@@ -10,7 +10,7 @@ from apps.ai.matrix import Counts
 from apps.ai.routing import Candidate
 from apps.ai.services import configuration
 from apps.ai.services.breakers import breakers, note_changes
-from apps.common.breaker.rules import Admission, Change, Report, Result, State, Status
+from apps.common.breaker.rules import Admission, Change, Report, Result, State, Status, Told
 from apps.common.shared_redis import Call
 
 # A provider that says “too fast” but not until when is left alone for so long.
@@ -47,6 +47,8 @@ class Watch:
         self._breakers = breakers()
         self._opened: set[UUID] = set()
         self._take(statuses)
+        if self._breakers.may_catch_up:
+            self._hear(self._breakers.catch_up(statuses))
 
     @classmethod
     def reading(cls, candidates: Iterable[Candidate], answers: Sequence[Any] | None) -> "Watch":
@@ -89,9 +91,7 @@ class Watch:
             return
         cool_down = (retry_after or COOL_DOWN) if counts is Counts.COOL_DOWN else None
         report = _report(_RESULTS[counts], began, cool_down)
-        told = self._breakers.record_and_read(admission, report, self._statuses)
-        self._take(told.statuses)
-        self._note(told.changes)
+        self._hear(self._breakers.record_and_read(admission, report, self._statuses))
 
     def success_call(self, admission: Admission, *, began: float) -> Call:
         """The same of one that was answered, to ride along with the flight's end."""
@@ -101,6 +101,10 @@ class Watch:
         """What `success_call` came to."""
         answer = None if answers is None else answers[0]
         self._note(self._breakers.recorded(admission, _report(Result.SUCCESS, began), answer))
+
+    def _hear(self, told: Told) -> None:
+        self._take(told.statuses)
+        self._note(told.changes)
 
     def _take(self, statuses: Mapping[str, Status]) -> None:
         self._statuses, self._read_at = statuses, time.monotonic()

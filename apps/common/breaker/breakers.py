@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from apps.common.breaker.rules import (
     Told,
     instant,
     milliseconds,
+    span,
 )
 from apps.common.shared_redis import Call, RedisAwayError, Script, SharedRedis
 
@@ -39,6 +41,19 @@ _REFUSED_MS, _NEWS_MS = 10_000, 60_000
 Fields = Sequence[bytes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Untold:
+    """What a probe came to, and when that was to be told, by this process's clock."""
+
+    admission: Admission
+    report: Report
+    since: int
+
+    def told_at(self, now: int) -> Report:
+        late, report = span(max(now - self.since, 0)), self.report
+        return replace(report, started_ago=report.started_ago + late, ended_ago=report.ended_ago + late)
+
+
 class Breakers:
     """The breakers of a group of services, by name. Threads may share it.
 
@@ -47,7 +62,9 @@ class Breakers:
 
     Once Redis has failed this process, by its absence or by refusing a write (it has no memory left, or only
     reads), the process decides for itself, until Redis has taken a write of its again. That it reads means
-    nothing: what it then says is from before, and what is found out meanwhile isn't told to it.
+    nothing: what it then says is from before, and what is found out meanwhile isn't told to it. But what a
+    probe came to is: a breaker is waiting for that. `catch_up` tells it, for whoever reads anyway; if nobody
+    does before the probe's lease ends, it is lost, and machine.py says what then.
 
     What a method returns as changes is for the caller to keep: nothing else remembers them.
 
@@ -73,6 +90,7 @@ class Breakers:
         self._lock = threading.Lock()
         self._local: LocalBreakers | None = None
         self._seen: dict[str, Fields] = {}
+        self._untold: dict[str, _Untold] = {}
         self._refused_at = -_NEWS_MS
 
     def read_call(self, names: Iterable[str]) -> Call:
@@ -112,8 +130,31 @@ class Breakers:
         try:
             return self._changes(self._accepted(answer))
         except RedisAwayError:
-            self._locally(self._local_now())
+            now = self._local_now()
+            self._locally(now)
+            if admission.probe:
+                with self._lock:
+                    self._untold[admission.name] = _Untold(admission, report, now)
             return []
+
+    @property
+    def may_catch_up(self) -> bool:
+        """Whether there is something that Redis couldn't be told at the time, and can be now."""
+        return bool(self._untold) and self._local is None
+
+    def catch_up(self, names: Iterable[str]) -> Told:
+        """Tell what probes have come to, and read these after it, in one round trip."""
+        wanted, now = list(names), self._local_now()
+        with self._lock:
+            untold, self._untold = list(self._untold.values()), {}
+        calls = [self.record_call(each.admission, each.told_at(now)) for each in untold]
+        *recorded, read = self._run(*calls, self.read_call(wanted))
+        changes = [
+            change
+            for each, answer in zip(untold, recorded, strict=True)
+            for change in self.recorded(each.admission, each.told_at(now), answer)
+        ]
+        return Told(changes, self.statuses(wanted, read))
 
     def statuses_of(self, names: Iterable[str]) -> dict[str, Status]:
         wanted = list(names)
