@@ -252,6 +252,7 @@ SEND_LIMIT_SECONDS = env.int("HUNTAZE_SEND_LIMIT_SECONDS", default=60)
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
+METRICS_TOKEN = env.str("HUNTAZE_METRICS_TOKEN", default="")
 LOG_LEVEL = env.log_level("HUNTAZE_LOG_LEVEL", default=logging.INFO)
 _shared_processors: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,

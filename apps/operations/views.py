@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from apps.common.api.errors import body
 from apps.operations.health import recent_health
 from apps.operations.metrics import registry
+from apps.operations.scrapers import check_scraper
 
 
 class AnyAccept(BaseContentNegotiation):
@@ -27,7 +28,7 @@ class AnyAccept(BaseContentNegotiation):
 
 
 class ProbeView(APIView):
-    """Open to all, and independent of the database that a key would be looked up in."""
+    """Without a caller's key, and independent of the database that a key would be looked up in."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -70,10 +71,14 @@ class Health(ProbeView):
 
 
 class Metrics(ProbeView):
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        check_scraper(request._request)
+
     @extend_schema(
         operation_id="metrics", tags=["operations"], responses={(200, "text/plain"): OpenApiTypes.STR}
     )
     def get(self, request: Request) -> HttpResponse:
-        """Figures for Prometheus."""
+        """Figures for Prometheus, for who has HUNTAZE_METRICS_TOKEN; without one, for this machine alone."""
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return HttpResponse(encode(registry()), content_type=content_type)
