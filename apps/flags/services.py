@@ -4,7 +4,7 @@ from uuid import UUID
 
 from apps.common.errors import NotFoundError
 from apps.flags.models import Flag, FlagOverride
-from apps.flags.rollout import Flags, is_on
+from apps.flags.rollout import Flags
 
 
 class UnknownFlagError(NotFoundError):
@@ -18,14 +18,6 @@ def read_flags() -> Flags:
         percentages=dict(Flag.objects.values_list("name", "rollout_percent")),
         overrides={(name, tenant_id): enabled for name, tenant_id, enabled in overrides},
     )
-
-
-def is_enabled(*, name: str, tenant_id: UUID, default: bool) -> bool:
-    """The tenant's own setting, or what the roll-out says; `default` where there is no such flag."""
-    flag = Flag.objects.for_tenant(tenant_id).filter(name=name).first()
-    if flag is None:
-        return default
-    return is_on(name, tenant_id, percent=flag.rollout_percent, own=flag.own)
 
 
 def set_override(*, name: str, tenant_id: UUID, enabled: bool | None) -> None:

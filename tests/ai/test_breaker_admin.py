@@ -7,7 +7,10 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
+from apps.ai.admin.breakers import FIGURES, read_statuses
 from apps.ai.models import BreakerChange, Deployment
 from apps.ai.services.breakers import breaker_statuses, breakers, force_breaker, note_changes
 from apps.common.breaker.rules import Report, Result, State, Status
@@ -54,6 +57,12 @@ def text(browser: Client, url: str) -> str:
     return " ".join(browser.get(url).content.decode().split())
 
 
+def figures(deployment: Deployment) -> str:
+    """What its page says of it, beside the state."""
+    read_statuses([deployment])
+    return FIGURES(deployment)
+
+
 def do(browser: Client, operation: str, deployment: Deployment, **fields: str) -> list[str]:
     answer = browser.post(page(operation, deployment.pk), {"_form_submitted": "True", **fields})
     return [str(message) for message in get_messages(answer.wsgi_request)]
@@ -74,11 +83,22 @@ def test_a_deployments_page_says_why_nothing_goes_there_and_shows_the_last_chang
     call(deployment, Result.SUCCESS)
     call(deployment, Result.FAILURE, times=3)
     shown = text(browser, page("change", deployment.pk))
-    assert "3 of 4 calls failed in its window; last success" in shown
+    assert "3 of 4 calls failed in its window; 3 in a row; last success" in shown
+    assert "since" not in figures(deployment)
     call(deployment, Result.FAILURE, times=2)
     shown = text(browser, page("change", deployment.pk))
-    assert "breaker open, a probe may go in 60 s" in shown
+    assert "breaker open, a probe may go in 60 s; 0 of 0 calls" in shown
+    opened = status(deployment).since
+    assert opened is not None
+    assert f"; open since {date_format(localtime(opened), 'DATETIME_FORMAT')}" in shown
     assert "5 failures in a row" in shown
+
+
+def test_while_redis_is_away_the_page_says_whose_view_it_is(deployment: Deployment, settings: Any) -> None:
+    whose = "only as this process sees it, while Redis takes no results"
+    assert whose not in figures(deployment)
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    assert figures(deployment).startswith(whose)
 
 
 def test_the_page_to_add_a_deployment_has_no_breaker(browser: Client) -> None:

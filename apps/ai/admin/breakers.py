@@ -5,12 +5,14 @@ most.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import formats
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from unfold.views import ChangeList
 
 from apps.ai.models import BreakerChange, Deployment
@@ -58,12 +60,19 @@ class FiguresColumn(Column):
         status = status_of(row)
         if status is None:
             return EMPTY
-        said = [f"{status.failures} of {status.calls} calls failed in its window"]
-        if status.excluded:
-            said.insert(0, status.excluded)
-        if status.succeeded_at:
-            said.append(f"last success {formats.date_format(status.succeeded_at, 'DATETIME_FORMAT')}")
-        return "; ".join(said)
+        said = [
+            "only as this process sees it, while Redis takes no results" if status.is_local else "",
+            status.excluded or "",
+            f"{status.failures} of {status.calls} calls failed in its window",
+            f"{status.failures_in_a_row} in a row" if status.failures_in_a_row else "",
+            f"last success {_time(status.succeeded_at)}" if status.succeeded_at else "",
+            f"{status.state.words} since {_time(status.since)}" if status.since else "",
+        ]
+        return "; ".join(filter(None, said))
+
+
+def _time(instant: datetime) -> str:
+    return formats.date_format(localtime(instant), "DATETIME_FORMAT")
 
 
 BREAKER = BreakerColumn("breaker")
