@@ -1,8 +1,10 @@
 """What an operator sees of the deployments' breakers, and does to them, in the admin."""
 
+import os
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client
@@ -12,7 +14,7 @@ from django.utils.timezone import localtime
 
 from apps.ai.admin.breakers import FIGURES, read_statuses
 from apps.ai.models import BreakerChange, Deployment
-from apps.ai.services.breakers import breaker_statuses, breakers, force_breaker, note_changes
+from apps.ai.services.breakers import PREFIX, breaker_statuses, breakers, force_breaker, note_changes
 from apps.common.breaker.rules import Report, Result, State, Status
 from apps.common.ids import uuid7
 from apps.tenants.models import User
@@ -197,3 +199,39 @@ def test_a_deployment_may_be_removed_with_its_history(browser: Client, deploymen
     with system_transaction():
         assert not Deployment.objects.filter(pk=deployment.pk).exists()
         assert not BreakerChange.objects.exists()
+
+
+@pytest.mark.parametrize("in_the_list", [False, True])
+def test_the_breaker_of_a_deployment_that_is_removed_is_forgotten_though_it_is_held(
+    browser: Client, deployment: Deployment, django_capture_on_commit_callbacks: Any, in_the_list: bool
+) -> None:
+    force_breaker(deployment=deployment, state=State.OPEN, by=uuid7(), reason="")
+    other = factories.deployment()
+    force_breaker(deployment=other, state=State.OPEN, by=uuid7(), reason="")
+    keys = [f"{PREFIX}:{each.pk}" for each in (deployment, other)]
+
+    with django_capture_on_commit_callbacks(execute=True):
+        if in_the_list:
+            data = {"action": "delete_selected", "_selected_action": [str(deployment.pk)], "post": "yes"}
+            browser.post(page("changelist"), data)
+        else:
+            browser.post(page("delete", deployment.pk), {"post": "yes"})
+
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        assert [client.exists(key) for key in keys] == [0, 1]
+        assert client.ttl(keys[1]) == -1
+
+
+def test_a_deployment_is_removed_though_redis_is_away(
+    browser: Client,
+    deployment: Deployment,
+    django_capture_on_commit_callbacks: Any,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    with django_capture_on_commit_callbacks(execute=True):
+        browser.post(page("delete", deployment.pk), {"post": "yes"})
+    with system_transaction():
+        assert not Deployment.objects.exists()
+    assert "breaker.not_forgotten" in caplog.text

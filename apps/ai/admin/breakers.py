@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import formats
@@ -16,7 +17,7 @@ from django.utils.timezone import localtime
 from unfold.views import ChangeList
 
 from apps.ai.models import BreakerChange, Deployment
-from apps.ai.services.breakers import breaker_statuses, force_breaker
+from apps.ai.services.breakers import breaker_statuses, force_breaker, forget_breakers
 from apps.common.admin.base import List, ReadOnlyInline
 from apps.common.admin.columns import EMPTY, Badge, Column, IdLink, badge
 from apps.common.admin.operations import Operation, Order
@@ -95,6 +96,16 @@ class WithBreakers:
         row = super().get_object(request, object_id, from_field)  # type: ignore[misc]  # of the ModelAdmin
         read_statuses([row] if row else [])
         return row
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        gone = [obj.pk]
+        super().delete_model(request, obj)  # type: ignore[misc]  # of the ModelAdmin
+        transaction.on_commit(lambda: forget_breakers(gone))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        gone = list(queryset.values_list("pk", flat=True))
+        super().delete_queryset(request, queryset)  # type: ignore[misc]  # of the ModelAdmin
+        transaction.on_commit(lambda: forget_breakers(gone))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         found = super().get_deleted_objects(objs, request)  # type: ignore[misc]  # of the ModelAdmin

@@ -76,6 +76,15 @@ def force_breaker(*, deployment: Deployment, state: State | None, by: UUID, reas
     _add([replace(forced, reason=f"{forced.reason}: {reason}") if reason else forced], by=by)
 
 
+def forget_breakers(deployment_ids: Iterable[UUID]) -> None:
+    """Of deployments that are no more. Where Redis is away they stay, and take up a little room."""
+    names = [str(each) for each in deployment_ids]
+    try:
+        breakers().forget(names)
+    except RedisAwayError as error:
+        log.warning("breaker.not_forgotten", services=names, error=str(error))
+
+
 def _add(changes: Sequence[Change], *, by: UUID | None = None) -> None:
     with system_transaction():
         # Locked, lest one is deleted before its change is added.

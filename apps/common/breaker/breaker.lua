@@ -1,8 +1,8 @@
 -- Breakers that processes share; machine.py says the same in Python, and why.
 --
 -- KEYS  a hash per breaker, with the fields of machine.py's Memory. A missing one is a closed breaker. It is
---       forgotten two days after its last use (a cool-down lasts a day at most), but never while an operator
---       holds it.
+--       forgotten two days after its last use (a cool-down lasts a day at most), but while an operator holds it
+--       only when its service is no more.
 -- ARGV  operation, now (milliseconds; empty: Redis's own clock), then what the operation asks for
 --
 -- A change is six values: the state before and after, why, two figures of the reason, and when.
@@ -48,6 +48,11 @@ if operation == 'read' then
     answer[#answer + 1] = redis.call('HMGET', key, unpack(FIELDS))
   end
   return answer
+end
+
+-- Forgets breakers of services that are no more, also such as are held.
+if operation == 'forget' then
+  return redis.call('DEL', unpack(KEYS))
 end
 
 local settings = {

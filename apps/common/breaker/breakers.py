@@ -203,6 +203,13 @@ class Breakers:
         (answer,) = self._shared.run(self._call("force", name, state.value if state else ""))
         return self._changes(self._accepted(answer))
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Of services that are no more: one that is held would be kept for ever. Raises RedisAwayError."""
+        keys = [self._prefix + name for name in names]
+        if keys:
+            (answer,) = self._shared.run(Call(_SCRIPT, keys, ["forget", self._now_word()]))
+            self._accepted(answer)
+
     def _call(self, operation: str, name: str, *words: str | int) -> Call:
         return Call(_SCRIPT, [self._prefix + name], [operation, self._now_word(), *self._words, *words])
 
