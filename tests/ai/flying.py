@@ -55,9 +55,9 @@ def question(tenant_id: UUID, text: str = "") -> str:
     )
 
 
-def ask(tenant_id: UUID, text: str = "", *, ttl: Ttl = TTL, lease: timedelta = LEASE) -> Ask:
+def ask(tenant_id: UUID, text: str = "", *, ttl: Ttl = TTL, lease: timedelta = LEASE, **fields: Any) -> Ask:
     """One caller's question."""
-    return Ask(tenant_id=tenant_id, identity=question(tenant_id, text), ttl=ttl, lease=lease)
+    return Ask(tenant_id=tenant_id, identity=question(tenant_id, text), ttl=ttl, lease=lease, **fields)
 
 
 @dataclass

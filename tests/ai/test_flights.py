@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from datetime import timedelta
 from threading import Event, Thread
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +14,7 @@ from apps.ai.flights.desk import Desk, desk
 from apps.ai.flights.keeper import Keeper
 from apps.ai.flights.ttl import NOT_CACHED
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Lead, Stale, Told
-from apps.common.shared_redis import Call, Script, SharedRedis
+from apps.common.shared_redis import Call, Script, Sent, SharedRedis
 from tests.ai.flying import CAP, MINUTE, SECOND, TTL, Place, ask, closed_later, keys, place
 from tests.waiting import wait_until
 
@@ -48,6 +47,45 @@ def test_the_first_leads_and_others_join(here: Place) -> None:
     assert here.desk.begin(first).turn == Lead(first)
     here.clock.forward(SECOND)
     assert here.desk.begin(second).turn == Join(second, first.lease - SECOND)
+
+
+def test_who_cannot_wait_for_the_leader_takes_over_with_all_who_wait(here: Place) -> None:
+    slow = here.lead(takes=4 * MINUTE, waits=4 * MINUTE)
+    patient = joined(here, here.ask(takes=4 * MINUTE, waits=4 * MINUTE))
+    here.clock.forward(SECOND)
+    urgent = here.ask(takes=20 * SECOND, waits=20 * SECOND)
+    assert here.desk.begin(urgent).turn == Lead(urgent)
+    assert not here.desk.extend(slow, slow.lease)
+    also_urgent = joined(here, here.ask(takes=20 * SECOND, waits=20 * SECOND))
+    here.desk.end(slow, Answer({"text": "late"}))
+    assert hear_nothing(here, patient)
+    here.desk.end(urgent, ANSWER)
+    assert [hear(here, join) for join in (patient, also_urgent)] == [ANSWER, ANSWER]
+
+
+def test_who_can_wait_for_what_the_leader_may_still_take_joins(here: Place) -> None:
+    leader = here.lead(takes=4 * MINUTE)
+    here.clock.forward(4 * MINUTE - 20 * SECOND)
+    assert here.desk.extend(leader, leader.lease)
+    joined(here, here.ask(waits=20 * SECOND))
+
+
+def test_among_equals_the_first_leads_also_of_those_who_have_waited(here: Place) -> None:
+    def equal() -> Ask:
+        return here.ask(takes=20 * SECOND, waits=20 * SECOND)
+
+    leader, first = equal(), equal()
+    assert here.desk.begin(leader).turn == Lead(leader)
+    joined(here, first)
+    here.clock.forward(15 * SECOND)
+    assert here.desk.begin(second := equal()).turn == Lead(second), "the leader has died"
+    joined(here, first)
+    assert not here.desk.extend(leader, leader.lease)
+
+
+def test_who_has_something_else_to_fall_back_on_waits_for_anybody(here: Place) -> None:
+    here.lead(takes=4 * MINUTE)
+    joined(here, here.ask(takes=2.5 * SECOND, waits=None))
 
 
 def test_whoever_begins_twice_still_leads(here: Place) -> None:
@@ -255,9 +293,9 @@ class Counted(SharedRedis):
 
     trips = 0
 
-    def run(self, *calls: Call) -> list[Any]:
+    def send(self, *calls: Call) -> Sent:
         self.trips += 1
-        return super().run(*calls)
+        return super().send(*calls)
 
 
 def test_a_miss_is_two_round_trips_and_a_hit_is_one(here: Place) -> None:

@@ -113,6 +113,30 @@ def test_who_cannot_wait_as_long_as_the_leader_takes_what_there_is(
     assert provider.calls == 1
 
 
+def test_a_person_does_not_wait_for_a_leader_who_may_take_longer(
+    agency: Tenant, provider: HeldProvider, ask: Ask
+) -> None:
+    provider.hold()
+    slow_question, waiting_question, urgent_question = (caption(agency) for _ in range(3))
+    slow = ask(slow_question, PATIENT)
+    flight = Flight(agency.pk)
+    token = flight.wait_for_leader()
+    waiting = ask(waiting_question, PATIENT)
+    flight.wait_for_waiters(1)
+
+    urgent = ask(urgent_question, CRITICAL)
+    flight.wait_for_leader(unlike=token)
+    also_urgent = ask(caption(agency), CRITICAL)
+    flight.wait_for_waiters(2)
+    provider.go_on()
+
+    endings = [each.result(60) for each in (slow, waiting, urgent, also_urgent)]
+    assert {each.source for each in endings} == {Source.PROVIDER}
+    assert [each.joined_id for each in endings] == [None, urgent_question.id, None, urgent_question.id]
+    assert attempts_of(agency, waiting_question) == 0
+    assert provider.calls == 2
+
+
 def test_a_leader_whose_deadline_ends_leaves_its_place_to_one_who_has_time(
     agency: Tenant, provider: HeldProvider, ask: Ask
 ) -> None:

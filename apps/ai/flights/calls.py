@@ -30,7 +30,8 @@ class Calls:
     def begin(self, ask: Ask, *, cached: bool) -> Call:
         ttl = ask.ttl
         fresh, stale = (ttl.fresh, ttl.stale) if cached else (_NO_TIME, _NO_TIME)
-        return self._call("begin", ask, _ms(ask.lease), _ms(fresh), _ms(stale))
+        waits = -1 if ask.waits is None else _ms(ask.waits)
+        return self._call("begin", ask, _ms(ask.lease), _ms(fresh), _ms(stale), _ms(ask.takes), waits)
 
     def extend(self, ask: Ask, lease: timedelta) -> Call:
         return self._call("extend", ask, _ms(lease))

@@ -5,8 +5,8 @@
 -- ARGV     operation, identity of the question, token of the caller, now (milliseconds; empty: Redis's own clock),
 --          then what the operation asks for. All times are milliseconds.
 --
--- flight:<identity>  a hash: `leader` (a token), `ends` (when its lease does), and a field per waiter, "w" .. token,
---                    that says until when it listens
+-- flight:<identity>  a hash: `leader` (a token), `ends` (when its lease does), `until` (when it has found an answer or
+--                    given up), and a field per waiter, "w" .. token, that says until when it listens
 -- told:<token>       a list: what a waiter has been told and not yet heard, a sign and what follows it
 -- cache:<identity>   when it was made, a colon, the answer
 -- index:*            of the cached: by_age and by_end (sorted sets), sizes (a hash, with their sum as `total`)
@@ -113,8 +113,9 @@ end
 
 local operations = {}
 
--- lease, fresh, stale → {"told", what} | {"hit", answer, age} | {"join", lease left, stale answer, age}
---                       | {"lead", stale answer, age}
+-- lease, fresh, stale, for how long the caller takes at most if it leads, and waits at most if it joins (-1: for
+-- anybody) → {"told", what} | {"hit", answer, age} | {"join", lease left, stale answer, age}
+--            | {"lead", stale answer, age}
 function operations.begin(lease, fresh, stale)
   lease = tonumber(lease)
   -- What came between two calls of a waiter's. It is also the first write, which needs no memory: so whatever
@@ -130,13 +131,15 @@ function operations.begin(lease, fresh, stale)
   if value and age < fresh then
     return {'hit', value, age}
   end
-  local known = redis.call('HMGET', flight, 'leader', 'ends')
+  local takes, waits = tonumber(ARGV[8]), tonumber(ARGV[9])
+  local known = redis.call('HMGET', flight, 'leader', 'ends', 'until')
   local leader, ends = known[1], tonumber(known[2] or 0)
-  if leader and leader ~= token and ends > now then
+  -- Who can't wait for so long takes over, with all who wait: nobody hears what the other one finds, but it is kept.
+  if leader and leader ~= token and ends > now and (waits < 0 or tonumber(known[3] or 0) - now <= waits) then
     redis.call('HSET', flight, 'w' .. token, ends + LATE_MS)
     return {'join', ends - now, value, age}
   end
-  redis.call('HSET', flight, 'leader', token, 'ends', now + lease)
+  redis.call('HSET', flight, 'leader', token, 'ends', now + lease, 'until', now + takes)
   redis.call('HDEL', flight, 'w' .. token)
   redis.call('PEXPIRE', flight, lease + KEPT_MS)
   return {'lead', value, age}

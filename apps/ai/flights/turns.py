@@ -16,12 +16,17 @@ class Ask:
     """One caller's question. Its token names the caller: as a leader, and as one who waits.
 
     Whoever begins again does so with the same Ask, and hears what it was told meanwhile.
+
+    `takes`: as a leader, it has found an answer or given up after so long. `waits`: it joins nobody who may
+    still take longer than that, but leads in that one's place; None: it joins anybody.
     """
 
     tenant_id: UUID
     identity: str
     ttl: Ttl
     lease: timedelta = LEASE
+    takes: timedelta = timedelta()
+    waits: timedelta | None = None
     token: str = field(default_factory=lambda: uuid4().hex)
 
 

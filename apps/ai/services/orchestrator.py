@@ -98,7 +98,7 @@ class _Generation:
             prompt=question.prompt, variables=question.variables, max_tokens=question.max_tokens
         )
         give_back_connection()
-        ask = _ask(question, config)
+        ask = _ask(question, config, self.deadlines)
         begun = self._begin(ask, config)
         match begun.turn:
             case Leading(ticket, stale):
@@ -269,8 +269,11 @@ class _Generation:
         return replace(ending, latency=max(now - self.began_at, timedelta()))
 
 
-def _ask(question: Question, config: Configuration) -> Ask:
-    """What makes it the same question as another one."""
+def _ask(question: Question, config: Configuration, deadlines: Deadlines) -> Ask:
+    """What makes it the same question as another one, and whom it waits for.
+
+    By the whole time that it has, not by what is left of it: among equals it is always the first who leads.
+    """
     wanted = routing.PREFERENCES[question.task_kind].model_class
     return Ask(
         question.tenant_id,
@@ -284,4 +287,6 @@ def _ask(question: Question, config: Configuration) -> Ask:
             model_class=wanted,
         ),
         TTLS[question.task_kind],
+        takes=deadlines.total,
+        waits=None if deadlines.degrades else deadlines.total,
     )
