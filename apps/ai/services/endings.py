@@ -1,30 +1,30 @@
 """How a generation may end, as its row keeps it; and an answer as others get it: cached, or by joining."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from apps.ai.answers import Read
 from apps.ai.models import GenerationState, Source
-from apps.ai.services.lead import Found, GenerationError
+from apps.ai.services.attempts import Found
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import Ending
+from apps.ai.services.troubles import GenerationError
 from apps.common.errors import DomainError
 
 
-def from_provider(found: Found, *, question: Question, attempts: int) -> Ending:
-    explain = [
-        *found.explain,
-        {"attempt": attempts, "deployment": found.candidate.name, "outcome": "answered"},
-    ]
+def from_provider(
+    found: Found, *, question: Question, attempts: int, explain: Sequence[Mapping[str, object]]
+) -> Ending:
+    answered = {"attempt": attempts, "deployment": found.candidate.name, "outcome": "answered"}
     return Ending(
         state=GenerationState.SUCCEEDED,
         source=Source.PROVIDER,
         deployment_id=found.candidate.id,
         model=found.completion.model or found.candidate.model,
         **_words(found.read, question),
-        explain=explain,
+        explain=[*explain, answered],
         attempts=attempts,
         age=timedelta(),
     )

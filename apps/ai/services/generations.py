@@ -15,7 +15,7 @@ from apps.ai.deadlines import BACKGROUND, Deadlines, Timing
 from apps.ai.models import Generation, GenerationState, PromptTemplate
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
 from apps.ai.services import endings, orchestrator, prompts
-from apps.ai.services.lead import GRACE
+from apps.ai.services.attempts import GRACE
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record
 from apps.ai.services.rows import ClaimLostError, Ending

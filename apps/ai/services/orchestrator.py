@@ -20,12 +20,14 @@ from apps.ai.models import Source
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, size
 from apps.ai.routing import Costs, Wish
 from apps.ai.services import budget_left, configuration, endings, prompts
+from apps.ai.services.attempts import GRACE, Found
 from apps.ai.services.calls import Caller
 from apps.ai.services.configuration import Configuration
-from apps.ai.services.lead import GRACE, Found, GenerationError, Lead
+from apps.ai.services.lead import Lead
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record, insist
 from apps.ai.services.rows import Ending
+from apps.ai.services.troubles import GenerationError
 from apps.ai.services.watch import Watch, read_call
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
@@ -197,7 +199,9 @@ class _Generation:
             except BaseException as error:  # whatever it is, nobody who joined waits for us
                 desk().end(ticket, self._told(error, ticket))
                 raise
-            ending = endings.from_provider(found, question=self.question, attempts=self.record.attempts)
+            ending = endings.from_provider(
+                found, question=self.question, attempts=self.record.attempts, explain=lead.explain
+            )
             # While PostgreSQL writes what it cost, Redis hands it on: that it was answered stays true
             # whatever comes of the writing.
             began = self.caller.began

@@ -1,0 +1,98 @@
+"""What went wrong on one question's way, and the error that all of it comes to if nobody answers."""
+
+from uuid import UUID
+
+import structlog
+
+from apps.ai import matrix
+from apps.ai.matrix import Refusal
+from apps.ai.providers.outcomes import FailureKind
+from apps.ai.routing import Candidate, Route
+from apps.ai.services.attempts import Trouble
+from apps.common.errors import DomainError
+
+log = structlog.get_logger(__name__)
+
+
+class GenerationError(DomainError):
+    """Nobody could answer; `explain` says what was tried. `inherent`: whoever asks the same gets the same."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        explain: list[dict[str, object]] | None = None,
+        inherent: bool = False,
+    ) -> None:
+        super().__init__(message[:2000], code=code)
+        self.explain = explain or []
+        self.inherent = inherent
+
+
+class Troubles:
+    """Collects them. `explain`: what routing said, then each of them, as the generation's row keeps it."""
+
+    def __init__(self, generation_id: UUID, route: Route) -> None:
+        self._generation_id = generation_id
+        self._met: list[tuple[Candidate, Trouble]] = []
+        self.explain = list(route.explain)
+
+    def note(self, candidate: Candidate, trouble: Trouble, *, attempt: int) -> None:
+        if trouble.kind == Refusal.BUDGET_BUSY and self._met:
+            before, last = self._met[-1]
+            if (before, last.kind) == (candidate, trouble.kind):
+                return  # it still is
+        self._met.append((candidate, trouble))
+        self.explain.append(
+            {
+                "attempt": attempt,
+                "deployment": candidate.name,
+                "outcome": str(trouble.kind),
+                "message": trouble.message[:500],
+            }
+        )
+        log.warning(
+            "ai.attempt_failed",
+            generation_id=str(self._generation_id),
+            attempt=attempt,
+            deployment=candidate.name,
+            outcome=str(trouble.kind),
+        )
+
+    @property
+    def tries(self) -> int:
+        """How often a provider was asked in vain."""
+        return sum(trouble.was_asked for _, trouble in self._met)
+
+    def error(self, *, is_cut: bool, obstacles: set[str]) -> GenerationError:
+        """`is_cut`: somebody wasn't asked for want of time or attempts. `obstacles`: those that pass."""
+        if self._met:
+            return self._of_all(is_cut=is_cut)
+        if is_cut:
+            return GenerationError(
+                "There was no time left to ask anybody.", code=str(FailureKind.TIMEOUT), explain=self.explain
+            )
+        return self._of_nobody(obstacles)
+
+    def _of_all(self, *, is_cut: bool) -> GenerationError:
+        kinds = [trouble.kind for _, trouble in self._met]
+        others = [kind for kind in kinds if not matrix.MATRIX[kind].inherent]
+        said = dict.fromkeys(f"{each.name} ({each.model}): {trouble.message}" for each, trouble in self._met)
+        return GenerationError(
+            f"No deployment gave a usable answer. {'; '.join(said)}",
+            code=str((others or kinds)[-1]),
+            explain=self.explain,
+            # The question is at fault only where nothing else was.
+            inherent=not is_cut and not others,
+        )
+
+    def _of_nobody(self, obstacles: set[str]) -> GenerationError:
+        why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
+        waits = any(each.get("passed_over") in obstacles for each in self.explain)
+        return GenerationError(
+            f"No deployment can take this task{' now' if waits else ''} ({why or 'there is none'})."
+            + ("" if waits else " Enable or add one."),
+            code=str(Refusal.CIRCUIT_OPEN) if waits else "no_deployment",
+            explain=self.explain,
+        )
