@@ -35,6 +35,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     os.environ.update(
         DATABASE_URL=as_role(database, "huntaze_app"),
         DATABASE_OWNER_URL=as_role(database, "huntaze_owner"),
+        TEST_SUPERUSER_URL=database,
         REDIS_URL=urls.redis,
         CELERY_BROKER_URL=urls.broker,
     )
