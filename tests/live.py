@@ -17,6 +17,7 @@ import psycopg
 from huntaze import stack
 from huntaze.processes import WORKERS
 from huntaze.stack import Stack
+from tests.unmeasured import unmeasured
 from tests.waiting import TooLateError, wait_until
 
 # Flower has no part in any of it.
@@ -40,12 +41,9 @@ def live_stack(
     only: Collection[str] = (*STAND_INS, *PROCESSES),
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
-    """A stack that shares nothing with any other: its own state folder, services and ports.
-
-    Nor is its coverage measured: its processes would work half as much again.
-    """
-    measured = [name for name in os.environ if name.startswith("COVERAGE_")]
-    overrides: dict[str, str | None] = dict.fromkeys((*_ELSEWHERE, *measured))
+    """A stack that shares nothing with any other: its own state folder, services and ports."""
+    measuring = os.environ.keys() - unmeasured().keys()
+    overrides: dict[str, str | None] = dict.fromkeys((*_ELSEWHERE, *measuring))
     overrides |= {"HUNTAZE_HOME": str(home), **(environment or {})}
     with stack.running(env_overrides=overrides, only=only) as started:
         yield started
