@@ -5,6 +5,9 @@ python := .venv/bin/python
 # Ends what it runs when make itself is killed.
 guarded := $(python) -I -S huntaze/guard.py TERM -- $(python)
 
+# A stack starts a dozen processes, and each would compile all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test soak lint bench lock clean
 

@@ -58,9 +58,12 @@ def empty_tables() -> list[str]:
         ]
 
 
-def truncate(tables: list[str]) -> None:
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], options="-c lock_timeout=10s") as connection:
-        connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(map(sql.SQL, tables))))
+def clear(tables: list[str], *, janitor: "psycopg.Connection") -> None:
+    """Leave no rows in them, nor transactions of a test's threads; TRUNCATE takes ten times as long."""
+    with janitor.transaction():
+        names = sql.SQL(", ").join(map(sql.SQL, tables))
+        janitor.execute(sql.SQL("LOCK {} IN ACCESS EXCLUSIVE MODE").format(names))
+        janitor.execute(sql.SQL("; ").join(sql.SQL("DELETE FROM ") + sql.SQL(name) for name in tables))
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +75,14 @@ def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock():
         call_command("migrate", verbosity=0, interactive=False)
     tables = empty_tables()
-    with pytest.MonkeyPatch.context() as patch:
+    own = "-c lock_timeout=10s -c session_replication_role=replica"  # so that no trigger objects
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        psycopg.connect(os.environ["TEST_SUPERUSER_URL"], autocommit=True, options=own) as janitor,
+    ):
         # Django's way is `flush` as the application's role, which may not truncate, and it would also
         # take what migrations have put there.
-        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: truncate(tables))
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: clear(tables, janitor=janitor))
         yield
     connections["default"].close_pool()  # type: ignore[attr-defined]
 

@@ -1,6 +1,7 @@
 """A whole stack for tests: its processes, its public API as a front end uses it, its platform as a judge."""
 
 import json
+import os
 import secrets
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ import psycopg
 from huntaze import stack
 from huntaze.processes import WORKERS
 from huntaze.stack import Stack
+from tests.unmeasured import unmeasured
 from tests.waiting import TooLateError, wait_until
 
 # Flower has no part in any of it.
@@ -40,7 +42,8 @@ def live_stack(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
     """A stack that shares nothing with any other: its own state folder, services and ports."""
-    overrides: dict[str, str | None] = dict.fromkeys(_ELSEWHERE)
+    measuring = os.environ.keys() - unmeasured().keys()
+    overrides: dict[str, str | None] = dict.fromkeys((*_ELSEWHERE, *measuring))
     overrides |= {"HUNTAZE_HOME": str(home), **(environment or {})}
     with stack.running(env_overrides=overrides, only=only) as started:
         yield started

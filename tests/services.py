@@ -35,6 +35,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     os.environ.update(
         DATABASE_URL=as_role(database, "huntaze_app"),
         DATABASE_OWNER_URL=as_role(database, "huntaze_owner"),
+        TEST_SUPERUSER_URL=database,
         REDIS_URL=urls.redis,
         CELERY_BROKER_URL=urls.broker,
     )
@@ -55,6 +56,10 @@ def create_database(superuser: str, *, name: str) -> str:
     with psycopg.connect(superuser, autocommit=True) as connection:
         connection.execute((ROOT / "deploy" / "roles.sql").read_text())
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER huntaze_owner").format(sql.Identifier(name)))
+        # It lives as long as its server: a commit need not wait for the disk.
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
+        )
     url = make_conninfo(superuser, dbname=name)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")

@@ -1,7 +1,6 @@
 """Two hundred callers in four processes, one question, and a leader that may be killed."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from huntaze.places import CLONE
 from tests.ai.held import Flight, HeldProvider, held_provider
 from tests.ai.question_process import PATIENT
 from tests.costs.spending import counters, entries
+from tests.unmeasured import unmeasured
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
@@ -53,7 +53,7 @@ def budgeted(agency: Tenant) -> None:
 def start(started: ExitStack, provider: HeldProvider, tenant: Tenant, *threads: int) -> list[Process]:
     """A process for each number of threads, ready to ask."""
     few_connections = {"HUNTAZE_DB_POOL": "6", "HUNTAZE_LOG_LEVEL": "ERROR"}
-    environment = {**os.environ, **provider.environment, **few_connections}
+    environment = {**unmeasured(), **provider.environment, **few_connections}
     processes = []
     for number in threads:
         process = subprocess.Popen(

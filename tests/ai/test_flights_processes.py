@@ -17,6 +17,7 @@ from apps.ai.flights.ttl import NOT_CACHED
 from apps.ai.flights.turns import Again, Answer, Inherent, Lead, Told
 from tests.ai.flight_process import calls
 from tests.ai.flying import CAP, MINUTE, ask, question, shared
+from tests.unmeasured import unmeasured
 from tests.waiting import wait_until
 
 PROCESSES, THREADS = 4, 50
@@ -40,6 +41,7 @@ def start(started: ExitStack, operation: str, tenant_id: UUID, threads: int = 1)
     process = started.enter_context(
         subprocess.Popen(
             [sys.executable, "-m", "tests.ai.flight_process", operation, URL, str(tenant_id), str(threads)],
+            env=unmeasured(),
             stdout=subprocess.PIPE,
             text=True,
         )

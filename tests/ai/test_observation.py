@@ -1,6 +1,5 @@
 """What is counted of the AI's work, as Prometheus reads it."""
 
-import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -18,6 +17,7 @@ from tests import factories
 from tests.ai.breakers import fail, probe
 from tests.scraping import Samples, read_samples, scrape
 from tests.services import ROOT
+from tests.unmeasured import unmeasured
 
 
 def grown(before: Samples, *key: str) -> float:
@@ -86,7 +86,7 @@ print(prometheus_client.generate_latest(registry()).decode())
 
 def test_the_hit_ratio_is_that_of_all_processes_and_absent_before_the_first_look(tmp_path: Path) -> None:
     environment = {
-        **os.environ,
+        **unmeasured(),
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
         "DJANGO_SETTINGS_MODULE": "huntaze.settings",
     }

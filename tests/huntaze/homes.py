@@ -11,6 +11,7 @@ from pathlib import Path
 
 from huntaze import embedded
 from huntaze.places import CLONE
+from tests.unmeasured import unmeasured
 
 OUTSIDE = (
     *("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "CACHE_REDIS_URL", "CELERY_BROKER_URL"),
@@ -41,8 +42,9 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def overrides(home: Path, **others: str) -> Mapping[str, str | None]:
-    """The same, for stack.running()."""
-    return {**dict.fromkeys(OUTSIDE), "HUNTAZE_HOME": str(home), **others}
+    """The same, for stack.running(), whose processes measure nothing."""
+    measuring = os.environ.keys() - unmeasured().keys()
+    return {**dict.fromkeys((*OUTSIDE, *measuring)), "HUNTAZE_HOME": str(home), **others}
 
 
 def processes_of(home: Path) -> dict[int, str]:

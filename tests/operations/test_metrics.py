@@ -1,6 +1,5 @@
 """What Prometheus scrapes."""
 
-import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -23,6 +22,7 @@ from huntaze.celery import QUEUES, app
 from tests import factories
 from tests.scraping import scrape
 from tests.services import ROOT
+from tests.unmeasured import unmeasured
 
 pytestmark = pytest.mark.django_db
 
@@ -172,7 +172,7 @@ print(prometheus_client.generate_latest(registry()).decode())
 
 def test_what_several_processes_count_is_added_up(tmp_path: Path) -> None:
     environment = {
-        **os.environ,
+        **unmeasured(),
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
         "DJANGO_SETTINGS_MODULE": "huntaze.settings",
     }

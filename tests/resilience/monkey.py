@@ -73,7 +73,8 @@ class Monkey:
         self._wait_for_survivors()
         if name == "rewind":
             self._copy = self._site.copy_redis()
-            share = int(_REWOUND * self._backlog.total)
+            # Hosts that were slow to come back may have left less.
+            share = min(int(_REWOUND * self._backlog.total), self._backlog.counters()["queued"])
             self._wait_for_arrivals(len(self._ledger) + share, patience=60)
         held, waiting = self._under_way(), self._backlog.waiting()
         at = time.time()

@@ -1,7 +1,6 @@
 """A tenant's processes, and an OpenAI of their own that dies while they ask it, and comes back."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from apps.tenants.models import Tenant
 from huntaze.places import CLONE
 from tests.conftest import Sandbox
 from tests.sandbox.processes import Server
+from tests.unmeasured import unmeasured
 from tests.waiting import TooLateError, wait_until
 
 # Questions a second.
@@ -150,7 +150,7 @@ def outage(
         shared = SharedRedis(redis_url)
         stack.callback(shared.close)
         given = {
-            **os.environ,
+            **unmeasured(),
             "REDIS_URL": redis_url,
             "OPENAI_BASE_URL": f"{openai.url}/openai/v1",
             "OPENAI_API_KEY": "sandbox",

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.unmeasured import unmeasured
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -18,7 +20,8 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "apps.sandbox", *arguments],
             cwd=REPOSITORY,
-            env={**_environment(measured=before_start is None), "PYTHONUNBUFFERED": "1"},
+            # A limit set before the start would hit what measures coverage, too.
+            env={**(unmeasured() if before_start else os.environ), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -34,11 +37,6 @@ class Server:
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=10)
         return self.process.returncode, errors
-
-
-def _environment(*, measured: bool) -> dict[str, str]:
-    """Ours; without what measures coverage where a limit set before the start would hit that, too."""
-    return {name: value for name, value in os.environ.items() if measured or not name.startswith("COVERAGE_")}
 
 
 @contextmanager
