@@ -54,7 +54,7 @@ def joiners(started: ExitStack, tenant_id: UUID, client: "redis.Redis") -> "list
     """All of them, once each has joined."""
     processes = [start(started, "ask", tenant_id, THREADS) for _ in range(PROCESSES)]
     flight = f"huntaze:ai:{{{tenant_id}}}:flight:{question(tenant_id)}"
-    wait_until(lambda: client.hlen(flight) == JOINERS + 2, seconds=120, what="everybody to join")
+    wait_until(lambda: client.hlen(flight) == JOINERS + 3, seconds=120, what="everybody to join")
     return processes
 
 
