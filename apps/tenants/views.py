@@ -23,10 +23,12 @@ from apps.tenants.permissions import MANAGERS
 class TenantView(GenericAPIView[Any]):
     """Runs its handler in one transaction of the caller's tenant, after authentication and permission.
 
-    Nothing in such a handler waits on the network. An error rolls the transaction back.
+    Nothing in such a handler waits on the network. An error rolls the transaction back. A handler without
+    `begins_transaction` opens its own where it needs one.
     """
 
     write_roles = MANAGERS
+    begins_transaction = True
 
     @property
     def tenant(self) -> Tenant:
@@ -53,8 +55,9 @@ class TenantView(GenericAPIView[Any]):
         if not connection.in_atomic_block:
             give_back_connection()
         _ = request.body
-        self.transaction.enter_context(tenant_transaction(self.tenant))
-        self.in_transaction = True
+        if self.begins_transaction:
+            self.transaction.enter_context(tenant_transaction(self.tenant))
+            self.in_transaction = True
 
     def end_transaction(self) -> None:
         """Commit what was done, before a handler that needs no more rows asks something over a network.

@@ -48,6 +48,14 @@ def test_the_answer_comes_with_what_it_cost(agency: Tenant, api: APIClient) -> N
     assert Decimal(body["cost"]["amount"]) == entry.amount > 0
 
 
+def test_the_answer_is_what_its_row_says_later(api: APIClient) -> None:
+    bodies = [as_json(api.post(ASK, CAPTION, format="json")) for _ in range(2)]
+
+    assert [body["source"] for body in bodies] == ["provider", "cache"]
+    for body in bodies:
+        assert as_json(api.get(f"/api/v2/generations/{body['id']}")) == body
+
+
 def test_facts_reach_the_model_beside_the_request(api: APIClient) -> None:
     question = {**CAPTION, "variables": {"tone": "playful", "platforms": ["instagram", "tiktok"]}}
 

@@ -48,4 +48,4 @@ def running(*arguments: str, before_start: Callable[[], None] | None = None) -> 
     finally:
         if server.process.poll() is None:
             code, errors = server.stop()
-            assert (code, errors) == (0, "")
+            assert (code, errors) == (0, ""), f"{code}: {errors}"

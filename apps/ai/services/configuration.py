@@ -37,6 +37,9 @@ class Configuration:
     preferences: Mapping[UUID, Policy]
     flags: Flags
 
+    def deployment(self, deployment_id: UUID | None) -> Candidate | None:
+        return next((each for each in self.deployments if each.id == deployment_id), None)
+
     def policy(self, tenant_id: UUID) -> Policy:
         return self.preferences.get(tenant_id, Policy.BALANCED)
 

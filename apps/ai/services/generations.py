@@ -1,7 +1,7 @@
 """Generations: rows that ask the AI something, and the work of answering them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,9 +12,9 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from apps.ai.deadlines import BACKGROUND, Deadlines, Timing
-from apps.ai.models import Generation, GenerationState, PromptTemplate
+from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
-from apps.ai.services import endings, orchestrator, prompts
+from apps.ai.services import configuration, endings, orchestrator, prompts
 from apps.ai.services.attempts import GRACE
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record
@@ -30,6 +30,25 @@ log = structlog.get_logger(__name__)
 SWEEP_AFTER = timedelta(seconds=10)
 # A question over which processes die, or that makes us fail, isn't paid for without end: three whole runs.
 ATTEMPTS_AT_MOST = 3 * (1 + BACKGROUND.retries)
+
+
+# What a generation's row takes over from its ending as it is.
+_ENDED = (
+    "state",
+    "source",
+    "deployment_id",
+    "model",
+    "text",
+    "data",
+    "error_code",
+    "error",
+    "explain",
+    "attempts",
+    "latency",
+    "age",
+    "joined_id",
+    "finished_at",
+)
 
 
 class AbandonedError(DomainError):
@@ -108,6 +127,31 @@ def answer_question(
     None if that took so long that somebody else works on it now.
     """
     return _answer(question, Record(question), clock, deadlines, emit)
+
+
+def row_of(question: Question, ending: Ending) -> Generation:
+    """A generation that was just ended, as its row would be read."""
+    columns = {name: getattr(ending, name) for name in _ENDED}
+    row = Generation(
+        id=question.id,
+        tenant_id=question.tenant_id,
+        created_at=question.asked_at,
+        task_kind=question.task_kind,
+        account_id=question.account_id,
+        campaign_id=question.campaign_id,
+        user_id=question.user_id,
+        prompt=question.prompt,
+        variables=question.variables,
+        max_tokens=question.max_tokens,
+        priority=question.priority,
+        fresh=question.fresh,
+        **columns,
+        **asdict(ending.came_to),
+    )
+    called = configuration.current().deployment(ending.deployment_id)
+    if called is not None:  # otherwise whoever wants it reads it
+        row.deployment = Deployment(pk=called.id, name=called.name, provider=called.provider)
+    return row
 
 
 def answer_claimed(

@@ -26,7 +26,7 @@ from apps.ai.services.configuration import Configuration
 from apps.ai.services.lead import Lead
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record, insist
-from apps.ai.services.rows import Ending
+from apps.ai.services.rows import Ending, Settlement
 from apps.ai.services.troubles import GenerationError
 from apps.ai.services.watch import Watch, read_call
 from apps.common.connections import give_back_connection
@@ -232,12 +232,11 @@ class _Generation:
 
     def _pay(self, found: Found, ending: Ending) -> Ending:
         """Settle the attempt that brought the answer, and end the generation with it."""
-        insist(
-            lambda now: self.record.end(self._timed(ending, now), now=now, settlement=found.settlement),
+        return insist(
+            lambda now: self._finish(ending, now=now, settlement=found.settlement),
             hold=found.hold,
             timing=self.timing,
         )
-        return self._timed(ending, self.timing.clock())
 
     def _instead(self, error: DomainError) -> Ending:
         """What there is when nobody can answer: for optional work an old answer, or the prompt's words."""
@@ -264,13 +263,12 @@ class _Generation:
         return found if known else replace(found, deployment_id=None)
 
     def _write(self, ending: Ending) -> Ending:
-        now = self.timing.clock()
-        ending = self._timed(ending, now)
-        self.record.end(ending, now=now)
-        return ending
+        return self._finish(ending, now=self.timing.clock())
 
-    def _timed(self, ending: Ending, now: datetime) -> Ending:
-        return replace(ending, latency=max(now - self.began_at, timedelta()))
+    def _finish(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> Ending:
+        timed = replace(ending, latency=max(now - self.began_at, timedelta()))
+        came_to = self.record.end(timed, now=now, settlement=settlement)
+        return replace(timed, finished_at=now, came_to=came_to)
 
 
 def _ask(question: Question, config: Configuration, deadlines: Deadlines) -> Ask:

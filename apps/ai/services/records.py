@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -10,13 +11,15 @@ from apps.ai.deadlines import Timing
 from apps.ai.models import Generation, GenerationState
 from apps.ai.services import rows
 from apps.ai.services.questions import Question
-from apps.ai.services.rows import Begun, ClaimLostError, Ending, Refused, Settlement
+from apps.ai.services.rows import Begun, ClaimLostError, Ended, Ending, Refused, Settlement
 from apps.common.connections import give_back_connection
 from apps.costs.models import Hold
 from apps.costs.services.holds import Attempt
 from apps.tenants.doors import tenant_transaction
 
 log = structlog.get_logger(__name__)
+
+Written = TypeVar("Written")
 
 # How long to wait before an outcome is written again that the database didn't take.
 DATABASE_AWAY = timedelta(seconds=1)
@@ -64,13 +67,13 @@ class Record:
                 raise ClaimLostError
         self._lease = until
 
-    def end(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> None:
+    def end(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> Ended:
         """Write how it ended, and settle its last attempt. Raises ClaimLostError, with the money settled."""
         question = self._question
         if self._lease is None:
             rows.record_generation(purpose=question.purpose, question=question.row, ending=ending, now=now)
-            return
-        rows.end_generation(
+            return Ended()
+        return rows.end_generation(
             tenant_id=question.tenant_id,
             generation_id=question.id,
             lease_was=self._lease,
@@ -80,7 +83,7 @@ class Record:
         )
 
 
-def insist(write: Callable[..., object], *, hold: Hold, timing: Timing) -> None:
+def insist(write: Callable[[datetime], Written], *, hold: Hold, timing: Timing) -> Written:
     """Write what became of a hold, which a database that is away for a moment must not lose.
 
     `write` takes the time, the same each time: what was written, but whose answer was lost, is known then.
@@ -89,7 +92,7 @@ def insist(write: Callable[..., object], *, hold: Hold, timing: Timing) -> None:
     now = timing.clock()
     while True:
         try:
-            write(now)
+            written = write(now)
         except (OperationalError, InterfaceError) as error:
             give_back_connection()
             if timing.clock() + DATABASE_AWAY >= hold.expires_at:
@@ -98,4 +101,4 @@ def insist(write: Callable[..., object], *, hold: Hold, timing: Timing) -> None:
             timing.sleep(DATABASE_AWAY.total_seconds())
         else:
             give_back_connection()
-            return
+            return written

@@ -69,8 +69,21 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """What all attempts of a generation came to."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
-    """How a generation ended. `joined_id`: the one whose call answered it too; `age`: of the answer."""
+    """How a generation ended. `joined_id`: the one whose call answered it too; `age`: of the answer.
+
+    Once it is written it has `finished_at`, and `came_to`.
+    """
 
     state: GenerationState
     source: Source | str = ""
@@ -85,16 +98,8 @@ class Ending:
     latency: timedelta | None = None
     age: timedelta | None = None
     joined_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What all attempts of a generation came to."""
-
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    cost: Decimal
+    finished_at: datetime | None = None
+    came_to: Ended = Ended()
 
 
 def begin_attempt(

@@ -27,6 +27,7 @@ from apps.ai.serializers import (
     QuestionRequest,
 )
 from apps.ai.services import generations
+from apps.ai.services.questions import Question
 from apps.common.api import idempotency
 from apps.common.api.schema import IDEMPOTENCY_KEY
 from apps.tenants.doors import tenant_transaction
@@ -55,8 +56,8 @@ _QUESTION = OpenApiExample(
         "criticality": "critical",
     },
 )
-# Answers a question, handing on pieces of the answer where somebody takes them.
-_Run = Callable[..., object]
+# Answers a question, handing on pieces of the answer where somebody takes them. None: its row has to be read.
+_Run = Callable[..., Generation | None]
 
 
 class EventStreamRenderer(JSONRenderer):
@@ -75,6 +76,8 @@ class QuestionView(TenantView):
 
     serializer_class = GenerationSerializer
     request_class: type[QuestionRequest] = QuestionRequest
+    # Most questions need no row before somebody is called, and none afterwards.
+    begins_transaction = False
     renderer_classes = (JSONRenderer, EventStreamRenderer)
     write_roles = CREATORS
 
@@ -96,8 +99,7 @@ class QuestionView(TenantView):
             return self._leave_once(asked)
         if not asked["stream"]:
             generation_id, run = self._begin(request, asked)
-            run()
-            return self._answer(generation_id)
+            return self._answer(generation_id, run())
         # Its place comes first: whoever is refused one has left no question that is paid for.
         with streaming.relay().place() as place:
             return self._stream(place, *self._begin(request, asked))
@@ -111,14 +113,14 @@ class QuestionView(TenantView):
             generation_id = UUID(str(made.data["id"]))
             run: _Run
             if mine:
-                run = partial(generations.answer_claimed, generation=mine[0])
+                run = partial(_and_read, generations.answer_claimed, generation=mine[0])
             else:  # asked before: answered by now, or left to the workers, who may not have begun
-                run = partial(generations.run_generation, generation_id=generation_id)
+                run = partial(_and_read, generations.run_generation, generation_id=generation_id)
         else:
             # Nothing has to be remembered of it before somebody is called: its row comes with the first hold.
             question = generations.make_question(now=timezone.now(), **self._fields(asked))
             generation_id = question.id
-            run = partial(generations.answer_question, question=question)
+            run = partial(_answer_at_once, question)
         self.end_transaction()
         return generation_id, partial(run, clock=timezone.now, deadlines=deadlines)
 
@@ -133,7 +135,8 @@ class QuestionView(TenantView):
         }
 
     def _leave_once(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
-        return self.once(lambda: self._leave(asked, mine), stands=_has_not_failed)
+        with tenant_transaction(self.tenant):
+            return self.once(lambda: self._leave(asked, mine), stands=_has_not_failed)
 
     def _leave(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
         """Leave the question to the workers; if it is to be `mine`, claimed, lest one of them takes it."""
@@ -151,17 +154,19 @@ class QuestionView(TenantView):
         accepted = GenerationAccepted(generation, context={"request": self.request})
         return Response(accepted.data, status=status.HTTP_202_ACCEPTED)
 
-    def _answer(self, generation_id: UUID) -> Response:
+    def _answer(self, generation_id: UUID, known: Generation | None) -> Response:
         """What has become of it; 202 while somebody else is still at work on it. Raises its refusal."""
-        generation = self._read(generation_id)
+        generation = known or self._read(generation_id)
+        if generation.state == GenerationState.FAILED:
+            raise refusal(generation)
         if generation.state != GenerationState.SUCCEEDED:
             return self._accepted(generation)
         return Response(self.get_serializer(generation).data)
 
     def _stream(self, place: streaming.Place, generation_id: UUID, run: _Run) -> StreamingHttpResponse:
         def produce(put: Callable[[streaming.Event], None]) -> None:
-            run(emit=lambda text: put(streaming.delta(text)))
-            put(streaming.done(self._answer(generation_id).data))
+            known = run(emit=lambda text: put(streaming.delta(text)))
+            put(streaming.done(self._answer(generation_id, known).data))
 
         # The response's head leaves with its first bytes, and so at once.
         events = streaming.sse(chain([None], place.run(produce)))
@@ -173,10 +178,16 @@ class QuestionView(TenantView):
 
     def _read(self, generation_id: UUID) -> Generation:
         with tenant_transaction(self.tenant):
-            generation = Generation.objects.select_related("deployment").get(pk=generation_id)
-        if generation.state == GenerationState.FAILED:
-            raise refusal(generation)
-        return generation
+            return Generation.objects.select_related("deployment").get(pk=generation_id)
+
+
+def _and_read(answer: Callable[..., object], **options: Any) -> None:
+    answer(**options)
+
+
+def _answer_at_once(question: Question, **options: Any) -> Generation | None:
+    ending = generations.answer_question(question=question, **options)
+    return generations.row_of(question, ending) if ending else None
 
 
 def _has_not_failed(accepted: Any) -> bool:
