@@ -54,10 +54,14 @@ class TenantView(GenericAPIView[Any]):
         # A slow sender must hold neither a connection nor a transaction.
         if not connection.in_atomic_block:
             give_back_connection()
-        _ = request.body
+        self.receive(request)
         if self.begins_transaction:
             self.transaction.enter_context(tenant_transaction(self.tenant))
             self.in_transaction = True
+
+    def receive(self, request: Request) -> None:
+        """Wait for the whole of the body."""
+        _ = request.body
 
     def end_transaction(self) -> None:
         """Commit what was done, before a handler that needs no more rows asks something over a network.

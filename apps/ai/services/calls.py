@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from apps.ai import observation, spans
+from apps.ai import crowd, observation, spans
 from apps.ai.providers import PROVIDERS, requests
 from apps.ai.providers.outcomes import Completion, Delta, Outcome
 from apps.ai.routing import Candidate
@@ -56,7 +56,8 @@ class Caller:
             number=number,
             operation="embeddings" if question.embeds else "chat",
         ) as span:
-            outcome = self._ask(candidate, body, timeout, silence)
+            with crowd.away():
+                outcome = self._ask(candidate, body, timeout, silence)
             if isinstance(outcome, Completion):
                 span.answered(model=outcome.model, finish_reason=outcome.finish_reason, usage=outcome.usage)
             else:

@@ -7,7 +7,7 @@ attempts and deployments allow it.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from apps.ai import backoff, fallback, matrix, observation
+from apps.ai import backoff, crowd, fallback, matrix, observation
 from apps.ai.allowance import Allowance
 from apps.ai.conversation import reworded
 from apps.ai.deadlines import Deadlines, Timing
@@ -151,4 +151,5 @@ class Lead:
         give_back_connection()
         if busy:
             observation.hold_waited(seconds=delay.total_seconds())
-        self._timing.sleep(delay.total_seconds())
+        with crowd.away():
+            self._timing.sleep(delay.total_seconds())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from apps.ai import ladder, observation, routing, spans
+from apps.ai import crowd, ladder, observation, routing, spans
 from apps.ai.deadlines import Deadlines, Timing
 from apps.ai.flights.desk import desk
 from apps.ai.flights.identity import identity
@@ -131,7 +131,8 @@ class _Generation:
         if begun.extra is not None or isinstance(begun.turn, Hit):
             observation.cache_looked_up(hit=isinstance(begun.turn, Hit))
         if isinstance(begun.turn, Join):
-            begun = desk().follow(begun.turn, time_left=self._time_to_wait, extra=read)
+            with crowd.away():
+                begun = desk().follow(begun.turn, time_left=self._time_to_wait, extra=read)
             if outcome := _JOINED.get(type(begun.turn)):
                 observation.join_ended(outcome=outcome)
         return begun

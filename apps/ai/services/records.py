@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError
 
+from apps.ai import crowd
 from apps.ai.deadlines import Timing
 from apps.ai.models import Generation, GenerationState
 from apps.ai.services import rows
@@ -98,7 +99,8 @@ def insist(write: Callable[[datetime], Written], *, hold: Hold, timing: Timing) 
             if timing.clock() + DATABASE_AWAY >= hold.expires_at:
                 raise
             log.warning("hold.settling_again", hold_id=str(hold.pk), error=str(error))
-            timing.sleep(DATABASE_AWAY.total_seconds())
+            with crowd.away():
+                timing.sleep(DATABASE_AWAY.total_seconds())
         else:
             give_back_connection()
             return written

@@ -4,7 +4,7 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -14,7 +14,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.ai import streaming
+from apps.ai import crowd, streaming
 from apps.ai.deadlines import CRITICAL, OPTIONAL
 from apps.ai.hints import hint_generation
 from apps.ai.models import Generation, GenerationState
@@ -80,6 +80,14 @@ class QuestionView(TenantView):
     begins_transaction = False
     renderer_classes = (JSONRenderer, EventStreamRenderer)
     write_roles = CREATORS
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with crowd.place():
+            return super().dispatch(request, *args, **kwargs)
+
+    def receive(self, request: Request) -> None:
+        with crowd.away():
+            super().receive(request)
 
     def prompt_key(self, question: dict[str, Any]) -> str:
         """Which prompt the question is put with."""
