@@ -66,7 +66,10 @@ async def reset(request: web.Request) -> NoReturn:
 
 @web.middleware
 async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer in JSON what no handler does: an unknown path, a body too large, a full disk (503)."""
+    """Answer in JSON what no handler does: an unknown path, a body too large, a full disk (503).
+
+    Who hangs up before the end of an answer is nobody's error.
+    """
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -74,6 +77,8 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         message = f"{request.method} {request.path}: {error.reason}"
     except JournalWriteError as error:
         status, code, message = 503, "unavailable", str(error)
+    except ConnectionResetError:  # the client has hung up, and we found out by writing to it
+        await cut(request)
     return json_response({"error": {"code": code, "message": message}}, status=status)
 
 

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -159,6 +160,24 @@ def test_more_clients_may_wait_than_the_soft_limit_of_open_files_allows(tmp_path
 
         assert statuses == [201] * 200
         assert client.audit()["accepted"] == 200
+
+
+def test_who_hangs_up_in_the_middle_of_an_answer_is_no_error(tmp_path: Path) -> None:
+    body = b'{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'
+    request = (
+        b"POST /openai/v1/chat/completions HTTP/1.1\r\nHost: sandbox\r\nAuthorization: Bearer sandbox\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    with running("ai", "--port", "0", "--data", str(tmp_path)) as server:
+        rule = {"trickle": 1, "stream_gap_ms": 0}
+        httpx2.put(f"{server.url}/faults", json={"rules": [rule]}).raise_for_status()
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        for _ in range(100):
+            with socket.create_connection(address, timeout=30) as client:
+                # So that closing is a reset: the server finds out by writing.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(request)
+                assert client.recv(20).startswith(b"HTTP/1.1 200")
 
 
 def test_the_ai_server_keeps_a_journal_where_it_is_given_a_folder(tmp_path: Path) -> None:
