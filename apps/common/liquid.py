@@ -77,7 +77,8 @@ _environment = _Environment(undefined=_Undefined)
 def render(template: str, variables: Mapping[str, object]) -> str:
     """Fill in a template. Raises TemplateError: bad syntax, unknown variable or filter, too much output."""
     try:
-        return _parse(template).render(variables)
+        parsed = _parse(template)
+        return parsed.render(variables) if "{" in template else template
     except LiquidError as error:
         raise TemplateError(_message(error)) from error
     except (ValueError, ArithmeticError) as error:  # numbers too large to print or to compute with
