@@ -1,0 +1,310 @@
+"""Who may write the roll-ups, who waits for whom, and what is refused."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import ProgrammingError, connection
+from django.utils import timezone
+
+from apps.costs.models import LedgerEntry
+from apps.costs.rollup_statements import KEPT_SINCE
+from apps.costs.services import holds, rollups
+from apps.costs.services.budgets import change_time_zone
+from apps.costs.services.rollups import NotKeptError, RestoredLedgerError, Watermark
+from apps.tenants.doors import tenant_transaction
+from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
+from huntaze.celery import app, from_settings
+from tasks.costs import roll_up_ledger
+from tests import factories
+from tests.costs.rolled import (
+    KINDS,
+    another_connection,
+    enter,
+    expected,
+    insert,
+    make_partitions,
+    rolled_up,
+    row,
+    spoil,
+)
+from tests.costs.spending import dollar_price, dollars, take
+from tests.costs.threads import at_once
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _year() -> None:
+    make_partitions()
+
+
+@pytest.fixture
+def price_id() -> int:
+    return factories.price().pk
+
+
+def held(tenant: Tenant, kind: str = "costs_dayrollup") -> list[list[Any]]:
+    return list(rolled_up(kind, [tenant.pk], with_tail=False).values())
+
+
+def test_a_run_takes_in_what_was_settled_and_a_second_one_adds_nothing(agency: Tenant) -> None:
+    dollar_price()
+    for cost in (3, 4):
+        holds.settle(hold=take(agency, 10), usage=dollars(cost), now=timezone.now())
+    holds.settle(hold=take(agency, 9), usage=None, now=timezone.now())
+
+    assert held(agency) == []
+    for _ in range(2):
+        roll_up_ledger()
+        assert held(agency) == [[3, 1, 7, 0, 0, Decimal(16)]]
+
+
+def test_what_commits_after_a_run_that_passed_it_is_taken_in_by_the_next(
+    agency: Tenant, price_id: int
+) -> None:
+    early, late = row(agency, price_id, amount=Decimal(1)), row(agency, price_id, amount=Decimal(2))
+    with another_connection() as other:
+        insert(other, late)
+        enter(early)
+        rollups.roll_up()
+        before = rolled_up("costs_dayrollup", [agency.pk])
+        other.commit()
+        rollups.roll_up()
+
+    assert [sums[-1] for sums in before.values()] == [Decimal(1)]
+    assert [sums[-1] for sums in held(agency)] == [Decimal(3)]
+
+
+def test_beat_sends_runs_to_the_queue_of_costs() -> None:
+    entry = from_settings.beat_schedule["costs.rollups"]
+    route = app.amqp.router.route({}, entry["task"])
+
+    assert entry["schedule"].total_seconds() == 60
+    assert route["queue"].name == "costs"
+
+
+def test_four_runs_at_once_count_everything_once(agency: Tenant, price_id: int) -> None:
+    for number in range(5):
+        entries = [row(agency, price_id) for _ in range(number + 1)]
+        enter(*entries)
+        at_once(4, lambda _: rollups.roll_up())
+    rollups.roll_up()
+
+    assert held(agency)[0][0] == 15
+
+
+def test_a_run_leaves_the_roll_ups_to_whoever_is_at_them(agency: Tenant, price_id: int) -> None:
+    enter(row(agency, price_id))
+    with another_connection() as other:
+        other.execute("SELECT FROM costs_rollupwatermark FOR UPDATE")
+        assert not rollups.roll_up()
+    assert held(agency) == []
+    assert rollups.roll_up()
+
+
+def test_a_recomputation_waits_for_a_run_and_takes_no_entry_twice(agency: Tenant, price_id: int) -> None:
+    enter(row(agency, price_id))
+    inside, go_on = Event(), Event()
+    move = rollups._move_watermark
+
+    def dawdle(mark: Watermark) -> None:
+        move(mark)
+        inside.set()
+        assert go_on.wait(20)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rollups, "_move_watermark", dawdle)
+        runs = [_thread(rollups.roll_up), _thread(rollups.recompute)]
+        runs[0].start()
+        assert inside.wait(20)
+        runs[1].start()
+        _wait_for_a_lock()
+        go_on.set()
+        for each in runs:
+            each.join(20)
+
+    assert [sums[0] for sums in held(agency)] == [1]
+
+
+def test_recomputing_heals_what_is_wrong_and_removes_what_has_no_entries(
+    agency: Tenant, stranger: Tenant, price_id: int
+) -> None:
+    entries = [row(agency, price_id), row(stranger, price_id)]
+    enter(*entries)
+    rollups.roll_up()
+    spoil("UPDATE {} SET amount = amount + 5")
+    spoil("UPDATE {} SET model = 'never asked' WHERE tenant_id = %s", stranger.pk)
+
+    rollups.recompute(since=date(2026, 5, 5), until=date(2026, 5, 5), tenant_id=agency.pk)
+    strange = rolled_up("costs_dayrollup", [stranger.pk])
+    rollups.recompute(since=date(2026, 5, 1), until=date(2026, 5, 31))
+
+    assert [key[3] for key in strange] == ["never asked"]
+    zones = {tenant.pk: "UTC" for tenant in (agency, stranger)}
+    for kind in KINDS:
+        assert rolled_up(kind, zones, with_tail=False) == expected(kind, entries, zones)
+
+
+def test_a_range_that_the_ledger_no_longer_has_is_refused(agency: Tenant, price_id: int) -> None:
+    with pytest.raises(NotKeptError, match="first day that is there as a whole") as refused:
+        rollups.recompute(since=date(2020, 1, 1), until=date(2026, 5, 5))
+    assert "from" in refused.value.fields
+    with pytest.raises(CommandError, match="kept from"):
+        call_command("recompute_rollups", "--from", "2020-01-01", "--to", "2026-05-05")
+    with pytest.raises(CommandError, match="ends before it begins"):
+        call_command("recompute_rollups", "--from", "2026-05-05", "--to", "2026-05-04")
+
+
+def test_the_command_recomputes_one_tenant(agency: Tenant, price_id: int) -> None:
+    enter(row(agency, price_id))
+    rollups.roll_up()
+    spoil("DELETE FROM {}")
+
+    call_command("recompute_rollups", "--from", "2026-05-01", "--tenant", agency.name, verbosity=0)
+
+    assert len(held(agency, "costs_monthrollup")) == 1
+    with pytest.raises(CommandError, match="no tenant"):
+        call_command("recompute_rollups", "--tenant", "nobody's")
+
+
+def test_a_period_that_began_before_the_ledger_does_stays_when_all_is_recomputed(price_id: int) -> None:
+    oldest = _kept_since()
+    eastern = factories.tenant(time_zone="Europe/Berlin")
+    # In Berlin this is the first hour of a month that began an hour before the ledger does.
+    first, later = row(eastern, price_id, occurred_at=oldest), row(eastern, price_id)
+    enter(first, later)
+    rollups.roll_up()
+    spoil("UPDATE {} SET amount = amount + 5 WHERE tenant_id = %s", eastern.pk)
+    lost = {**first, "sequence": 1, "amount": Decimal(5)}
+
+    rollups.recompute()
+
+    zones = {eastern.pk: eastern.time_zone}
+    for kind in KINDS:
+        amounts = [sums[-1] for sums in rolled_up(kind, zones).values()]
+        assert sum(amounts) == first["amount"] + later["amount"] + lost["amount"]
+
+    change_time_zone(tenant=eastern, time_zone="America/New_York", now=timezone.now())
+
+    for kind in KINDS:
+        amounts = [sums[-1] for sums in rolled_up(kind, zones).values()]
+        assert sum(amounts) == first["amount"] + later["amount"] + lost["amount"]
+
+
+def test_a_moved_tenant_is_rolled_up_by_its_new_calendar(agency: Tenant, price_id: int) -> None:
+    evening = row(agency, price_id, occurred_at=datetime(2026, 4, 30, 23, tzinfo=UTC))
+    enter(evening)
+    rollups.roll_up()
+
+    change_time_zone(tenant=agency, time_zone="Europe/Berlin", now=timezone.now())
+
+    for kind in KINDS:
+        moved = rolled_up(kind, [agency.pk], with_tail=False)
+        assert moved == expected(kind, [evening], {agency.pk: "Europe/Berlin"})
+    assert [key[1] for key in rolled_up("costs_monthrollup", [agency.pk])] == [date(2026, 5, 1)]
+
+
+def test_a_zone_that_postgresql_does_not_know_keeps_nobodys_entries_out(
+    agency: Tenant, price_id: int
+) -> None:
+    factories.tenant(time_zone="Mars/Olympus")
+    enter(row(agency, price_id))
+
+    assert rollups.roll_up()
+
+    assert len(held(agency)) == 1
+
+
+def test_after_a_restore_runs_refuse_until_the_generation_is_raised(agency: Tenant, price_id: int) -> None:
+    # As if the dump had been of a database whose transactions were numbered far higher.
+    far = 2**40
+    settled, missed, fresh = (row(agency, price_id) for _ in range(3))
+    enter(settled)
+    rollups.roll_up()
+    with another_connection() as other:
+        insert(other, missed)
+        other.execute("UPDATE costs_rollupwatermark SET txid = %s::text::xid8", [str(far)])
+    enter(fresh)
+    with pytest.raises(RestoredLedgerError, match="raise_ledger_generation"):
+        rollups.roll_up()
+    before = rollups.watermark()
+
+    call_command("raise_ledger_generation", verbosity=0)
+    later = row(agency, price_id)
+    enter(later)
+    with tenant_transaction(agency):
+        assert LedgerEntry.objects.latest("id").ledger_generation == before.ledger_generation + 1
+    rollups.roll_up()
+
+    zones = {agency.pk: "UTC"}
+    for kind in KINDS:
+        held_now = rolled_up(kind, zones, with_tail=False)
+        assert held_now == expected(kind, [settled, missed, fresh, later], zones)
+
+
+@pytest.mark.parametrize("table", [*KINDS, "costs_rollupwatermark"])
+def test_tenants_only_read_the_roll_ups(agency: Tenant, table: str) -> None:
+    for statement in ("DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES"):
+        with (
+            pytest.raises(ProgrammingError, match="permission denied"),
+            tenant_transaction(agency),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement.format(table))
+
+
+@pytest.mark.parametrize("table", KINDS)
+def test_a_tenant_sees_its_own_roll_ups_and_tail_alone(
+    agency: Tenant, stranger: Tenant, price_id: int, table: str
+) -> None:
+    enter(row(agency, price_id))
+    rollups.roll_up()
+    enter(row(agency, price_id))
+
+    statement = "SELECT (SELECT count(*) FROM {}), count(*) FROM costs_ledger_tail(NULL, NULL, NULL)"
+
+    def counted() -> tuple[int, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(table))
+            found: tuple[int, ...] = cursor.fetchone()
+            return found
+
+    with tenant_transaction(agency):
+        assert counted() == (1, 1)
+    with tenant_transaction(stranger):
+        assert counted() == (0, 0)
+    with system_transaction():
+        assert counted() == (1, 1)
+
+
+def _kept_since() -> datetime:
+    with system_transaction():
+        found: datetime = rollups._ask(KEPT_SINCE)
+    return found
+
+
+def _thread(work: Any) -> Thread:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    return Thread(target=run, daemon=True)
+
+
+def _wait_for_a_lock() -> None:
+    def waits() -> bool:
+        with psycopg.connect(settings.DATABASE_OWNER_URL) as owner:
+            found = owner.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone()
+        return found == (True,)
+
+    wait_until(waits, seconds=20, what="a lock to be waited for", every=0.05)
