@@ -70,18 +70,18 @@ WITH hourly AS MATERIALIZED (
 # roll-up is made from the finer one.
 FOLD = _fold()
 
-# Whose roll-ups, by which zone they were made and shall be, and the first whole day and month that the ledger
-# still has: of a period that began before, some entries may be gone, so its row stays as it is.
+# Whose roll-ups, by which zone, and the first day and month that the ledger still has as a whole: of a period
+# that began before, some entries may be gone, so its row stays as it is.
 _CALENDAR = """
 WITH calendar AS MATERIALIZED (
-    SELECT calendar.tenant_id, calendar.zone AS old_zone,
-        coalesce(costs_zone(%(zone)s), calendar.zone) AS zone,
+    SELECT calendar.tenant_id, calendar.zone,
         (local.kept + interval '1 day' - interval '1 microsecond')::date AS kept_day,
         date_trunc('month', local.kept + interval '1 month' - interval '1 microsecond')::date AS kept_month
     FROM costs_calendar AS calendar
     CROSS JOIN LATERAL (SELECT %(kept_since)s::timestamptz AT TIME ZONE calendar.zone AS kept) AS local
     WHERE %(tenant)s::uuid IS NULL OR calendar.tenant_id = %(tenant)s
 )"""
+_BELOW = "(entry.ledger_generation, entry.txid) < (%(generation)s, %(txid)s::xid8)"
 
 
 def _within(table: str, label: str) -> str:
@@ -107,16 +107,45 @@ def _sum_up(table: str) -> str:
     periods = ", ".join(f"{_label(each, 'calendar.zone')} AS {each}" for each in _PERIODS[table])
     rows = f"""SELECT {_columns(_OF_ENTRY, of="entry.")}, {periods}, {_SUMMED}
     FROM costs_ledgerentry AS entry JOIN calendar ON calendar.tenant_id = entry.tenant_id
-    WHERE (entry.ledger_generation, entry.txid) < (%(generation)s, %(txid)s::xid8)
+    WHERE {_BELOW}
         AND entry.occurred_at >= %(loosely_since)s AND entry.occurred_at < %(loosely_until)s
-        AND {_within(table, _label(_coarsest(table), "calendar.old_zone"))}
+        AND {_within(table, _label(_coarsest(table), "calendar.zone"))}
     GROUP BY {_columns(_OF_ENTRY, of="entry.")}, {_columns(_PERIODS[table])}"""
     named = f"SELECT {_columns(('tenant_id', *_PERIODS[table], *_KEY, *_SUMS))} FROM ({rows}) AS summed"
     return f"{_CALENDAR}\n{_add_to(table, named)}"
 
 
-# Make the rows of a range anew from the ledger; where the zone changes, a row that stays may be added to.
+def _move(table: str) -> str:
+    key, periods = ("tenant_id", *_PERIODS[table], *_KEY), _PERIODS[table]
+    labels = ", ".join(f"{_label(each, 'local.zone')} AS {each}" for each in periods)
+    moved = ", ".join(f"sum(sign * {name}) AS {name}" for name in _SUMS)
+    changed = " OR ".join(f"sum(sign * {name}) <> 0" for name in _SUMS)
+    rows = f"""SELECT {_columns(key)}, {moved}
+    FROM (
+        SELECT {_columns(_OF_ENTRY, of="entry.")}, {labels}, local.sign, {_SUMMED}
+        FROM costs_ledgerentry AS entry
+        CROSS JOIN (
+            SELECT -1, zone FROM costs_calendar WHERE tenant_id = %(tenant)s
+            UNION ALL SELECT 1, costs_zone(%(zone)s)
+        ) AS local (sign, zone)
+        WHERE entry.tenant_id = %(tenant)s AND {_BELOW}
+        GROUP BY {_columns(_OF_ENTRY, of="entry.")}, {_columns(periods)}, local.sign
+    ) AS summed
+    GROUP BY {_columns(key)} HAVING {changed}"""
+    return _add_to(table, rows)
+
+
+def _sweep(table: str) -> str:
+    nothing = " AND ".join(f"{name} = 0" for name in _SUMS)
+    return f"DELETE FROM {table} WHERE tenant_id = %(tenant)s AND {nothing}"
+
+
+# Make the rows of a range anew from the ledger.
 RECOMPUTE = [(_forget(table), _sum_up(table)) for table in _PERIODS]
+
+# Take a tenant's entries out of the periods of its old zone and into those of a new one. What rows hold of
+# entries that are gone stays where it is.
+MOVE = [(_move(table), _sweep(table)) for table in _PERIODS]
 
 # The first day that all the tenants concerned have whole.
 FIRST_WHOLE_DAY = f"{_CALENDAR}\nSELECT max(kept_day) FROM calendar"

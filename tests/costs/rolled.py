@@ -30,6 +30,13 @@ VALUES (%(tenant_id)s, %(occurred_at)s, %(generation_id)s, %(attempt)s, %(sequen
     %(task_kind)s, %(account_id)s, %(campaign_id)s, %(user_id)s, %(price_id)s, %(input_tokens)s,
     %(cached_tokens)s, %(output_tokens)s, %(amount)s, %(estimated)s)
 """
+_ALONE = "SELECT {key}, {sums} FROM {kind} WHERE tenant_id = ANY(%s)"
+_WITH_TAIL = """
+SELECT {key}, {summed}
+FROM (SELECT {key}, {sums} FROM {kind}
+      UNION ALL SELECT {key}, {sums} FROM costs_ledger_tail(NULL, NULL, NULL)) AS together
+WHERE tenant_id = ANY(%s) GROUP BY {key}
+"""
 
 
 def make_partitions() -> None:
@@ -126,12 +133,9 @@ def rolled_up(kind: str, tenants: Collection[UUID], *, with_tail: bool = True) -
     """What a roll-up holds for these tenants, with what came after it or without."""
     key = f"tenant_id, {KINDS[kind]}, {_KEY}"
     summed = ", ".join(f"sum({name})" for name in _SUMS.split(", "))
-    tail = "UNION ALL SELECT {key}, {sums} FROM costs_ledger_tail(NULL, NULL, NULL)" if with_tail else ""
-    template = (
-        "SELECT {key}, {summed} FROM (SELECT {key}, {sums} FROM {kind} {tail}) AS together"
-        " WHERE tenant_id = ANY(%s) GROUP BY {key}"
-    ).replace("{tail}", tail)
-    statement = template.format(key=key, sums=_SUMS, summed=summed, kind=kind)
+    statement = (_WITH_TAIL if with_tail else _ALONE).format(key=key, sums=_SUMS, summed=summed, kind=kind)
     with system_transaction(), connection.cursor() as cursor:
         cursor.execute(statement, [list(tenants)])
-        return {found[:-6]: list(found[-6:]) for found in cursor.fetchall()}
+        rows = [(found[:-6], list(found[-6:])) for found in cursor.fetchall()]
+    assert len(dict(rows)) == len(rows), "there is a row for each key, and no second one"
+    return dict(rows)

@@ -1,6 +1,6 @@
 """Who may write the roll-ups, who waits for whom, and what is refused."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from threading import Event, Thread
 from typing import Any
@@ -81,6 +81,26 @@ def test_what_commits_after_a_run_that_passed_it_is_taken_in_by_the_next(
 
     assert [sums[-1] for sums in before.values()] == [Decimal(1)]
     assert [sums[-1] for sums in held(agency)] == [Decimal(3)]
+
+
+def test_what_commits_in_the_middle_of_a_run_is_left_to_the_next(agency: Tenant, price_id: int) -> None:
+    fold = rollups._fold
+    enter(row(agency, price_id))
+    with another_connection() as other:
+        insert(other, row(agency, price_id))
+
+        def commit_and_fold(*args: Any, **options: Any) -> None:
+            other.commit()
+            fold(*args, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rollups, "_fold", commit_and_fold)
+            rollups.roll_up()
+    between = rolled_up("costs_dayrollup", [agency.pk])
+    rollups.roll_up()
+
+    assert [sums[0] for sums in between.values()] == [2]
+    assert [sums[0] for sums in held(agency)] == [2]
 
 
 def test_beat_sends_runs_to_the_queue_of_costs() -> None:
@@ -175,28 +195,29 @@ def test_the_command_recomputes_one_tenant(agency: Tenant, price_id: int) -> Non
         call_command("recompute_rollups", "--tenant", "nobody's")
 
 
-def test_a_period_that_began_before_the_ledger_does_stays_when_all_is_recomputed(price_id: int) -> None:
+def test_what_began_before_the_ledger_stays_and_no_cent_of_it_is_lost_or_doubled(price_id: int) -> None:
     oldest = _kept_since()
     eastern = factories.tenant(time_zone="Europe/Berlin")
-    # In Berlin this is the first hour of a month that began an hour before the ledger does.
-    first, later = row(eastern, price_id, occurred_at=oldest), row(eastern, price_id)
-    enter(first, later)
+    # In Berlin the ledger begins in a day's second hour: of that day and month an hour may be gone.
+    end_of_month = (oldest + timedelta(days=32)).replace(day=1) - timedelta(minutes=61)
+    instants = [oldest, oldest + timedelta(hours=22, minutes=59), end_of_month]
+    entries = [row(eastern, price_id, occurred_at=at) for at in instants] + [row(eastern, price_id)]
+    enter(*entries)
     rollups.roll_up()
     spoil("UPDATE {} SET amount = amount + 5 WHERE tenant_id = %s", eastern.pk)
-    lost = {**first, "sequence": 1, "amount": Decimal(5)}
+
+    def totals() -> list[Decimal]:
+        return [sum(sums[-1] for sums in rolled_up(kind, [eastern.pk]).values()) for kind in KINDS]
 
     rollups.recompute()
 
-    zones = {eastern.pk: eastern.time_zone}
-    for kind in KINDS:
-        amounts = [sums[-1] for sums in rolled_up(kind, zones).values()]
-        assert sum(amounts) == first["amount"] + later["amount"] + lost["amount"]
-
-    change_time_zone(tenant=eastern, time_zone="America/New_York", now=timezone.now())
-
-    for kind in KINDS:
-        amounts = [sums[-1] for sums in rolled_up(kind, zones).values()]
-        assert sum(amounts) == first["amount"] + later["amount"] + lost["amount"]
+    # The fives of rows that can't be made anew, as if of entries that are gone: two hours, a day, a month.
+    whole = sum(entry["amount"] for entry in entries)
+    kept = [whole + 10, whole + 5, whole + 5]
+    assert totals() == kept
+    for zone in ("Asia/Kolkata", "America/New_York", "UTC"):
+        change_time_zone(tenant=eastern, time_zone=zone, now=timezone.now())
+        assert totals() == kept
 
 
 def test_a_moved_tenant_is_rolled_up_by_its_new_calendar(agency: Tenant, price_id: int) -> None:

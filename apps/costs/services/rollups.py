@@ -14,7 +14,7 @@ import structlog
 from django.db import connection
 
 from apps.common.errors import ConflictError, InvalidInputError
-from apps.costs.rollup_statements import FIRST_WHOLE_DAY, FOLD, KEPT_SINCE, RECOMPUTE
+from apps.costs.rollup_statements import FIRST_WHOLE_DAY, FOLD, KEPT_SINCE, MOVE, RECOMPUTE
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -93,14 +93,19 @@ def recompute(*, since: date | None = None, until: date | None = None, tenant_id
 
 
 def move_calendar(*, tenant_id: UUID, time_zone: str) -> None:
-    """Make a tenant's rows anew by another time zone, which its row has to get in the same transaction.
+    """Roll a tenant's entries up by another time zone, which its row has to get in the same transaction.
 
-    Until that ends, no run and no recomputation begins. What is older than the ledger stays by the old one.
+    Until that ends, no run and no recomputation begins. Sums of entries that the ledger no longer has stay in
+    the periods in which they are.
     """
     with system_transaction():
         mark = _lock(wait=True)
         assert mark is not None
-        _recompute(mark, tenant_id=tenant_id, time_zone=time_zone)
+        given = {**_below(mark), "tenant": tenant_id, "zone": time_zone}
+        with _roomy(), connection.cursor() as cursor:
+            for move, sweep in MOVE:
+                cursor.execute(move, given)
+                cursor.execute(sweep, given)
 
 
 def raise_ledger_generation() -> int:
@@ -162,16 +167,13 @@ def _recompute(
     since: date | None = None,
     until: date | None = None,
     tenant_id: UUID | None = None,
-    time_zone: str | None = None,
 ) -> None:
     kept_since: datetime = _ask(KEPT_SINCE)
     given: dict[str, Any] = {
-        "generation": mark.ledger_generation,
-        "txid": str(mark.txid),
+        **_below(mark),
         "since": since,
         "until": until,
         "tenant": tenant_id,
-        "zone": time_zone,
         "kept_since": kept_since,
         "loosely_since": max(kept_since, _midnight(since.replace(day=1)) - _SLACK) if since else kept_since,
         "loosely_until": _end_of_month(until) + _SLACK if until else _EVER,
@@ -182,6 +184,10 @@ def _recompute(
         for forget, sum_up in RECOMPUTE:
             cursor.execute(forget, given)
             cursor.execute(sum_up, given)
+
+
+def _below(mark: Watermark) -> dict[str, Any]:
+    return {"generation": mark.ledger_generation, "txid": str(mark.txid)}
 
 
 def _refuse_what_is_not_kept(since: date, given: dict[str, Any]) -> None:
