@@ -41,16 +41,19 @@ def _add_to(table: str, rows: str) -> str:
 def _fold() -> str:
     of_day, of_month = ("tenant_id", "day", *_KEY), ("tenant_id", "month", *_KEY)
     again = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
-    hours = f"SELECT {_columns(('tenant_id', 'day', 'hour', *_KEY, *_SUMS))} FROM hourly"
-    days = f"SELECT {_columns((*of_day, *_SUMS))} FROM daily"
+    hours = f"""SELECT {_columns(("tenant_id", "day", "hour", *_KEY, *_SUMS))}
+    FROM hourly ORDER BY tenant_id, day, hour"""
+    days = f"SELECT {_columns((*of_day, *_SUMS))} FROM daily ORDER BY tenant_id, day"
     months = f"""SELECT tenant_id, date_trunc('month', day)::date AS month, {_columns(_KEY)}, {again}
     FROM daily GROUP BY {_columns(of_month)}"""
     return f"""
-WITH hourly AS MATERIALIZED (
+WITH calendar AS MATERIALIZED (
+    SELECT tenant_id, zone FROM costs_calendar
+), hourly AS MATERIALIZED (
     SELECT {_columns(_OF_ENTRY, of="entry.")}, {_label("day", "local.zone")} AS day,
         {_label("hour", "local.zone")} AS hour, {_SUMMED}
     FROM costs_ledgerentry AS entry
-    LEFT JOIN costs_calendar AS calendar ON calendar.tenant_id = entry.tenant_id
+    LEFT JOIN calendar ON calendar.tenant_id = entry.tenant_id
     CROSS JOIN LATERAL (SELECT coalesce(calendar.zone, 'UTC') AS zone) AS local
     WHERE entry.ledger_generation = %(generation)s
         AND entry.txid >= %(since)s::xid8 AND entry.txid < %(until)s::xid8

@@ -89,15 +89,15 @@ BEGIN
         ' entry.input_tokens::bigint, entry.cached_tokens::bigint, entry.output_tokens::bigint, entry.amount'
         ' FROM costs_ledgerentry AS entry LEFT JOIN costs_calendar AS calendar USING (tenant_id)'
         ' CROSS JOIN LATERAL (SELECT coalesce(calendar.zone, ''UTC'') AS zone) AS local'
-        ' WHERE entry.ledger_generation = $1 AND entry.txid >= $2'
-        || CASE WHEN p_tenant IS NULL THEN '' ELSE ' AND entry.tenant_id = $3' END
+        ' WHERE entry.ledger_generation = ' || mark.ledger_generation || ' AND entry.txid >= $1'
+        || CASE WHEN p_tenant IS NULL THEN '' ELSE ' AND entry.tenant_id = $2' END
         || CASE WHEN p_since IS NULL THEN '' ELSE
-            ' AND entry.occurred_at >= ($4 - 2)::timestamp AT TIME ZONE ''UTC'''
-            ' AND (entry.occurred_at AT TIME ZONE local.zone)::date >= $4' END
+            ' AND entry.occurred_at >= ($3 - 2)::timestamp AT TIME ZONE ''UTC'''
+            ' AND (entry.occurred_at AT TIME ZONE local.zone)::date >= $3' END
         || CASE WHEN p_until IS NULL THEN '' ELSE
-            ' AND entry.occurred_at < ($5 + 3)::timestamp AT TIME ZONE ''UTC'''
-            ' AND (entry.occurred_at AT TIME ZONE local.zone)::date <= $5' END
-    USING mark.ledger_generation, mark.txid, p_tenant, p_since, p_until;
+            ' AND entry.occurred_at < ($4 + 3)::timestamp AT TIME ZONE ''UTC'''
+            ' AND (entry.occurred_at AT TIME ZONE local.zone)::date <= $4' END
+    USING mark.txid, p_tenant, p_since, p_until;
 END
 $$
 """
@@ -110,6 +110,9 @@ DECLARE
     raised smallint := (SELECT ledger_generation + 1 FROM public.costs_rollupwatermark);
 BEGIN
     EXECUTE format('ALTER TABLE public.costs_ledgerentry ALTER COLUMN ledger_generation SET DEFAULT %s', raised);
+    DROP INDEX public.ledgerentry_tail;
+    EXECUTE format(
+        'CREATE INDEX ledgerentry_tail ON public.costs_ledgerentry (txid) WHERE ledger_generation = %s', raised);
     RETURN raised;
 END
 $$;
@@ -128,10 +131,6 @@ _RIGHTS = [
 ]
 
 
-# The tail, which every reading of the roll-ups adds.
-_TAIL_INDEX = "CREATE INDEX ledgerentry_tail ON costs_ledgerentry (ledger_generation, txid)"
-
-
 class Migration(migrations.Migration):
     """The ledger's roll-ups, and how far they reach."""
 
@@ -147,7 +146,6 @@ class Migration(migrations.Migration):
             )
         ),
         migrations.RunSQL(_OF_A_CAMPAIGN, reverse_sql=migrations.RunSQL.noop),
-        migrations.RunSQL(_TAIL_INDEX, reverse_sql="DROP INDEX ledgerentry_tail"),
         migrations.RunSQL(_WATERMARK, reverse_sql="DROP TABLE costs_rollupwatermark"),
         ReadOnlyForTenants("costs_rollupwatermark"),
         migrations.RunSQL(
