@@ -271,6 +271,23 @@ def test_after_a_restore_runs_refuse_until_the_generation_is_raised(agency: Tena
         assert held_now == expected(kind, [settled, missed, fresh, later], zones)
 
 
+def test_raising_the_generation_leaves_nothing_out_even_before_all_is_made_anew(
+    agency: Tenant, price_id: int
+) -> None:
+    entries = [row(agency, price_id) for _ in range(3)]
+    enter(entries[0])
+    rollups.roll_up()
+    enter(entries[1])
+
+    rollups.raise_ledger_generation()
+    enter(entries[2])
+
+    for kind in KINDS:
+        zones = {agency.pk: "UTC"}
+        assert rolled_up(kind, zones, with_tail=False) == expected(kind, entries[:2], zones)
+        assert rolled_up(kind, zones) == expected(kind, entries, zones)
+
+
 @pytest.mark.parametrize("table", [*KINDS, "costs_rollupwatermark"])
 def test_tenants_only_read_the_roll_ups(agency: Tenant, table: str) -> None:
     for statement in ("DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES"):
