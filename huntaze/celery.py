@@ -98,6 +98,7 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
         "ai.sweep": _every(sweep, "tasks.ai.sweep_generations"),
         "campaigns.sweep": _every(min(sweep, timedelta(seconds=5)), "tasks.campaigns.sweep_campaigns"),
         "costs.sweep": _every(sweep, "tasks.costs.settle_abandoned_holds"),
+        "costs.rollups": _every(timedelta(minutes=1), "tasks.costs.roll_up_ledger"),
         "costs.partitions": {
             "task": "tasks.costs.ensure_ledger_partitions",
             "schedule": crontab(hour="*/6", minute="5"),

@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from apps.costs.services import holds, partitions
+from apps.costs.services import holds, partitions, rollups
 from apps.operations.services import jobs
 from huntaze.celery import app
 from tasks.base import Tick
@@ -12,6 +12,12 @@ from tasks.base import Tick
 def settle_abandoned_holds() -> None:
     """Settle, by estimate, what processes that died had in flight."""
     holds.settle_abandoned(now=timezone.now())
+
+
+@app.task(base=Tick)
+def roll_up_ledger() -> None:
+    """Take the ledger's new entries into its roll-ups."""
+    rollups.roll_up()
 
 
 @app.task
