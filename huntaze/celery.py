@@ -101,6 +101,7 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
         "ai.sweep": _every(sweep, "tasks.ai.sweep_generations"),
         "campaigns.sweep": _every(min(sweep, timedelta(seconds=5)), "tasks.campaigns.sweep_campaigns"),
         "costs.sweep": _every(sweep, "tasks.costs.settle_abandoned_holds"),
+        "costs.rules": _every(sweep, "tasks.costs.evaluate_rules"),
         "costs.partitions": {
             "task": "tasks.costs.ensure_ledger_partitions",
             "schedule": crontab(hour="*/6", minute="5"),

@@ -57,6 +57,10 @@ class TargetForm(TenantChoice):
             if not self.instance._state.adding:
                 self.fields[name].help_text += " Leave empty to keep the present one."
 
+    def _get_validation_exclusions(self) -> set[str]:
+        # A name is unique within its tenant, and among the platform's own.
+        return super()._get_validation_exclusions() - {"tenant_id"}
+
     def clean_url(self) -> str:
         return str(self.cleaned_data["url"]) or self.instance.url
 
