@@ -46,3 +46,8 @@ def deliveries(**lookups: Any) -> list[Delivery]:
 def delivery(**lookups: Any) -> Delivery:
     (found,) = deliveries(**lookups)
     return found
+
+
+def alerts(rule: str, **lookups: Any) -> list[Alert]:
+    with system_transaction():
+        return list(Alert.objects.filter(rule=rule, **lookups).order_by("id"))

@@ -4,6 +4,9 @@ from typing import Any
 import pytest
 
 from apps.notifications.channels import http
+from apps.notifications.models import Channel
+from apps.tenants.models import Tenant
+from tests.notifications.alerting import target
 from tests.notifications.receivers import MailServer, Receiver, mail_server, receiver
 
 
@@ -33,6 +36,13 @@ def slack() -> Iterator[Receiver]:
 def hook() -> Iterator[Receiver]:
     with receiver() as server:
         yield server
+
+
+@pytest.fixture
+def everywhere(agency: Tenant, mail: MailServer, slack: Receiver, hook: Receiver) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example")
+    target(agency, Channel.SLACK, slack.url)
+    target(agency, Channel.WEBHOOK, hook.url)
 
 
 @pytest.fixture(autouse=True)

@@ -56,9 +56,9 @@ class _Anywhere(Controller):
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
+def mail_server(**options: Any) -> Iterator[MailServer]:
     mail = MailServer()
-    controller = _Anywhere(mail, hostname="127.0.0.1", port=0, ready_timeout=10)
+    controller = _Anywhere(mail, hostname="127.0.0.1", port=0, ready_timeout=10, **options)
     controller.start()
     try:
         mail.port = controller.port

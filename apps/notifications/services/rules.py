@@ -41,7 +41,8 @@ def evaluate_rules(*, now: datetime) -> int:
 
 def raise_findings(rule: str, findings: Iterable[Finding], *, now: datetime) -> int:
     """Raise those that weren't raised before, in the caller's transaction: their number."""
-    raised, rest = 0, iter(findings)
+    # In one order, lest two who raise the same wait for each other in a circle.
+    raised, rest = 0, iter(sorted(findings, key=lambda finding: tuple(map(str, _key(finding)))))
     while batch := list(islice(rest, AT_ONCE)):
         known = _known(rule, batch)
         for finding in batch:
