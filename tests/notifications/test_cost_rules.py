@@ -79,6 +79,7 @@ def test_any_percentages_will_do(agency: Tenant, budget: Budget) -> None:
 
 
 def test_what_is_only_held_reaches_no_threshold(agency: Tenant, budget: Budget) -> None:
+    spend(agency, 1)
     take(agency, 90)
     assert told() == []
 

@@ -49,11 +49,11 @@ def test_an_alert_arrives_as_text_and_html(mail: MailServer, agency: Tenant) -> 
 
 
 def test_a_line_break_in_an_alert_makes_no_header(mail: MailServer, agency: Tenant) -> None:
-    alert(agency, message="Oops\r\nBcc: eve@stranger.example\r\n\r\nbody\u2028x\x00y")
+    alert(agency, message="Oops\r\nBcc: eve@stranger.example\r\n\r\nbody\u2028x\x00y\x1b\u202ez")
     send()
     (message,) = mail.mails
     assert message["Bcc"] is None
-    assert message["Subject"].startswith("[Huntaze] warning: Oops Bcc: eve@stranger.example body x")
+    assert message["Subject"].startswith("[Huntaze] warning: Oops Bcc: eve@stranger.example body xy z")
     assert delivery().state == DeliveryState.SENT
 
 
