@@ -10,6 +10,7 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/", include("apps.operations.urls")),
     path("api/", include("apps.flags.urls")),
+    path("api/v2/", include("apps.notifications.urls")),
     path("api/v2/", include("apps.messaging.urls")),
     path("api/", include("apps.ai.urls")),
     path("api/", include("apps.content.urls")),
