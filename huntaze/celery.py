@@ -52,6 +52,8 @@ class _Amqp(AMQP):
 
 
 app = Celery("huntaze", task_cls="tasks.base:Task", amqp=_Amqp)
+# On every thread: whoever may not import this module finds the app as Celery's current one.
+app.set_default()
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 
@@ -85,9 +87,10 @@ def _route(name: str, *_: object, **__: object) -> dict[str, str] | None:
     return {"queue": queue, "routing_key": queue}
 
 
-def _every(interval: timedelta, task: str) -> dict[str, Any]:
+def _every(interval: timedelta, task: str, **kwargs: str) -> dict[str, Any]:
     """A tick: it expires when the next one is due, so that a stopped worker finds no heap of them."""
-    return {"task": task, "schedule": interval, "options": {"expires": interval.total_seconds()}}
+    options = {"expires": interval.total_seconds()}
+    return {"task": task, "schedule": interval, "options": options, "kwargs": kwargs}
 
 
 def _schedule(sweep: timedelta) -> dict[str, Any]:
@@ -98,9 +101,17 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
         "ai.sweep": _every(sweep, "tasks.ai.sweep_generations"),
         "campaigns.sweep": _every(min(sweep, timedelta(seconds=5)), "tasks.campaigns.sweep_campaigns"),
         "costs.sweep": _every(sweep, "tasks.costs.settle_abandoned_holds"),
+        "costs.rollups": _every(timedelta(minutes=1), "tasks.costs.roll_up_ledger"),
+        "costs.rules": _every(sweep, "tasks.costs.evaluate_rules"),
         "costs.partitions": {
             "task": "tasks.costs.ensure_ledger_partitions",
             "schedule": crontab(hour="*/6", minute="5"),
+        },
+        **{
+            f"notifications.{channel}": _every(
+                timedelta(seconds=5), "tasks.notifications.send_due", channel=channel
+            )
+            for channel in ("email", "slack", "webhook")
         },
         "operations.archive": _every(sweep, "tasks.operations.archive_messages"),
         "operations.sweep": _every(timedelta(minutes=1), "tasks.operations.retry_abandoned_jobs"),

@@ -6,6 +6,7 @@ secrets made at first start (`huntaze.secrets`). The README has the table of nam
 
 import logging
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import structlog
 from environs import Env
 from psycopg.conninfo import conninfo_to_dict
 
-from huntaze import embedded, secrets
+from huntaze import embedded, mail, secrets
 
 django_stubs_ext.monkeypatch()
 
@@ -248,6 +249,19 @@ ONLYFANS_USER_AGENT = env.str("ONLYFANS_USER_AGENT", default="Huntaze/2")
 # The default limits of an account and of one recipient within it.
 SEND_LIMIT_COUNT = env.int("HUNTAZE_SEND_LIMIT_COUNT", default=10)
 SEND_LIMIT_SECONDS = env.int("HUNTAZE_SEND_LIMIT_SECONDS", default=60)
+
+# --- Notifications ----------------------------------------------------------------------------------------
+# None: mail goes to files.
+MAIL_SERVER = mail.server(env.str("EMAIL_URL", default=""))
+MAIL_FOLDER = HOME / "mail"
+DEFAULT_FROM_EMAIL = env.str("SES_FROM_EMAIL", default="") or "huntaze@localhost"
+# Who hears of alerts where a tenant, or the platform, has no targets of that channel.
+COST_ALERT_EMAIL: list[str] = env.list("COST_ALERT_EMAIL", default=[])
+SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", default="")
+# Whether webhooks may lead into private networks.
+PRIVATE_TARGETS = env.bool("HUNTAZE_PRIVATE_TARGETS", default=False)
+# What a tenant may spend on a day, in the ledger's currency, before it alerts.
+DAILY_COST_ALERT = env.decimal("HUNTAZE_DAILY_COST_ALERT", default=Decimal(50))
 
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False

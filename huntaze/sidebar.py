@@ -85,6 +85,7 @@ NAVIGATION = [
         "Notifications",
         _list("Alerts", "notifications", "notifications_alert"),
         _list("Deliveries", "send", "notifications_delivery"),
+        _list("Targets", "person_pin_circle", "notifications_notificationtarget"),
     ),
     _group(
         "Operations",

@@ -10,10 +10,12 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/", include("apps.operations.urls")),
     path("api/", include("apps.flags.urls")),
+    path("api/v2/", include("apps.notifications.urls")),
     path("api/v2/", include("apps.messaging.urls")),
     path("api/", include("apps.ai.urls")),
     path("api/", include("apps.content.urls")),
     path("api/v2/", include("apps.campaigns.urls")),
+    path("api/v2/", include("apps.costs.urls")),
 ]
 handler400 = "apps.common.api.fallback.bad_request"
 handler403 = "apps.common.api.fallback.permission_denied"

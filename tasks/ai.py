@@ -1,6 +1,7 @@
 from django.utils import timezone
 
 from apps.ai.services import generations
+from apps.costs.hints import hint_settled
 from huntaze.celery import app
 from tasks.base import Tick, hint
 
@@ -12,6 +13,8 @@ def run_generation(*, generation_id: str) -> None:
     A campaign that waits for it is told.
     """
     done = generations.run_generation(generation_id=None, clock=timezone.now)
+    if done:
+        hint_settled(done.question.tenant_id)
     if done and done.question.campaign_id:
         campaign_id = str(done.question.campaign_id)
         app.send_task("tasks.campaigns.advance_campaign", kwargs={"campaign_id": campaign_id})

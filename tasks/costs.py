@@ -1,8 +1,11 @@
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.utils import timezone
 
-from apps.costs.services import holds, partitions
+from apps.costs.services import holds, partitions, rollups, thresholds
+from apps.notifications.hints import hint_deliveries
+from apps.notifications.services import rules
 from apps.operations.services import jobs
 from huntaze.celery import app
 from tasks.base import Tick
@@ -12,6 +15,26 @@ from tasks.base import Tick
 def settle_abandoned_holds() -> None:
     """Settle, by estimate, what processes that died had in flight."""
     holds.settle_abandoned(now=timezone.now())
+
+
+@app.task(base=Tick)
+def roll_up_ledger() -> None:
+    """Take the ledger's new entries into its roll-ups."""
+    rollups.roll_up()
+
+
+@app.task(base=Tick)
+def evaluate_rules() -> None:
+    """Raise the alerts that the apps' rules find reason for."""
+    if rules.evaluate_rules(now=timezone.now()):
+        hint_deliveries()
+
+
+@app.task(base=Tick)
+def check_budgets(*, tenant_id: str) -> None:
+    """Tell of a tenant's budgets that have just reached a threshold."""
+    if thresholds.check_budgets(tenant_id=UUID(tenant_id), now=timezone.now()):
+        hint_deliveries()
 
 
 @app.task

@@ -6,8 +6,13 @@ class CostsConfig(AppConfig):
     verbose_name = "Costs"
 
     def ready(self) -> None:
-        from apps.costs import metrics
+        from apps.costs import alert_rules, metrics
+        from apps.notifications.rules import register_rule
         from apps.operations import probes
 
         probes.register_metrics("costs", metrics.cost_of_this_month)
         probes.register_metrics("budgets", metrics.budgets_remaining)
+        register_rule("budget_threshold", alert_rules.budgets_at_a_threshold)
+        register_rule("budget_exceeded", alert_rules.budgets_exceeded)
+        register_rule("daily_cost", alert_rules.dear_days)
+        register_rule("usage_above_bound", alert_rules.usage_above_bound)

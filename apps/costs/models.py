@@ -131,7 +131,7 @@ class LedgerEntry(Attribution):
         default=False, help_text="The usage is unknown (time-out, cut, dead process): settled at the bound."
     )
     ledger_generation = models.PositiveSmallIntegerField(
-        default=1, help_text="Raised by a restore from a backup."
+        db_default=1, help_text="Raised by a restore from a dump; the database knows the present one."
     )
 
     class Meta:

@@ -1,28 +1,37 @@
 """Sums over the ledger. Each runs in the caller's transaction and sees what that may see."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, Sum
 
-from apps.common.money import Money
+from apps.common.money import LEDGER_CURRENCY, Money
 from apps.costs.models import LedgerEntry
+from apps.costs.periods import period_start
+from apps.costs.rollup_reading import SUMS, Dimension, of_campaigns, of_range, of_spans, ranked, summed
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What some attempts came to; `estimated` of them at their bound, their usage being unknown."""
 
-    attempts: int
-    estimated: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    amount: Decimal
+    attempts: int = 0
+    estimated: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    amount: Decimal = Decimal(0)
+
+    @property
+    def cost(self) -> Money:
+        return Money(self.amount)
+
+    def __add__(self, other: "Costs") -> "Costs":
+        return Costs(*(getattr(self, name) + getattr(other, name) for name in SUMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,36 @@ class ModelCosts:
     model: str
     currency: str
     costs: Costs
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days of a tenant's calendar, ends included, with what they cost by provider, the dearest first."""
+
+    since: date
+    until: date
+    by_provider: dict[str, Costs]
+
+    @property
+    def costs(self) -> Costs:
+        return sum(self.by_provider.values(), Costs())
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What has the same values in the dimensions asked for, in their order."""
+
+    values: tuple[Any, ...]
+    costs: Costs
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The first groups, of how many, and what all of them come to."""
+
+    groups: list[Group]
+    number: int
+    total: Costs
 
 
 _SUMS = {
@@ -46,48 +85,85 @@ _SUMS = {
 
 def generation_cost(*, generation_id: UUID, occurred_at: datetime) -> Costs:
     """Of all attempts of a generation, which was created at `occurred_at`."""
-    return _sum(LedgerEntry.objects.filter(occurred_at=occurred_at, generation_id=generation_id))
+    entries = LedgerEntry.objects.filter(occurred_at=occurred_at, generation_id=generation_id)
+    return Costs(**entries.aggregate(**_SUMS))
 
 
 def campaign_cost(*, campaign_id: UUID) -> Costs:
     """Of everything that was generated for a campaign, as far as it is settled."""
-    return _sum(LedgerEntry.objects.filter(campaign_id=campaign_id))
-
-
-def tenant_cost(*, tenant_id: UUID, since: datetime) -> Money:
-    """Of everything that a tenant's questions have cost since an instant, as far as it is settled."""
-    entries = LedgerEntry.objects.filter(tenant_id=tenant_id, occurred_at__gte=since)
-    return Money(_sum(entries).amount)
+    return sum((each.costs for each in campaign_costs_by_model(campaign_id=campaign_id)), Costs())
 
 
 def campaign_costs_by_model(*, campaign_id: UUID) -> list[ModelCosts]:
     """The same, by provider and model, the dearest first."""
-    rows: Iterable[Mapping[str, Any]] = (
-        LedgerEntry.objects.filter(campaign_id=campaign_id)
-        .values("provider", "model", "currency")
-        .annotate(**_SUMS)
-        .order_by("-amount", "provider", "model")
-    )
-    return [
-        ModelCosts(
-            provider=row["provider"],
-            model=row["model"],
-            currency=row["currency"],
-            costs=Costs(**{name: row[name] for name in _SUMS}),
-        )
-        for row in rows
+    by = (Dimension.PROVIDER, Dimension.MODEL)
+    found = [
+        ModelCosts(provider=provider, model=model, currency=LEDGER_CURRENCY, costs=_costs(sums))
+        for provider, model, *sums in summed(of_campaigns([campaign_id], by=by), *by)
     ]
-
-
-def _sum(entries: QuerySet[LedgerEntry]) -> Costs:
-    return Costs(**entries.aggregate(**_SUMS))
+    return sorted(found, key=lambda each: (-each.costs.amount, each.provider, each.model))
 
 
 def cost_by_campaign(campaign_ids: Iterable[UUID]) -> dict[UUID, Money]:
     """What each campaign has cost so far, zero included, for a list that shows many."""
     ids = list(campaign_ids)
-    rows = (
-        LedgerEntry.objects.filter(campaign_id__in=ids).values("campaign_id").annotate(amount=Sum("amount"))
-    )
-    amounts = {row["campaign_id"]: row["amount"] for row in rows}
+    source = of_campaigns(ids, by=[Dimension.CAMPAIGN])
+    amounts = {campaign: _costs(sums).amount for campaign, *sums in summed(source, Dimension.CAMPAIGN.column)}
     return {each: Money(amounts.get(each, Decimal(0))) for each in ids}
+
+
+def cost_of_month(*, tenant_id: UUID, time_zone: str, now: datetime) -> Money:
+    """Of everything that a tenant's questions have cost this month, by its calendar, as far as settled."""
+    since = period_start("month", at=now, time_zone=time_zone)
+    (sums,) = summed(of_range(tenant_id, since, _end("month", since), by=()))
+    return Money(_costs(sums).amount)
+
+
+def stats(*, tenant_id: UUID, time_zone: str, now: datetime) -> dict[str, Period]:
+    """Today, this week (from Monday), this month and the month before, to their last days."""
+    starts = {each: period_start(each, at=now, time_zone=time_zone) for each in ("day", "week", "month")}
+    before = (starts["month"] - timedelta(days=1)).replace(day=1)
+    spans = {
+        "today": (starts["day"], starts["day"]),
+        "this_week": (starts["week"], _end("week", starts["week"])),
+        "this_month": (starts["month"], _end("month", starts["month"])),
+        "previous_month": (before, _end("month", before)),
+    }
+    source = of_spans(tenant_id, spans, by=[Dimension.PROVIDER])
+    found: dict[str, dict[str, Costs]] = {name: {} for name in spans}
+    for name, provider, *sums in summed(source, "span", Dimension.PROVIDER.column):
+        found[name][provider] = _costs(sums)
+    return {
+        name: Period(*span, dict(sorted(found[name].items(), key=lambda each: (-each[1].amount, each[0]))))
+        for name, span in spans.items()
+    }
+
+
+def breakdown(
+    *,
+    tenant_id: UUID,
+    since: date,
+    until: date,
+    by: Sequence[Dimension],
+    order: Sequence[tuple[str, bool]],
+    limit: int,
+) -> Breakdown:
+    """What some days cost by one or more dimensions, in an order of columns (True: descending)."""
+    source = of_range(tenant_id, since, until, by=by)
+    width, groups, number, total = len(by) + len(SUMS), [], 0, Costs()
+    for row in ranked(source, by=by, order=order, limit=limit):
+        groups.append(Group(row[: len(by)], _costs(row[len(by) : width])))
+        number, total = row[width], _costs(row[width + 1 :])
+    return Breakdown(groups, number, total)
+
+
+def _end(period: str, start: date) -> date:
+    if period == "week":
+        return start + timedelta(days=6)
+    return (start + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+
+
+def _costs(sums: Sequence[Any]) -> Costs:
+    """Without a row the sums are null; PostgreSQL's sum of bigints is a decimal."""
+    numbers = {name: int(value or 0) for name, value in zip(SUMS[:-1], sums, strict=False)}
+    return Costs(**numbers, amount=sums[-1] or Decimal(0))

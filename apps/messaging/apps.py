@@ -6,10 +6,13 @@ class MessagingConfig(AppConfig):
     verbose_name = "Messaging"
 
     def ready(self) -> None:
-        from apps.messaging import health, metrics
+        from apps.messaging import alert_rules, health, metrics
+        from apps.notifications.rules import register_rule
         from apps.operations import probes
 
         probes.register_health_check("dispatch", health.check_dispatch)
         probes.register_metrics("messages", metrics.messages_by_state)
         probes.register_metrics("dispatcher", metrics.dispatcher)
         probes.register_queue_probe(probes.QueueProbe("dispatch", metrics.oldest_due))
+        register_rule("account_paused", alert_rules.paused_accounts)
+        register_rule("platform_breaker_open", alert_rules.open_platforms)

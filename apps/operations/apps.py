@@ -6,7 +6,9 @@ class OperationsConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from apps.operations import health, metrics, probes
+        from apps.notifications.rules import register_rule
+        from apps.notifications.services.deliveries import oldest_due
+        from apps.operations import alert_rules, health, metrics, probes
 
         probes.register_health_check("database", health.check_database)
         probes.register_health_check("migrations", health.check_migrations)
@@ -14,3 +16,6 @@ class OperationsConfig(AppConfig):
         probes.register_health_check("broker", health.check_broker)
         probes.register_metrics("dead_letters", metrics.dead_letters)
         probes.register_metrics("oldest_due_work", metrics.oldest_due_work)
+        # Notifications stand below operations and can't register themselves.
+        probes.register_queue_probe(probes.QueueProbe("notifications", oldest_due))
+        register_rule("dead_letter", alert_rules.dead_letters)

@@ -11,6 +11,7 @@ import pytest
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Delta, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, Message
+from apps.common.punctual import Punctual
 from tests.ai.scripted import ScriptedProvider, scripted_provider
 
 TIMEOUT = timedelta(seconds=1.5)
@@ -83,4 +84,4 @@ def test_clients_have_the_backend_that_sees_to_it_also_where_there_is_a_proxy(
     assert len(transports) > 1
     for each in transports:
         assert isinstance(each, httpx2.HTTPTransport)
-        assert isinstance(each._pool._network_backend, connections._Punctual)
+        assert isinstance(each._pool._network_backend, Punctual)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.ai.providers import PROVIDERS
-from apps.ai.providers.connections import limits
 from apps.ai.providers.outcomes import Completion, Delta, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, Message, size, streamed
+from apps.common.punctual import limits
 from tests.ai.scripted import ScriptedProvider, scripted_provider
 from tests.conftest import Sandbox
 

@@ -32,7 +32,7 @@ from apps.messaging.models import (
     SendBlock,
     SendLimit,
 )
-from apps.notifications.models import Alert, Delivery
+from apps.notifications.models import Alert, Delivery, NotificationTarget
 from apps.operations.models import DeadLetter, JobRun, JobState
 from apps.tenants.keys import create_api_key
 from apps.tenants.models import Role, Tenant, User
@@ -142,8 +142,11 @@ def _operations(tenant: Tenant, by: User, index: int) -> None:
         alert = Alert.objects.create(
             tenant_id=tenant.pk, rule="daily_cost", subject=name, message="More than $50."
         )
+        target = NotificationTarget.objects.create(
+            tenant_id=tenant.pk, channel="email", name=name, address=f"{name}@example.com"
+        )
         Delivery.objects.create(
-            tenant_id=tenant.pk, alert=alert, channel="email", target=f"{name}@example.com"
+            tenant_id=tenant.pk, alert=alert, destination=target, channel="email", target=target.address
         )
         JobRun.objects.create(
             job=name, period_start=now, started_at=now, state=JobState.DONE, finished_at=now

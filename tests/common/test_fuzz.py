@@ -10,7 +10,9 @@ from rest_framework.test import APIClient
 
 from apps.common.ids import uuid7
 from apps.messaging.models import Account, Fan
+from apps.notifications.models import Alert
 from apps.tenants.models import Role, Tenant
+from apps.tenants.system import system_transaction
 from tests import factories
 from tests.conftest import client_of
 
@@ -77,6 +79,7 @@ CAMPAIGN = {
 PARAMETERS = [
     *("state", "account", "fan", "campaign", "created_after", "created_before", "limit", "cursor"),
     *("platform", "paused", "external_id", "consent", "task", "source", "status", "type", "ordering"),
+    *("rule", "level", "acknowledged", "subject"),
 ]
 SETTINGS = settings(
     max_examples=80,
@@ -160,6 +163,14 @@ def test_campaigns(data: st.DataObject, fan: Fan, api: APIClient) -> None:
 
 
 @SETTINGS
+@given(body=bodies({"until": TIME, "hours": NUMBER}))
+def test_mutes(body: Any, agency: Tenant, api: APIClient) -> None:
+    with system_transaction():
+        alert, _ = Alert.objects.get_or_create(tenant_id=agency.pk, rule="daily_cost", message="Dear.")
+    send(api, "POST", f"/api/v2/costs/alerts/{alert.pk}/mute", body)
+
+
+@SETTINGS
 @given(body=bodies({"enabled": st.booleans()}, name="hybrid_orchestrator", enabled=True))
 def test_feature_flags(body: Any, owner_api: APIClient) -> None:
     send(owner_api, "POST", "/api/admin/feature-flags", body)
@@ -168,7 +179,16 @@ def test_feature_flags(body: Any, owner_api: APIClient) -> None:
 @SETTINGS
 @given(
     path=st.sampled_from(
-        ["accounts", "messages", "generations", "campaigns", "campaigns/status", "fans", "onlyfans/stats"]
+        [
+            "accounts",
+            "messages",
+            "generations",
+            "campaigns",
+            "campaigns/status",
+            "fans",
+            "onlyfans/stats",
+            "costs/alerts",
+        ]
     ),
     query=st.dictionaries(
         st.sampled_from(PARAMETERS),

@@ -140,7 +140,7 @@ def test_an_attempt_is_entered_once(agency: Tenant, price: Price) -> None:
     entry = enter(agency, price)
     same = {"occurred_at": entry.occurred_at, "generation_id": entry.generation_id}
 
-    with pytest.raises(IntegrityError, match="occurred_at"):
+    with pytest.raises(IntegrityError, match=r"duplicate key.*attempt"):
         enter(agency, price, **same)
 
     enter(agency, price, **same, attempt=2)
@@ -167,6 +167,18 @@ def test_a_month_without_a_partition_is_refused_until_it_is_made(agency: Tenant,
     enter(agency, price, occurred_at=far)
     enter(agency, price, occurred_at=datetime(2031, 3, 1, tzinfo=UTC))
     assert {f"costs_ledgerentry_2031_{month:02}" for month in range(3, 8)} <= partitions()
+
+
+def test_a_new_partition_has_the_indexes_of_the_others_and_all_are_whole(agency: Tenant) -> None:
+    ensure_ledger_partitions(today=date(2034, 4, 30))
+
+    with psycopg.connect(settings.DATABASE_OWNER_URL) as owner:
+        found = owner.execute(
+            "SELECT relid::regclass::text, count(*), bool_and(indisvalid)"
+            " FROM pg_partition_tree('costs_ledgerentry') JOIN pg_index ON indrelid = relid GROUP BY relid"
+        ).fetchall()
+    assert "costs_ledgerentry_2034_04" in {name for name, _, _ in found}
+    assert {(number, whole) for _, number, whole in found} == {(5, True)}
 
 
 def test_a_new_partition_is_as_closed_as_the_first(agency: Tenant, price: Price) -> None:

@@ -6,9 +6,11 @@ from django.utils import timezone
 from apps.common.ids import uuid7
 from apps.costs import queries
 from apps.costs.queries import Costs
-from apps.costs.services import holds
+from apps.costs.rollup_reading import Dimension
+from apps.costs.services import holds, rollups
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
 from tests.costs.spending import MODEL, dollar_price, dollars, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,6 +42,37 @@ def test_a_campaigns_cost_is_split_by_model_the_dearest_first(agency: Tenant, st
     ]
     assert total == Costs(3, 0, 12, 0, 0, Decimal(12))
     assert hidden == Costs(0, 0, 0, 0, 0, Decimal(0))
+
+
+def test_sums_are_of_the_tenant_asked_for_also_where_all_are_visible(
+    agency: Tenant, stranger: Tenant
+) -> None:
+    dollar_price()
+    now = timezone.now()
+    today = now.date()
+
+    def spend(tenant: Tenant, cost: int) -> None:
+        holds.settle(hold=take(tenant, 10, now=now), usage=dollars(cost), now=now)
+
+    def spent() -> list[Decimal]:
+        with system_transaction():
+            stats = queries.stats(tenant_id=agency.pk, time_zone="UTC", now=now)
+            breakdown = queries.breakdown(
+                tenant_id=agency.pk,
+                since=today,
+                until=today,
+                by=[Dimension.MODEL],
+                order=[("amount", True)],
+                limit=10,
+            )
+            month = queries.cost_of_month(tenant_id=agency.pk, time_zone="UTC", now=now)
+        return [stats["today"].costs.amount, breakdown.total.amount, month.amount]
+
+    spend(agency, 3)
+    spend(stranger, 5)
+    assert spent() == [3, 3, 3]
+    rollups.roll_up()
+    assert spent() == [3, 3, 3]
 
 
 def test_an_estimate_counts_as_one_until_it_is_corrected(agency: Tenant) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import openai
 
 from apps.ai.providers import wire
-from apps.ai.providers.connections import limits
 from apps.ai.providers.failures import ERRORS, failure, malformed
 from apps.ai.providers.outcomes import LONGEST_NAME, Completion, Delta, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import streamed
 from apps.ai.providers.transcript import Transcript
 from apps.ai.providers.usage import chat_usage
+from apps.common.punctual import limits
 from apps.common.text import storable
 
 _PATH = "/chat/completions"

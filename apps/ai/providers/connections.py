@@ -1,34 +1,15 @@
-"""The `openai` clients, and the deadline for the whole of a call that they keep to.
+"""The `openai` clients, held to deadlines of whole calls."""
 
-httpx2 limits each wait by itself, so what trickles would never be too late. Here the limits of a request know
-when the whole is over, and the connections below httpx2 wait until then at most, however often they begin to.
-"""
-
-import time
 import weakref
-from collections.abc import Callable, Iterable
-from datetime import timedelta
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-import httpcore2
 import httpx2
 from openai import DefaultHttpxClient, OpenAI
 
+from apps.common.punctual import Punctual, begin
+
 Client = TypeVar("Client", bound=OpenAI)
-
-_CONNECT = timedelta(seconds=5)
-_WAITS = ("connect", "read", "write")
-
-
-@lru_cache(maxsize=64)
-def limits(timeout: timedelta, idle: timedelta | None = None) -> httpx2.Timeout:
-    """`timeout` for the whole of a call, `idle` for each silence in it, also the one before the answer."""
-    silence = timeout if idle is None else min(idle, timeout)
-    connect = min(timeout, _CONNECT)
-    return httpx2.Timeout(
-        timeout.total_seconds(), read=silence.total_seconds(), connect=connect.total_seconds()
-    )
 
 
 def connect(make: Callable[..., Client], **options: Any) -> Client:
@@ -36,88 +17,11 @@ def connect(make: Callable[..., Client], **options: Any) -> Client:
 
     A call is over once it has taken its whole time-out, redirects included.
     """
-    http = DefaultHttpxClient(event_hooks={"request": [_begin]})
+    http = DefaultHttpxClient(event_hooks={"request": [begin]})
     # Proxies that the environment names have transports of their own. httpx2 lets nobody choose the backend.
     for transport in (http._transport, *http._mounts.values()):
         if isinstance(transport, httpx2.HTTPTransport):
-            transport._pool._network_backend = _Punctual(transport._pool._network_backend)
+            transport._pool._network_backend = Punctual(transport._pool._network_backend)
     client = make(max_retries=0, http_client=http, **options)
     weakref.finalize(client, http.close)
     return client
-
-
-class _Wait(float):
-    """Seconds that one wait may last, if `ends_at`, by the monotonic clock, isn't sooner."""
-
-    ends_at: float
-
-    @classmethod
-    def until(cls, ends_at: float, seconds: float) -> "_Wait":
-        wait = cls(seconds)
-        wait.ends_at = ends_at
-        return wait
-
-
-def _begin(request: httpx2.Request) -> None:
-    waits = request.extensions.get("timeout", {})
-    # The wait for a free connection is limited by the whole time-out, so this is where it stands.
-    whole = waits.get("pool")
-    if whole is None or isinstance(waits["read"], _Wait):  # a redirect has the waits of what it goes on with
-        return
-    ends_at = time.monotonic() + whole
-    waits.update({name: _Wait.until(ends_at, waits[name]) for name in _WAITS})
-
-
-def _left(wait: float | None, too_late: type[Exception]) -> float | None:
-    if not isinstance(wait, _Wait):
-        return wait
-    left = wait.ends_at - time.monotonic()
-    if left <= 0:
-        raise too_late("the answer was still coming when its time was up")
-    return min(wait, left)
-
-
-class _Stream(httpcore2.NetworkStream):
-    """A connection whose waits end when the whole call does."""
-
-    def __init__(self, stream: httpcore2.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, httpcore2.WriteTimeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.NetworkStream:
-        left = _left(timeout, httpcore2.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _Punctual(httpcore2.NetworkBackend):
-    """Makes such connections."""
-
-    def __init__(self, backend: httpcore2.NetworkBackend) -> None:
-        self._backend = backend
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        left = _left(timeout, httpcore2.ConnectTimeout)
-        return _Stream(self._backend.connect_tcp(host, port, left, local_address, socket_options))
-
-    def sleep(self, seconds: float) -> None:
-        self._backend.sleep(seconds)

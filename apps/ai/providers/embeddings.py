@@ -11,10 +11,10 @@ from typing import Any
 import openai
 
 from apps.ai.providers import wire
-from apps.ai.providers.connections import limits
 from apps.ai.providers.failures import ERRORS, failure, malformed
 from apps.ai.providers.outcomes import LONGEST_NAME, Completion, Outcome
 from apps.ai.providers.usage import usage
+from apps.common.punctual import limits
 
 
 def embed(client: openai.OpenAI, body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:

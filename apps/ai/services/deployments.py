@@ -6,7 +6,8 @@ import structlog
 from apps.ai.models import Deployment
 from apps.ai.routing import Candidate
 from apps.common.text import storable
-from apps.notifications.models import Alert, Level
+from apps.notifications.models import Level
+from apps.notifications.services.alerts import raise_alert
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -42,15 +43,15 @@ def disable(candidate: Candidate, *, reason: str, tenant_id: UUID, now: datetime
         enabled = Deployment.objects.filter(pk=candidate.id, enabled=True)
         if not enabled.update(enabled=False, disabled_reason=storable(f"{REFUSED}: {reason}")[:300]):
             return
-        alert = Alert(
+        raise_alert(
             tenant_id=tenant_id,
             rule="deployment_disabled",
             subject=str(candidate.id),
             period=now.isoformat(timespec="minutes"),
             level=Level.CRITICAL,
             message=f"{candidate.name} was disabled: {REFUSED}. The deployment's page has its words.",
+            now=now,
         )
-        Alert.objects.bulk_create([alert], ignore_conflicts=True)
     log.error("deployment.disabled", deployment=candidate.name, reason=REFUSED)
 
 

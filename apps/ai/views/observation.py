@@ -15,8 +15,7 @@ from apps.ai.models import ModelClass
 from apps.common.api.errors import body
 from apps.common.api.fields import MoneyField
 from apps.common.money import Money
-from apps.costs.periods import period_bounds, period_start
-from apps.costs.queries import tenant_cost
+from apps.costs.queries import cost_of_month
 from apps.operations.views import ProbeView
 from apps.tenants.views import TenantView
 
@@ -132,12 +131,9 @@ class OrchestratorMetrics(TenantView):
     def get(self, request: Request) -> Response:
         """The last hour of the tenant's questions to the AI, and what this month's have cost so far."""
         now = timezone.now()
-        since, time_zone = now - WINDOW, self.tenant.time_zone
-        month, _end = period_bounds(
-            "month", start=period_start("month", at=now, time_zone=time_zone), time_zone=time_zone
-        )
+        since = now - WINDOW
         figures = queries.figures(tenant_id=self.tenant.pk, since=since)
-        cost = tenant_cost(tenant_id=self.tenant.pk, since=month)
+        cost = cost_of_month(tenant_id=self.tenant.pk, time_zone=self.tenant.time_zone, now=now)
         self.end_transaction()  # the breakers may be asked over the network
         context = {
             "since": since,

@@ -30,6 +30,7 @@ from apps.ai.services import generations
 from apps.ai.services.questions import Question
 from apps.common.api import idempotency
 from apps.common.api.schema import IDEMPOTENCY_KEY
+from apps.costs.hints import hint_settled
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.permissions import CREATORS
 from apps.tenants.views import TenantView
@@ -107,7 +108,7 @@ class QuestionView(TenantView):
             return self._leave_once(asked)
         if not asked["stream"]:
             generation_id, run = self._begin(request, asked)
-            return self._answer(generation_id, run())
+            return self._answer(generation_id, self._run(run))
         # Its place comes first: whoever is refused one has left no question that is paid for.
         with streaming.relay().place() as place:
             return self._stream(place, *self._begin(request, asked))
@@ -173,7 +174,7 @@ class QuestionView(TenantView):
 
     def _stream(self, place: streaming.Place, generation_id: UUID, run: _Run) -> StreamingHttpResponse:
         def produce(put: Callable[[streaming.Event], None]) -> None:
-            known = run(emit=lambda text: put(streaming.delta(text)))
+            known = self._run(run, emit=lambda text: put(streaming.delta(text)))
             put(streaming.done(self._answer(generation_id, known).data))
 
         # The response's head leaves with its first bytes, and so at once.
@@ -183,6 +184,12 @@ class QuestionView(TenantView):
             content_type=EVENT_STREAM,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
+
+    def _run(self, run: _Run, **options: Any) -> Generation | None:
+        try:
+            return run(**options)
+        finally:
+            hint_settled(self.tenant.pk)
 
     def _read(self, generation_id: UUID) -> Generation:
         with tenant_transaction(self.tenant):

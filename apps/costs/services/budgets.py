@@ -18,6 +18,7 @@ from apps.costs.models import (
     LedgerEntry,
 )
 from apps.costs.periods import period_bounds, period_start
+from apps.costs.services import rollups
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
 
@@ -94,9 +95,11 @@ def change_budget(
 
 
 def change_time_zone(*, tenant: Tenant, time_zone: str, now: datetime) -> None:
-    """Move a tenant's calendar. Its budgets' periods begin at other instants from then on."""
+    """Move a tenant's calendar. Its budgets' and roll-ups' periods begin at other instants from then on."""
     validate_time_zone(time_zone)
     with tenant_transaction(tenant):
+        # Before the lock that whoever asks the AI has to share, since it may take seconds.
+        rollups.move_calendar(tenant_id=tenant.pk, time_zone=time_zone)
         lock_budgets(tenant_id=tenant.pk, exclusive=True)
         Tenant.objects.filter(pk=tenant.pk).update(time_zone=time_zone)
         for budget in Budget.objects.filter(tenant_id=tenant.pk, is_active=True):

@@ -7,7 +7,8 @@ import structlog
 
 from apps.messaging.models import Account, Message, MessageState
 from apps.messaging.services import due
-from apps.notifications.models import Alert, Level
+from apps.notifications.models import Level
+from apps.notifications.services.alerts import raise_alert
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +42,12 @@ def pause_unauthorised(*, account_id: UUID, now: datetime) -> None:
     if account.paused_at:
         return
     pause_account(account=account, reason=UNAUTHORISED, now=now)
-    alert = Alert(
+    raise_alert(
         tenant_id=account.tenant_id,
         rule="account_unauthorised",
         subject=str(account_id),
         period=now.isoformat(timespec="minutes"),
         level=Level.CRITICAL,
         message=f"{account.name} was paused. {UNAUTHORISED}",
+        now=now,
     )
-    Alert.objects.bulk_create([alert], ignore_conflicts=True)

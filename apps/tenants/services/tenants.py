@@ -1,8 +1,11 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from apps.common.errors import ConflictError
+from django.db.models import Q
+
+from apps.common.errors import ConflictError, NotFoundError
 from apps.tenants.models import Membership, Role, Tenant, User
 
 
@@ -39,6 +42,18 @@ def create_tenant(*, name: str, email: str, password: str | None) -> Founded:
     return Founded(tenant=tenant, owner=owner, owner_is_new=new, password=made)
 
 
+def tenant_named(words: str) -> Tenant:
+    """The tenant with an id or exact name. Raises NotFoundError, or ConflictError for a name of several."""
+    found = list(Tenant.objects.filter(Q(name=words) | Q(pk=_id(words)))[:2])
+    if not found:
+        raise NotFoundError(
+            f"There is no tenant with the name or id “{words}”; see the tenants in the admin."
+        )
+    if len(found) > 1:
+        raise ConflictError(f"Several tenants are called “{words}”: give the id of one.")
+    return found[0]
+
+
 def pause_tenant(*, tenant: Tenant, now: datetime) -> None:
     """Stop all sending for a tenant. Raises ConflictError if it is paused already."""
     if not Tenant.objects.filter(pk=tenant.pk, paused_at=None).update(paused_at=now):
@@ -49,3 +64,10 @@ def resume_tenant(*, tenant: Tenant) -> None:
     """Let sending go on; the sweep finds what is due. Raises ConflictError if it isn't paused."""
     if not Tenant.objects.filter(pk=tenant.pk, paused_at__isnull=False).update(paused_at=None):
         raise ConflictError("It isn't paused.")
+
+
+def _id(words: str) -> UUID | None:
+    try:
+        return UUID(words)
+    except ValueError:
+        return None

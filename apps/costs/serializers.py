@@ -1,0 +1,162 @@
+"""What has been spent, as JSON, and what can be asked of it."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.common.api.fields import MoneyField
+from apps.common.api.serializers import StrictSerializer
+from apps.costs.rollup_reading import SUMS, Dimension
+
+DEFAULT_LIMIT, MOST_GROUPS = 100, 1000
+# So many days at most, by the finest dimension that is asked for.
+LONGEST = {Dimension.HOUR: 31, Dimension.DAY: 366}
+LONGEST_OF_ALL = 3660
+_EARLIEST, _LATEST = date(2000, 1, 1), date(2100, 12, 31)
+_BY_SUM = {**{name: name for name in SUMS if name != "amount"}, "cost": "amount"}
+_BY_DIMENSION = {each.value: each.column for each in Dimension}
+
+
+class CostsSerializer(serializers.Serializer[Any]):
+    attempts = serializers.IntegerField(help_text="Calls of providers, those included that failed but cost.")
+    estimated = serializers.IntegerField(help_text="Of these, those entered at their bound: usage unknown.")
+    input_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField(help_text="Of the input tokens, those read from a cache.")
+    output_tokens = serializers.IntegerField()
+    cost = MoneyField()
+
+
+class ProviderCostsSerializer(CostsSerializer):
+    provider = serializers.CharField()
+
+
+class _Days(serializers.Serializer[Any]):
+    """A range of days: `from`, which no attribute in Python may be called, `to`, and the rest."""
+
+    def get_fields(self) -> dict[str, Any]:
+        return {
+            "from": serializers.DateField(help_text="The first day, of the tenant's calendar."),
+            "to": serializers.DateField(help_text="The last day."),
+            **super().get_fields(),
+        }
+
+
+class PeriodSerializer(_Days):
+    total = CostsSerializer()
+    by_provider = ProviderCostsSerializer(many=True, help_text="The dearest first.")
+
+
+class CostStatsSerializer(serializers.Serializer[Any]):
+    time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
+    today = PeriodSerializer()
+    this_week = PeriodSerializer(help_text="From Monday.")
+    this_month = PeriodSerializer()
+    previous_month = PeriodSerializer()
+
+
+class GroupSerializer(CostsSerializer):
+    """The dimensions that were asked for, and the sums. Null: for no account, campaign or user."""
+
+    hour = serializers.DateTimeField(required=False, help_text="When it begins.")
+    day = serializers.DateField(required=False)
+    month = serializers.DateField(required=False, help_text="Its first day.")
+    provider = serializers.CharField(required=False)
+    model = serializers.CharField(required=False)
+    task_kind = serializers.CharField(required=False)
+    account = serializers.UUIDField(required=False, allow_null=True)
+    campaign = serializers.UUIDField(required=False, allow_null=True)
+    user = serializers.UUIDField(required=False, allow_null=True)
+
+
+class BreakdownSerializer(_Days):
+    time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
+    by = serializers.ListField(child=serializers.CharField())
+    groups = serializers.IntegerField(
+        help_text="How many there are; `results` has the first `limit` of them."
+    )
+    total = CostsSerializer(help_text="Of all of them.")
+    results = GroupSerializer(many=True)
+
+
+@extend_schema_field({"type": "string", "default": "provider,model"})
+class DimensionsField(serializers.Field[tuple[Dimension, ...], str, str, Any]):
+    """One dimension or two, with a comma between them."""
+
+    default_error_messages = {
+        "unknown": "Give one or two different ones of: {names}, with a comma between them.",
+    }
+
+    def to_internal_value(self, data: str) -> tuple[Dimension, ...]:
+        try:
+            found = tuple(Dimension(word.strip()) for word in str(data).split(","))
+        except ValueError:
+            found = ()
+        if len(found) not in (1, 2) or len(set(found)) < len(found):
+            self.fail("unknown", names=", ".join(Dimension))
+        return found
+
+
+@extend_schema_field({"type": "string"})
+class OrderField(serializers.Field[tuple[str, bool], str, str, Any]):
+    """A column, and whether it descends."""
+
+    default_error_messages = {
+        "unknown": "Give a dimension of `by` or one of: {names}; with a minus, the highest comes first.",
+    }
+
+    def to_internal_value(self, data: str) -> tuple[str, bool]:
+        name = str(data).removeprefix("-")
+        if name not in _BY_SUM and name not in _BY_DIMENSION:
+            self.fail("unknown", names=", ".join(_BY_SUM))
+        return name, str(data).startswith("-")
+
+
+class BreakdownQuery(_Days, StrictSerializer):
+    by = DimensionsField(required=False, help_text=f"One or two of: {', '.join(Dimension)}.")
+    order = OrderField(
+        required=False,
+        help_text="A dimension of `by` or a sum; with a minus, the highest comes first. By default by time, "
+        "or where there is none, the dearest first.",
+    )
+    limit = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_GROUPS,
+        help_text=f"{DEFAULT_LIMIT} by default; not of CSV.",
+    )
+    format = serializers.ChoiceField(["json", "csv"], default="json")
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        for name, text in (
+            ("from", "The first day, of the tenant's calendar; the first of `to`'s month by default."),
+            ("to", "The last day, today by default."),
+        ):
+            fields[name] = serializers.DateField(required=False, help_text=text)
+        return fields
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        until = attrs.setdefault("to", self.context["today"])
+        since = attrs.setdefault("from", until.replace(day=1))
+        by = attrs.setdefault("by", (Dimension.PROVIDER, Dimension.MODEL))
+        for name, day in (("from", since), ("to", until)):
+            if not _EARLIEST <= day <= _LATEST:
+                raise serializers.ValidationError({name: f"Give a day from {_EARLIEST} to {_LATEST}."})
+        if since > until:
+            raise serializers.ValidationError({"to": "The range ends before it begins."})
+        longest = min(LONGEST.get(each, LONGEST_OF_ALL) for each in by)
+        if until - since >= timedelta(days=longest):
+            text = f"By {', '.join(by)} a range may have {longest} days at most."
+            raise serializers.ValidationError({"from": text})
+        name, descending = attrs.get("order", _default_order(by))
+        if name not in _BY_SUM and name not in by:
+            raise serializers.ValidationError({"order": f"{name} isn't among what is asked for with `by`."})
+        attrs["order"] = [({**_BY_SUM, **_BY_DIMENSION}[name], descending)]
+        return attrs
+
+
+def _default_order(by: tuple[Dimension, ...]) -> tuple[str, bool]:
+    timely = [each for each in by if each in (Dimension.HOUR, Dimension.DAY, Dimension.MONTH)]
+    return (timely[0].value, False) if timely else ("cost", True)

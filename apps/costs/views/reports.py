@@ -1,0 +1,185 @@
+"""What the tenant has spent: today's as exactly as the last year's."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict
+from io import StringIO
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.common.money import LEDGER_CURRENCY, plain
+from apps.costs import queries
+from apps.costs.periods import period_start
+from apps.costs.queries import Breakdown, Costs, Group
+from apps.costs.rollup_reading import SUMS, Dimension
+from apps.costs.serializers import DEFAULT_LIMIT, BreakdownQuery, BreakdownSerializer, CostStatsSerializer
+from apps.tenants.views import TenantView
+
+CSV = "text/csv"
+# What a file may have; it is made in memory, since no transaction may wait for a slow reader.
+MOST_ROWS = 50_000
+# With these at its beginning, a spreadsheet would take a text for a formula.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+_COSTS = {
+    "attempts": 412,
+    "estimated": 1,
+    "input_tokens": 310_220,
+    "cached_tokens": 12_800,
+    "output_tokens": 45_900,
+    "cost": {"amount": "1.234", "currency": "USD"},
+}
+_PERIOD = {"total": _COSTS, "by_provider": [{"provider": "azure", **_COSTS}]}
+_STATS = OpenApiExample(
+    "A Thursday in March",
+    response_only=True,
+    value={
+        "time_zone": "Europe/Paris",
+        "today": {"from": "2026-03-12", "to": "2026-03-12", **_PERIOD},
+        "this_week": {"from": "2026-03-09", "to": "2026-03-15", **_PERIOD},
+        "this_month": {"from": "2026-03-01", "to": "2026-03-31", **_PERIOD},
+        "previous_month": {"from": "2026-02-01", "to": "2026-02-28", **_PERIOD},
+    },
+)
+_BREAKDOWN = OpenApiExample(
+    "By day and model",
+    response_only=True,
+    media_type="application/json",
+    value={
+        "from": "2026-03-01",
+        "to": "2026-03-12",
+        "time_zone": "Europe/Paris",
+        "by": ["day", "model"],
+        "groups": 24,
+        "total": _COSTS,
+        "results": [{"day": "2026-03-01", "model": "gpt-4o", **_COSTS}],
+    },
+)
+_TABLE = OpenApiExample(
+    "The same as CSV",
+    response_only=True,
+    media_type=CSV,
+    value="day,model,attempts,estimated,input_tokens,cached_tokens,output_tokens,amount,currency\r\n"
+    "2026-03-01,gpt-4o,412,1,310220,12800,45900,1.234,USD\r\n",
+)
+
+
+class CostStats(TenantView):
+    serializer_class = CostStatsSerializer
+
+    @extend_schema(operation_id="cost_stats", tags=["costs"], examples=[_STATS])
+    def get(self, request: Request) -> Response:
+        """What questions to the AI have cost today, this week and month and in the month before.
+
+        By the tenant's calendar, up to the last call that has ended.
+        """
+        if request.query_params:
+            raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
+        zone = self.tenant.time_zone
+        periods = queries.stats(tenant_id=self.tenant.pk, time_zone=zone, now=timezone.now())
+        answer: dict[str, Any] = {"time_zone": zone}
+        for name, period in periods.items():
+            by_provider = [{"provider": each, **_sums(costs)} for each, costs in period.by_provider.items()]
+            days = {"from": period.since, "to": period.until}
+            answer[name] = {**days, "total": period.costs, "by_provider": by_provider}
+        return Response(self.get_serializer(answer).data)
+
+
+class CostBreakdown(TenantView):
+    serializer_class = BreakdownSerializer
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        # `format` says what is wanted. A refusal is JSON in any case.
+        return JSONRenderer(), JSONRenderer.media_type
+
+    @extend_schema(
+        operation_id="cost_breakdown",
+        tags=["costs"],
+        parameters=[BreakdownQuery],
+        responses={200: BreakdownSerializer, (200, CSV): OpenApiTypes.STR},
+        examples=[_BREAKDOWN, _TABLE],
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """What questions to the AI have cost in some days of the tenant's calendar, by one dimension or two.
+
+        Today's are in it up to the last call that has ended. With `format=csv` it is a file to download, with
+        all groups.
+        """
+        zone = self.tenant.time_zone
+        today = period_start("day", at=timezone.now(), time_zone=zone)
+        query = BreakdownQuery(data=request.query_params.dict(), context={"today": today})
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        as_file = asked["format"] == "csv"
+        found = queries.breakdown(
+            tenant_id=self.tenant.pk,
+            since=asked["from"],
+            until=asked["to"],
+            by=asked["by"],
+            order=asked["order"],
+            limit=MOST_ROWS if as_file else asked.get("limit", DEFAULT_LIMIT),
+        )
+        if as_file:
+            self.end_transaction()
+            return _file(found, asked)
+        days = {"from": asked["from"], "to": asked["to"]}
+        results = [_as_dict(group, asked["by"]) for group in found.groups]
+        answer = {
+            **days,
+            "time_zone": zone,
+            "by": asked["by"],
+            "groups": found.number,
+            "total": found.total,
+            "results": results,
+        }
+        return Response(self.get_serializer(answer).data)
+
+
+def _as_dict(group: Group, by: tuple[Dimension, ...]) -> dict[str, Any]:
+    return {**dict(zip(by, group.values, strict=True)), **_sums(group.costs)}
+
+
+def _sums(costs: Costs) -> dict[str, Any]:
+    return {**asdict(costs), "cost": costs.cost}
+
+
+def _file(found: Breakdown, asked: dict[str, Any]) -> StreamingHttpResponse:
+    if found.number > MOST_ROWS:
+        text = f"It would have {found.number:,} rows, and a file {MOST_ROWS:,} at most: ask for fewer days."
+        raise ValidationError({"from": [text]})
+    name = f"costs_{asked['from']}_{asked['to']}_by_{'_'.join(asked['by'])}.csv"
+    return StreamingHttpResponse(
+        _lines(found, asked["by"]),
+        content_type=f"{CSV}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _lines(found: Breakdown, by: tuple[Dimension, ...]) -> Iterator[str]:
+    buffer = StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow([*by, *SUMS, "currency"])
+    for group in found.groups:
+        *numbers, amount = (getattr(group.costs, name) for name in SUMS)
+        writer.writerow([*map(_cell, group.values), *numbers, plain(amount), LEDGER_CURRENCY])
+        if buffer.tell() > 2**15:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+    return f"'{text}" if text.startswith(_FORMULAS) else text

@@ -1,0 +1,153 @@
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from apps.common.admin.base import Admin, ReadOnlyInline
+from apps.common.admin.columns import TENANT, Badge, ListLink, RowLink
+from apps.common.admin.operations import Operation, Order
+from apps.common.errors import InvalidInputError
+from apps.notifications.channels.webhook import read_signing_key
+from apps.notifications.hints import hint_deliveries
+from apps.notifications.models import Delivery, NotificationTarget
+from apps.notifications.services.targets import prepare, test_target
+from apps.tenants.admin.forms import TenantChoice
+from apps.tenants.models import Tenant
+
+_SECRETS = ("url", "signing_key")
+
+
+class TargetForm(TenantChoice):
+    """URL and signing key can be set and replaced, but are never shown."""
+
+    tenant = forms.ModelChoiceField(
+        Tenant.objects.all(),
+        widget=UnfoldAdminSelectWidget,
+        required=False,
+        empty_label="The platform itself",
+        help_text="Whose alerts it hears of. The platform's own are those that are no tenant's.",
+    )
+    url = forms.CharField(
+        label="URL",
+        required=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="For Slack and webhooks; stored encrypted, never shown.",
+    )
+    signing_key = forms.CharField(
+        required=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="For webhooks; stored encrypted, never shown. Empty: one is made and shown once.",
+    )
+
+    class Meta:
+        model = NotificationTarget
+        fields = [
+            *("tenant", "channel", "name", "address", "url", "signing_key"),
+            *("minimum_level", "muted_rules", "digest_minutes", "is_active"),
+        ]
+        widgets = {"muted_rules": UnfoldAdminTextInputWidget()}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in _SECRETS:
+            # Neither in the page nor in the comparison that says what has changed.
+            self.initial.pop(name, None)
+            if not self.instance._state.adding:
+                self.fields[name].help_text += " Leave empty to keep the present one."
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # A name is unique within its tenant, and among the platform's own.
+        return super()._get_validation_exclusions() - {"tenant_id"}
+
+    def clean_url(self) -> str:
+        return str(self.cleaned_data["url"]) or self.instance.url
+
+    def clean_signing_key(self) -> str:
+        given = str(self.cleaned_data["signing_key"])
+        if given:
+            try:
+                read_signing_key(given)
+            except ValueError as error:
+                raise forms.ValidationError(str(error)) from error
+        return given or self.instance.signing_key
+
+
+class RecentDeliveries(ReadOnlyInline):
+    model = Delivery
+    fields = [
+        RowLink("alert", "alert"),
+        Badge("state", "state"),
+        "attempts",
+        "sent_at",
+        "error",
+        "created_at",
+    ]
+    readonly_fields = fields
+    ordering = ["-pk"]
+    per_page = 10
+    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("alert")
+
+
+def _test(target: NotificationTarget, order: Order) -> None:
+    if not target.is_active:
+        raise InvalidInputError("It is switched off, so nothing would be sent to it.")
+    test_target(target=target, now=order.now)
+    hint_deliveries()
+
+
+@admin.register(NotificationTarget)
+class TargetAdmin(Admin):
+    form = TargetForm
+    deletable = True
+    empty_hint = "Without targets, alerts go to COST_ALERT_EMAIL and SLACK_WEBHOOK_URL, if they are set."
+    list_display = ["name", "channel", "address", TENANT, "minimum_level", "digest_minutes", "is_active"]
+    list_filter = ["channel", "minimum_level", "is_active"]
+    search_fields = ["name", "address"]
+    search_ids = ["pk", "tenant_id"]
+    search_help_text = "Name, address, or 8+ digits of an id"
+    ordering = ["name", "pk"]
+    inlines = [RecentDeliveries]
+    operations = [
+        Operation(
+            "send_test",
+            "Send a test",
+            "A harmless alert goes to this target alone, the way that all go.",
+            _test,
+            "A test is on its way",
+            icon="send",
+            remark=lambda _: "What became of it is below within seconds: load the page again.",
+        )
+    ]
+    readonly_fields = [TENANT, ListLink("deliveries", "notifications.delivery", destination__id__exact="pk")]
+    _what = (
+        "What",
+        {"fields": [("minimum_level", "digest_minutes"), "muted_rules", "is_active"]},
+    )
+    add_fieldsets = [
+        (None, {"fields": ["tenant", ("channel", "name"), "address", "url", "signing_key"]}),
+        _what,
+    ]
+    fieldsets = [
+        (
+            None,
+            {"fields": [(TENANT, readonly_fields[1]), ("channel", "name"), "address", "url", "signing_key"]},
+        ),
+        _what,
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        # A list needs no secrets, and must not fail of one that can't be read.
+        return super().get_queryset(request).defer(*_SECRETS)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        made = prepare(obj)
+        if made and change:
+            form.changed_data.append("signing_key")
+        super().save_model(request, obj, form, change)
+        if made:
+            messages.warning(request, f"Its signing key, shown this once: {made}")

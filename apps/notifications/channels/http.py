@@ -1,0 +1,178 @@
+"""Posting to a URL that somebody has entered: never to our own network, never on to another place.
+
+The name is looked up once, every address that it has is judged, and the connection goes to one of these, so a
+name that answers otherwise the second time gains nothing. Redirects are not followed, proxies not asked.
+"""
+
+import ipaddress
+import math
+import re
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any
+
+import httpcore2
+import httpx2
+from django.conf import settings
+
+from apps.common.punctual import Punctual, begin, limits
+from apps.notifications.channels.base import Outcome, Postponed, Refused, Sent, Unknown
+
+TIMEOUT = timedelta(seconds=10)
+# Of an answer, as much as a person needs to see what was wrong.
+_WORDS = 300
+_MOST_RETRY_AFTER = timedelta(days=1)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_AGAIN = {408, 425, 429}
+# As it stands after IDNA; more than DNS allows, since Docker's names have underscores.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+
+
+class ForbiddenAddressError(Exception):
+    """The URL leads into a network that is nobody's business from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    words: str
+    retry_after: timedelta | None
+
+
+def post(url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | Outcome:
+    """The answer, or why there is none: Unknown if the request may have been read."""
+    if problem := url_problem(url):
+        return Refused(problem)
+    try:
+        with _client().stream(
+            "POST", url, content=content, headers=headers, timeout=limits(TIMEOUT)
+        ) as response:
+            return Answer(response.status_code, _words(response), _retry_after(response))
+    except ForbiddenAddressError as error:
+        return Refused(str(error))
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+        return Postponed(f"No connection: {error or 'timed out'}.")
+    except httpx2.HTTPError as error:
+        return Unknown(f"No answer within {TIMEOUT.total_seconds():.0f} s, or a cut one: {_kind(error)}.")
+
+
+def url_problem(url: str) -> str:
+    """Why nothing can be posted there, repeating nothing of it; empty if something can."""
+    try:
+        parsed = httpx2.URL(url)
+        host = parsed.raw_host.decode("ascii")
+    except (httpx2.InvalidURL, UnicodeError, ValueError):
+        parsed, host = httpx2.URL(""), ""
+    if parsed.scheme not in {"http", "https"} or not _HOST.fullmatch(host):
+        return "The URL can't be right: give the whole of it, such as https://example.com/alerts."
+    return ""
+
+
+def judge(answer: Answer) -> Outcome:
+    """What a status means to whoever sent."""
+    said = f"It answered {answer.status}" + (f": {answer.words}" if answer.words else ".")
+    if 200 <= answer.status < 300:
+        return Sent()
+    if 300 <= answer.status < 400:
+        return Refused(f"{said} Redirects are not followed: enter the URL that it leads to.")
+    if answer.status in _AGAIN or answer.status >= 500:
+        return Postponed(said, answer.retry_after)
+    return Refused(said)
+
+
+def _words(response: httpx2.Response) -> str:
+    read = b""
+    for piece in response.iter_bytes(_WORDS):
+        read += piece
+        if len(read) >= _WORDS:
+            break
+    return " ".join(read[:_WORDS].decode("utf-8", "replace").replace("\0", "").split())
+
+
+def _retry_after(response: httpx2.Response) -> timedelta | None:
+    said = response.headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(said) if said.isascii() and said.isdigit() else _until(said)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(seconds):
+        return None
+    return timedelta(seconds=min(max(seconds, 0), _MOST_RETRY_AFTER.total_seconds()))
+
+
+def _until(said: str) -> float:
+    at = parsedate_to_datetime(said)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+
+
+def _kind(error: httpx2.HTTPError) -> str:
+    return type(error).__name__
+
+
+# Threads that come first at the same time would make a client each, and all but one would be lost unclosed.
+_making = threading.Lock()
+
+
+def _client() -> httpx2.Client:
+    with _making:
+        return _made_client()
+
+
+@cache
+def _made_client() -> httpx2.Client:
+    transport = httpx2.HTTPTransport(trust_env=False)
+    backend: httpcore2.NetworkBackend = Guarded(transport._pool._network_backend)
+    transport._pool._network_backend = Punctual(backend)
+    return httpx2.Client(
+        transport=transport, trust_env=False, follow_redirects=False, event_hooks={"request": [begin]}
+    )
+
+
+class Guarded(httpcore2.NetworkBackend):
+    """Connects to the address that was judged, and not to a name that may mean another one by then."""
+
+    def __init__(self, backend: httpcore2.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        return self._backend.connect_tcp(_judged(host, port), port, timeout, local_address, socket_options)
+
+    def sleep(self, seconds: float) -> None:
+        self._backend.sleep(seconds)
+
+
+def _judged(host: str, port: int) -> str:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore2.ConnectError(f"{host} can't be looked up ({error.strerror or error})") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if not settings.PRIVATE_TARGETS and not all(map(is_public, addresses)):
+        raise ForbiddenAddressError(
+            f"{host} is an address of a private network. HUNTAZE_PRIVATE_TARGETS=true would allow it."
+        )
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether anybody on the internet could be there, also where IPv6 wraps an address of version 4."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return found.is_global and not found.is_multicast

@@ -1,0 +1,41 @@
+"""The rules that raise alerts: each app registers its own in `AppConfig.ready()`, so notifications know none.
+
+A rule looks at rows and says what it finds; whether that was told before is not its business. Rules are
+evaluated every few seconds, over all tenants, in a transaction of the system's door with a short statement
+time-out, so a rule has to read an index or little.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from apps.notifications.models import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that people should know. The same rule, tenant, subject, period and level is told once.
+
+    Without a tenant it is the platform's. A `quiet` one is listed, but sent to nobody.
+    """
+
+    tenant_id: UUID | None
+    message: str
+    subject: str = ""
+    period: str = ""
+    level: Level = Level.WARNING
+    data: Mapping[str, Any] = field(default_factory=dict)
+    quiet: bool = False
+
+
+# Given the time, yields findings.
+Evaluate = Callable[[datetime], Iterable[Finding]]
+
+rules: dict[str, Evaluate] = {}
+
+
+def register_rule(name: str, evaluate: Evaluate) -> None:
+    """`name` is what alerts, filters and targets call the rule."""
+    rules[name] = evaluate

@@ -1,0 +1,53 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.common.api.serializers import StrictSerializer
+from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level
+
+MOST_HOURS = 24 * 366
+
+
+class DeliverySerializer(serializers.Serializer[Delivery]):
+    channel = serializers.ChoiceField(Channel.choices)
+    target = serializers.CharField(help_text="An e-mail address, or the target's name.")
+    state = serializers.ChoiceField(DeliveryState.choices)
+    attempts = serializers.IntegerField()
+    sent_at = serializers.DateTimeField(allow_null=True)
+    error = serializers.CharField(help_text="Why it failed, was muted, or is tried again.")
+
+
+class AlertSerializer(serializers.Serializer[Alert]):
+    id = serializers.UUIDField()
+    rule = serializers.CharField()
+    level = serializers.ChoiceField(Level.choices)
+    subject = serializers.CharField(help_text="What it is about, such as a budget's id.")
+    period = serializers.CharField()
+    message = serializers.CharField()
+    data = serializers.DictField(  # type: ignore[assignment]  # DRF takes fields out of the class
+        help_text="The figures behind it, by rule."
+    )
+    created_at = serializers.DateTimeField()
+    acknowledged_at = serializers.DateTimeField(allow_null=True)
+    acknowledged_by = serializers.CharField()
+    muted_until = serializers.DateTimeField(
+        allow_null=True, help_text="Until then nothing is sent of its rule and subject."
+    )
+    deliveries = DeliverySerializer(many=True)
+
+
+class MuteRequest(StrictSerializer):
+    """Exactly one of `until` and `hours`."""
+
+    until = serializers.DateTimeField(required=False)
+    hours = serializers.IntegerField(min_value=1, max_value=MOST_HOURS, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError("Give exactly one of `until` and `hours`.")
+        return attrs
+
+    def end(self, *, now: datetime) -> datetime:
+        given: datetime | None = self.validated_data.get("until")
+        return given or now + timedelta(hours=self.validated_data["hours"])

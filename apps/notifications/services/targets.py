@@ -1,0 +1,119 @@
+"""Who hears of an alert: the tenant's targets; for a channel of which it has none, the environment's."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from apps.common.errors import ConflictError
+from apps.notifications.channels.base import Address
+from apps.notifications.channels.webhook import make_signing_key
+from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level, NotificationTarget
+
+# How long a delivery is tried.
+PATIENCE = timedelta(days=1)
+DEFAULT_LEVEL = Level.WARNING
+# What a delivery calls a target whose URL only the environment knows.
+_SLACK = "SLACK_WEBHOOK_URL"
+
+
+def address(alert: Alert, *, now: datetime, muted_until: datetime | None = None) -> int:
+    """Leave a delivery for each target that wants to hear of it; those that there are stay."""
+    deliveries = [
+        Delivery(
+            tenant_id=alert.tenant_id,
+            alert=alert,
+            destination=target,
+            channel=channel,
+            target=name,
+            due_at=now + wait,
+            give_up_at=now + wait + PATIENCE,
+        )
+        for channel, name, target, wait in _wanted(alert)
+    ]
+    if muted_until:
+        for delivery in deliveries:
+            delivery.state, delivery.error = DeliveryState.MUTED, why_muted(muted_until)
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    return len(deliveries)
+
+
+def place_of(delivery: Delivery) -> Address:
+    """Where it goes, as of now. Raises ConflictError, for a person to read, if there is nowhere."""
+    target = delivery.destination
+    if target is not None:
+        if not target.is_active:
+            raise ConflictError("The target is switched off.")
+        return Address(name=delivery.target, **_secrets(target))
+    if delivery.channel == Channel.EMAIL and delivery.target in settings.COST_ALERT_EMAIL:
+        return Address(name=delivery.target, place=delivery.target)
+    if delivery.channel == Channel.SLACK and delivery.target == _SLACK and settings.SLACK_WEBHOOK_URL:
+        return Address(name=delivery.target, place=settings.SLACK_WEBHOOK_URL)
+    raise ConflictError("The target was removed.")
+
+
+def why_muted(until: datetime) -> str:
+    return f"Muted until {until:%Y-%m-%d %H:%M} UTC."
+
+
+def _secrets(target: NotificationTarget) -> dict[str, str]:
+    if target.channel == Channel.EMAIL:
+        return {"place": target.address}
+    try:
+        return {"place": target.url, "key": target.signing_key}
+    except ImproperlyConfigured as error:
+        raise ConflictError(str(error)) from error
+
+
+def prepare(target: NotificationTarget) -> str | None:
+    """Give a webhook its signing key where nobody chose one: the new key, to be shown once."""
+    if target.channel != Channel.WEBHOOK or target.signing_key:
+        return None
+    target.signing_key = make_signing_key()
+    return target.signing_key
+
+
+def test_target(*, target: NotificationTarget, now: datetime) -> Alert:
+    """Send a harmless alert to this target alone, the way all go. It is acknowledged from the start."""
+    alert = Alert.objects.create(
+        tenant_id=target.tenant_id,
+        rule="test",
+        subject=str(target.pk),
+        period=now.strftime("%Y-%m-%d %H:%M:%S.%f"),
+        level=Level.INFO,
+        message=f"This is a test of the target “{target.name}”. Nothing is wrong.",
+        acknowledged_at=now,
+    )
+    Delivery.objects.create(
+        tenant_id=target.tenant_id,
+        alert=alert,
+        destination=target,
+        channel=target.channel,
+        target=target.known_as,
+        due_at=now,
+        give_up_at=now + timedelta(minutes=5),
+    )
+    return alert
+
+
+def _wanted(alert: Alert) -> Iterator[tuple[str, str, NotificationTarget | None, timedelta]]:
+    # Without their secrets: raising an alert must not fail of a key that can't decrypt them.
+    mine = NotificationTarget.objects.filter(tenant_id=alert.tenant_id).defer("url", "signing_key")
+    level, covered = Level(alert.level), set()
+    for target in mine:
+        covered.add(target.channel)
+        if (
+            target.is_active
+            and level.rank >= Level(target.minimum_level).rank
+            and alert.rule not in target.muted_rules
+        ):
+            waits = target.digest_minutes if level != Level.CRITICAL else 0
+            yield target.channel, target.known_as, target, timedelta(minutes=waits)
+    if level.rank < DEFAULT_LEVEL.rank:
+        return
+    if Channel.EMAIL not in covered:
+        for each in settings.COST_ALERT_EMAIL:
+            yield Channel.EMAIL, each, None, timedelta()
+    if Channel.SLACK not in covered and settings.SLACK_WEBHOOK_URL:
+        yield Channel.SLACK, _SLACK, None, timedelta()

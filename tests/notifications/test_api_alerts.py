@@ -1,0 +1,145 @@
+"""Alerts through the API."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from rest_framework.test import APIClient
+
+from apps.common.ids import uuid7
+from apps.notifications.models import Alert, Channel
+from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
+from tests.conftest import as_json
+from tests.notifications.alerting import alert, target
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/v2/costs/alerts"
+
+
+def raised(tenant: Tenant, **fields: Any) -> Alert:
+    found = alert(tenant, **fields)
+    assert found is not None
+    return found
+
+
+def listed(api: APIClient, **query: Any) -> list[str]:
+    return [each["id"] for each in as_json(api.get(PATH, query))["results"]]
+
+
+def test_alerts_are_listed_with_what_became_of_them(agency: Tenant, api: APIClient) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example")
+    first = raised(agency, data={"spent": "51.00"})
+
+    (found,) = as_json(api.get(PATH))["results"]
+
+    assert found["id"] == str(first.pk)
+    assert (found["rule"], found["level"], found["data"]) == ("daily_cost", "warning", {"spent": "51.00"})
+    assert (found["acknowledged_at"], found["muted_until"]) == (None, None)
+    (delivery,) = found["deliveries"]
+    assert (delivery["channel"], delivery["target"]) == ("email", "ada@agency.example")
+    assert (delivery["state"], delivery["sent_at"]) == ("pending", None)
+
+
+def test_alerts_can_be_filtered(agency: Tenant, api: APIClient) -> None:
+    dear = raised(agency)
+    full = raised(agency, rule="budget_threshold", level="critical", subject="b")
+    api.post(f"{PATH}/{dear.pk}/acknowledge")
+    assert listed(api) == [str(full.pk), str(dear.pk)]
+    assert listed(api, rule="daily_cost") == [str(dear.pk)]
+    assert listed(api, level=["critical", "info"]) == [str(full.pk)]
+    assert listed(api, acknowledged="true") == [str(dear.pk)]
+    assert listed(api, acknowledged="false") == [str(full.pk)]
+    assert listed(api, subject="b") == [str(full.pk)]
+    assert listed(api, created_after=(timezone.now() + timedelta(hours=1)).isoformat()) == []
+    for wrong in ({"level": "loud"}, {"acknowledged": "perhaps"}, {"rules": "x"}):
+        assert api.get(PATH, wrong).status_code == 400
+
+
+def test_a_long_list_goes_by_cursor_in_statements_that_do_not_grow(agency: Tenant, api: APIClient) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example")
+    made = [str(raised(agency, subject=str(number)).pk) for number in range(5)][::-1]
+    page = as_json(api.get(PATH, {"limit": 2}))
+    assert [each["id"] for each in page["results"]] == made[:2]
+    assert [each["id"] for each in as_json(api.get(page["next"]))["results"]] == made[2:4]
+    counts = []
+    for limit in (1, 5):
+        with CaptureQueriesContext(connection) as captured:
+            api.get(PATH, {"limit": limit})
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+
+
+def test_acknowledging_says_who_and_when_and_twice_changes_nothing(
+    agency: Tenant, api: APIClient, analyst_api: APIClient
+) -> None:
+    found = raised(agency)
+    path = f"{PATH}/{found.pk}/acknowledge"
+    assert analyst_api.post(path).status_code == 403
+    first = as_json(api.post(path))
+    assert first["acknowledged_at"]
+    assert first["acknowledged_by"]
+    again = api.post(path)
+    assert (again.status_code, as_json(again)) == (200, first)
+
+
+def test_muting_takes_an_end_or_hours(agency: Tenant, api: APIClient) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example")
+    path = f"{PATH}/{raised(agency).pk}/mute"
+    until = timezone.now().replace(microsecond=0) + timedelta(days=3)
+    body = as_json(api.post(path, {"until": until.isoformat()}))
+    assert parse_datetime(body["muted_until"]) == until
+    assert body["deliveries"][0]["state"] == "muted"
+    body = as_json(api.post(path, {"hours": 2}))
+    end = parse_datetime(body["muted_until"])
+    assert end is not None
+    assert timedelta(hours=1, minutes=59) < end - timezone.now() <= timedelta(hours=2)
+    raised(agency, period="2026-03-02")
+    assert as_json(api.get(PATH))["results"][0]["deliveries"][0]["state"] == "muted"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"hours": 0}, 400),
+        ({"hours": 1_000_000}, 400),
+        ({"hours": 1, "until": "2126-01-01T00:00:00Z"}, 400),
+        ({"until": None}, 400),
+        ({"for": "ever"}, 400),
+        ({"until": "2001-01-01T00:00:00Z"}, 422),
+    ],
+)
+def test_a_mute_that_cannot_be_right_is_refused(
+    body: dict[str, Any], status: int, agency: Tenant, api: APIClient
+) -> None:
+    answer = api.post(f"{PATH}/{raised(agency).pk}/mute", body)
+    assert answer.status_code == status
+    assert as_json(answer)["error"]["fields"]
+
+
+def test_a_stranger_sees_and_does_nothing(agency: Tenant, stranger_api: APIClient) -> None:
+    found = raised(agency)
+    assert listed(stranger_api) == []
+    assert stranger_api.post(f"{PATH}/{found.pk}/acknowledge").status_code == 404
+    assert stranger_api.post(f"{PATH}/{found.pk}/mute", {"hours": 1}).status_code == 404
+    with system_transaction():
+        found.refresh_from_db()
+    assert (found.acknowledged_at, found.muted_until) == (None, None)
+
+
+def test_the_platforms_alerts_are_nobodys_here(api: APIClient) -> None:
+    with system_transaction():
+        found = Alert.objects.create(tenant_id=None, rule="dead_letter", message="x")
+    assert listed(api) == []
+    assert api.post(f"{PATH}/{found.pk}/acknowledge").status_code == 404
+    assert api.post(f"{PATH}/{uuid7()}/acknowledge").status_code == 404
+
+
+def test_nobody_without_a_key_gets_in() -> None:
+    assert APIClient().get(PATH).status_code == 401

@@ -1,0 +1,194 @@
+"""What costs tell of, each from below its limit to above it, and told once."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.costs.models import Budget, BudgetPeriod, Hold
+from apps.costs.services import budgets, holds, thresholds
+from apps.costs.services.budgets import create_budget
+from apps.notifications.models import Alert, Channel, Level
+from apps.notifications.services import rules
+from apps.tenants.doors import tenant_transaction
+from apps.tenants.models import Tenant
+from tests import factories
+from tests.costs.spending import dollar_price, dollars, take
+from tests.costs.threads import at_once
+from tests.notifications.alerting import alerts, send, target
+from tests.notifications.receivers import MailServer, Receiver
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+def spend(tenant: Tenant, amount: int, *, now: datetime | None = None, **purpose: Any) -> Hold:
+    hold = take(tenant, amount, now=now, **purpose)
+    holds.settle(hold=hold, usage=dollars(amount), now=now or timezone.now())
+    return hold
+
+
+@pytest.fixture
+def budget(agency: Tenant) -> Budget:
+    dollar_price()
+    return create_budget(tenant_id=agency.pk, limit=Decimal(100), now=timezone.now())
+
+
+def told(now: datetime | None = None) -> list[tuple[str, str]]:
+    rules.evaluate_rules(now=now or timezone.now())
+    found = alerts("budget_threshold")
+    return [(each.period.partition(" ")[2].partition(" ")[0], each.level) for each in found]
+
+
+def test_each_threshold_is_told_once_as_it_is_reached(agency: Tenant, budget: Budget) -> None:
+    spend(agency, 49)
+    assert told() == []
+    spend(agency, 1)
+    assert told() == [("50%", "warning")]
+    spend(agency, 29)
+    assert told() == [("50%", "warning")]
+    spend(agency, 1)
+    assert told()[1:] == [("80%", "warning")]
+    spend(agency, 20)
+    assert told()[2:] == [("100%", "critical")]
+    assert len(told()) == 3
+    (alert,) = alerts("budget_threshold", level=Level.CRITICAL)
+    assert alert.subject == str(budget.pk)
+    assert alert.message.startswith("100 % of the budget of 100.00 USD a month are spent: 100.00 USD since ")
+    assert alert.data["spent"] == "100.00"
+
+
+def test_of_thresholds_passed_at_once_the_highest_alone_is_sent(
+    agency: Tenant, budget: Budget, mail: MailServer, settings: Any
+) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example")
+    settings.DAILY_COST_ALERT = Decimal(1000)
+    spend(agency, 85)
+    assert sorted(told()) == [("50%", "warning"), ("80%", "warning")]
+    send()
+    assert [message["Subject"].split(":")[1].split("of")[0].strip() for message in mail.mails] == ["80 %"]
+
+
+def test_any_percentages_will_do(agency: Tenant, budget: Budget) -> None:
+    budgets.change_budget(budget=budget, thresholds=[1, 33, 250], now=timezone.now())
+    spend(agency, 33)
+    assert {percent for percent, _ in told()} == {"1%", "33%"}
+
+
+def test_what_is_only_held_reaches_no_threshold(agency: Tenant, budget: Budget) -> None:
+    spend(agency, 1)
+    take(agency, 90)
+    assert told() == []
+
+
+def test_a_changed_limit_has_thresholds_of_its_own(agency: Tenant, budget: Budget) -> None:
+    spend(agency, 50)
+    assert len(told()) == 1
+    budgets.change_budget(budget=budget, limit=Decimal(62), now=timezone.now())
+    assert len(told()) == 3
+    assert {alert.period.partition(" ")[2] for alert in alerts("budget_threshold")} == {
+        *("50% of 100.00", "50% of 62.00", "80% of 62.00")
+    }
+
+
+def test_a_limit_that_is_lowered_below_the_spend_is_told_of(agency: Tenant, budget: Budget) -> None:
+    spend(agency, 50)
+    rules.evaluate_rules(now=timezone.now())
+    assert alerts("budget_exceeded") == []
+    budgets.change_budget(budget=budget, limit=Decimal(40), now=timezone.now())
+    for _ in range(2):
+        rules.evaluate_rules(now=timezone.now())
+    (alert,) = alerts("budget_exceeded")
+    assert (alert.level, alert.tenant_id) == ("critical", agency.pk)
+
+
+def test_a_new_period_begins_anew_and_a_late_settlement_counts_for_the_old_one(agency: Tenant) -> None:
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    create_budget(tenant_id=agency.pk, limit=Decimal(10), period=BudgetPeriod.DAY, now=NOON)
+    midnight = NOON.replace(hour=0) + timedelta(days=1)
+    late = take(agency, 6, now=midnight - timedelta(seconds=20))
+    holds.settle(hold=late, usage=dollars(6), now=midnight + timedelta(seconds=20))
+    assert told(midnight + timedelta(minutes=1)) == [("50%", "warning")]
+    assert alerts("budget_threshold")[0].period.startswith(f"{NOON:%Y-%m-%d} ")
+    spend(agency, 6, now=midnight + timedelta(hours=1))
+    assert len(told(midnight + timedelta(hours=1, minutes=1))) == 2
+    assert alerts("budget_threshold")[1].period.startswith(f"{midnight:%Y-%m-%d} ")
+
+
+def test_many_who_settle_across_a_threshold_tell_of_it_once(
+    agency: Tenant, budget: Budget, mail: MailServer, slack: Receiver, hook: Receiver
+) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example")
+    target(agency, Channel.SLACK, slack.url)
+    target(agency, Channel.WEBHOOK, hook.url)
+    spend(agency, 48)
+
+    def settle(_: int) -> int:
+        spend(agency, 1)
+        raised = thresholds.check_budgets(tenant_id=agency.pk, now=timezone.now())
+        send()
+        return raised
+
+    assert sum(at_once(31, settle)) == 1
+    send()
+    assert (len(mail.mails), len(slack.posts), len(hook.posts)) == (1, 1, 1)
+    assert thresholds.check_budgets(tenant_id=agency.pk, now=timezone.now()) == 0
+
+
+def test_another_tenants_budgets_are_another_matter(
+    agency: Tenant, stranger: Tenant, budget: Budget, mail: MailServer
+) -> None:
+    target(stranger, Channel.EMAIL, "eve@stranger.example")
+    spend(agency, 80)
+    assert thresholds.check_budgets(tenant_id=stranger.pk, now=timezone.now()) == 0
+    rules.evaluate_rules(now=timezone.now())
+    assert {alert.tenant_id for alert in alerts("budget_threshold")} == {agency.pk}
+    assert send() == 0
+    with tenant_transaction(stranger):
+        assert not Alert.objects.exists()
+
+
+def test_a_dear_day_is_told_of_by_the_tenants_own_clock(settings: Any) -> None:
+    settings.DAILY_COST_ALERT = Decimal(50)
+    tokyo = factories.tenant(time_zone="Asia/Tokyo")
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    midnight = NOON.replace(hour=15)  # in Tokyo
+    day = str((NOON + timedelta(days=1)).date())
+    spend(tokyo, 50, now=midnight - timedelta(seconds=1))
+    rules.evaluate_rules(now=midnight - timedelta(seconds=1))
+    assert alerts("daily_cost") == []
+    spend(tokyo, 50, now=midnight)
+    rules.evaluate_rules(now=midnight + timedelta(hours=1))
+    assert alerts("daily_cost") == []
+    spend(tokyo, 1, now=midnight + timedelta(hours=2))
+    for _ in range(2):
+        rules.evaluate_rules(now=midnight + timedelta(hours=2))
+    (alert,) = alerts("daily_cost")
+    assert (alert.tenant_id, alert.period) == (tokyo.pk, day)
+    assert alert.message == f"{day} has cost 51.00 USD, more than 50.00 USD."
+
+
+def test_usage_above_what_was_held_is_told_of(agency: Tenant) -> None:
+    dollar_price()
+    spend(agency, 5)
+    rules.evaluate_rules(now=timezone.now())
+    assert alerts("usage_above_bound") == []
+    hold = take(agency, 5)
+    holds.settle(hold=hold, usage=dollars(6), now=timezone.now())
+    for _ in range(2):
+        rules.evaluate_rules(now=timezone.now())
+    (alert,) = alerts("usage_above_bound")
+    assert (alert.subject, alert.data["spent"]) == (str(hold.pk), "6.00")
+
+
+def test_evaluating_again_what_was_told_writes_nothing(
+    agency: Tenant, budget: Budget, django_assert_max_num_queries: Any
+) -> None:
+    spend(agency, 100)
+    rules.evaluate_rules(now=timezone.now())
+    with django_assert_max_num_queries(60) as captured:
+        rules.evaluate_rules(now=timezone.now())
+    assert not [each["sql"] for each in captured if each["sql"].startswith(("INSERT", "UPDATE"))]

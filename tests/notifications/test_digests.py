@@ -1,0 +1,75 @@
+"""Several alerts in one message."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from apps.notifications.models import Channel, DeliveryState
+from apps.tenants.models import Tenant
+from tests.costs.threads import at_once
+from tests.notifications.alerting import alert, deliveries, send, target
+from tests.notifications.receivers import MailServer, Receiver
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_digest_is_one_message_when_its_time_has_come(agency: Tenant, mail: MailServer) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example", digest_minutes=30)
+    now = timezone.now()
+    for number in range(3):
+        alert(agency, subject=str(number), message=f"Trouble {number}", now=now + timedelta(minutes=number))
+    assert send(now=now + timedelta(minutes=29)) == 0
+
+    assert send(now=now + timedelta(minutes=30)) == 1
+
+    (message,) = mail.mails
+    assert message["Subject"] == "[Huntaze] 3 alerts, warning: Trouble 0"
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert [f"Trouble {number}" in body.get_content() for number in range(3)] == [True] * 3
+    assert {each.state for each in deliveries()} == {DeliveryState.SENT}
+    assert len({each.envelope_id for each in deliveries()}) == 1
+    alert(agency, subject="later", now=now + timedelta(minutes=31))
+    assert send(now=now + timedelta(minutes=60)) == 0
+    assert send(now=now + timedelta(minutes=61)) == 1
+
+
+def test_a_critical_alert_does_not_wait_for_a_digest_and_takes_the_others_along(
+    agency: Tenant, mail: MailServer
+) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example", digest_minutes=30)
+    alert(agency, message="A small thing")
+    assert send() == 0
+    alert(agency, message="Fire", level="critical")
+    assert send() == 1
+    assert mail.mails[0]["Subject"] == "[Huntaze] 2 alerts, critical: Fire"
+
+
+def test_a_digest_that_is_tried_again_is_the_same_message(agency: Tenant, hook: Receiver) -> None:
+    hook.answers = [(500, {}, b""), (200, {}, b"")]
+    target(agency, Channel.WEBHOOK, hook.url, digest_minutes=1)
+    now = timezone.now()
+    alert(agency, subject="a", now=now)
+    alert(agency, subject="b", now=now)
+    due = now + timedelta(minutes=1)
+    send(now=due)
+    alert(agency, subject="c", now=due)
+    again = deliveries()[0].due_at
+    send(now=max(again, due))
+    first, second = hook.posts[:2]
+    assert first.body == second.body
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert Counter(each.state for each in deliveries()) == {"sent": 2, "pending": 1}
+
+
+def test_workers_that_collect_one_digest_send_it_once(agency: Tenant, hook: Receiver) -> None:
+    target(agency, Channel.WEBHOOK, hook.url, digest_minutes=1)
+    now = timezone.now()
+    for number in range(10):
+        alert(agency, subject=str(number), now=now)
+    at_once(8, lambda _: send(Channel.WEBHOOK, now=now + timedelta(minutes=1)))
+    send(Channel.WEBHOOK, now=now + timedelta(minutes=1))
+    assert len(hook.posts) == 1
+    assert {each.state for each in deliveries()} == {DeliveryState.SENT}

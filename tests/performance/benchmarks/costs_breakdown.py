@@ -1,0 +1,46 @@
+"""What a tenant has spent in 30 and in 365 days, by pairs of dimensions, against sums of the ledger."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from huntaze.stack import Stack
+from tests.performance.harness import Benchmark, Sides
+from tests.performance.reporting import DAYS, Year
+from tests.performance.running import say
+
+PAIRS = ("provider,model", "campaign,model", "month,task_kind", "account,user")
+_SUMS = """
+SELECT provider, model, count(*), sum(input_tokens), sum(cached_tokens), sum(output_tokens), sum(amount)
+FROM costs_ledgerentry WHERE tenant_id = %s AND occurred_at >= %s AND occurred_at < %s + 1
+GROUP BY provider, model
+"""
+
+
+@contextmanager
+def sides(stack: Stack) -> Iterator[Sides]:
+    """Ours through the API, of all the pairs; the peer by provider and model, without the API's part."""
+    year = Year(stack)
+    spans = [(year.today - timedelta(days=days - 1), year.today) for days in (30, DAYS)]
+    paths = [f"breakdown?from={first}&to={last}&by={{}}" for first, last in spans]
+
+    def ours() -> float:
+        for (first, last), path in zip(spans, paths, strict=True):
+            figures = ", ".join(
+                f"{pair} {year.ours(path.format(pair)):.0f}" for pair in (*PAIRS, "day,model")
+            )
+            say(f"p95 of {(last - first).days + 1} days in ms: {figures}")
+        return year.ours(*(path.format(pair) for path in paths for pair in PAIRS))
+
+    yield Sides(ours=ours, peer=lambda: year.peer(_SUMS, spans))
+
+
+BENCHMARK = Benchmark(
+    name="costs.breakdown",
+    peer_name="a GROUP BY of the ledger's days, without the API",
+    unit="ms, p95",
+    sides=sides,
+    processes=("web",),
+    rounds=3,
+    warm_up=False,
+)
