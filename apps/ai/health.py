@@ -14,6 +14,7 @@ from django.utils import timezone
 from apps.ai.models import ModelClass
 from apps.ai.providers import PROVIDERS
 from apps.ai.services.breakers import breaker_statuses
+from apps.ai.services.deployments import REFUSED
 from apps.common.breaker.rules import Status
 from apps.common.priority import Priority
 from apps.operations.health import Recent, connect_database
@@ -24,9 +25,11 @@ log = structlog.get_logger(__name__)
 LATE = timedelta(seconds=60)
 # More open questions than that are counted no further.
 COUNTED_AT_MOST = 10_000
+# An operator's wish, and so an obstacle but no problem.
+SWITCHED_OFF = "disabled"
 
 _DEPLOYMENTS = """
-SELECT id, name, provider, model, model_class, enabled,
+SELECT id, name, provider, model, model_class, enabled, disabled_reason <> '' AS was_refused,
        (SELECT finished_at FROM ai_generation
         WHERE deployment_id = deployment.id AND state = 'succeeded' AND source = 'provider'
         ORDER BY finished_at DESC LIMIT 1) AS last_success_at
@@ -57,6 +60,7 @@ class _Row(NamedTuple):
     model: str
     model_class: str
     enabled: bool
+    was_refused: bool
     last_success_at: datetime | None
 
 
@@ -113,17 +117,18 @@ def check_orchestrator(*, now: datetime) -> OrchestratorHealth:
 
 def judge(deployments: Sequence[DeploymentHealth], queue: QueueHealth) -> tuple[str, tuple[str, ...]]:
     """ok; degraded: somebody can't be called, or nobody works; down: no text can be had from anybody."""
-    problems = [
-        f"{each.name} can't be called: {each.obstacle}."
-        for each in deployments
-        if each.enabled and each.obstacle
-    ]
+    problems = [_problem(each) for each in deployments if each.obstacle not in ("", SWITCHED_OFF)]
     if queue.oldest_due_age > LATE:
         problems.append(f"A question has been waiting for {queue.oldest_due_age.total_seconds():.0f} s.")
     writers = [each for each in deployments if each.model_class != ModelClass.EMBEDDING]
     if all(each.obstacle for each in writers):
         return "down", ("No deployment that writes text can be called.", *problems)
     return "degraded" if problems else "ok", tuple(problems)
+
+
+def _problem(deployment: DeploymentHealth) -> str:
+    verb = "can't be called:" if deployment.enabled else "was"
+    return f"{deployment.name} {verb} {deployment.obstacle}."
 
 
 def _ask(now: datetime) -> tuple[list[_Row], QueueHealth]:
@@ -156,7 +161,7 @@ def _deployment(row: _Row, providers: Mapping[str, str], breaker: Status) -> Dep
 
 def _obstacle(row: _Row, providers: Mapping[str, str], breaker: Status) -> str:
     if not row.enabled:
-        return "disabled"
+        return f"{SWITCHED_OFF}: {REFUSED}" if row.was_refused else SWITCHED_OFF
     if providers[row.provider] != "configured":
         return "its provider is not configured"
     if breaker.excluded is None:

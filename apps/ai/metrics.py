@@ -23,12 +23,20 @@ def generations_by_state(now: datetime) -> Iterator[Metric]:
 
 
 def breakers(now: datetime) -> Iterator[Metric]:
-    """One for each enabled deployment, beside those of the platforms."""
-    deployments, family = list(Deployment.objects.filter(enabled=True).order_by("name")), breaker_family()
-    statuses = breaker_statuses([each.pk for each in deployments])
+    """Which deployments are enabled; and one for each that is, beside those of the platforms."""
+    deployments, family = list(Deployment.objects.order_by("name")), breaker_family()
+    enabled = GaugeMetricFamily(
+        "huntaze_deployment_enabled",
+        "1: may be called; 0: disabled, by an operator or by a refusal.",
+        labels=["service"],
+    )
+    statuses = breaker_statuses([each.pk for each in deployments if each.enabled])
     for each in deployments:
-        family.add_metric([each.name], _BREAKER[statuses[each.pk].state])
+        enabled.add_metric([each.name], int(each.enabled))
+        if each.enabled:
+            family.add_metric([each.name], _BREAKER[statuses[each.pk].state])
     yield family
+    yield enabled
 
 
 def oldest_due(now: datetime) -> datetime | None:

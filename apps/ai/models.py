@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from apps.ai.answers import schema_problem
+from apps.common import liquid
 from apps.common.breaker.rules import State
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import BaseModel, TenantOwned, is_one_of
@@ -138,8 +139,17 @@ class PromptTemplate(BaseModel):
         return f"{self.key} v{self.version}"
 
     def clean(self) -> None:
+        wrong = self.template_problems()
         if self.output_schema is not None and (problem := schema_problem(self.output_schema)):
-            raise ValidationError({"output_schema": f"This is no JSON schema: {problem}"})
+            wrong["output_schema"] = [f"This is no JSON schema: {problem}"]
+        if wrong:
+            raise ValidationError(wrong)
+
+    def template_problems(self) -> dict[str, list[str]]:
+        """What is wrong with its templates whatever the variables are, by field; empty if nothing is."""
+        templates = {"system": self.system, "body": self.body, "fallback": self.fallback}
+        found = {field: liquid.problems(template) for field, template in templates.items()}
+        return {field: problems for field, problems in found.items() if problems}
 
 
 class GenerationState(models.TextChoices):

@@ -85,21 +85,27 @@ def render(template: str, variables: Mapping[str, object]) -> str:
         raise TemplateError(str(error)) from error
 
 
-def problems(template: str, allowed_roots: Collection[str]) -> list[str]:
-    """What is wrong with a template whose variables may start with these names; empty if nothing is."""
+def problems(template: str, allowed_roots: Collection[str] | None = None) -> list[str]:
+    """What is wrong with a template, whoever fills it in; empty if nothing is.
+
+    Its variables may start with these names; None: with any.
+    """
     try:
         analysis = _parse(template).analyze()
     except TemplateError as error:
         return [error.message]
     except LiquidError as error:
         return [_message(error)]
+    filters = [f"unknown filter “{name}”" for name in analysis.filters if name not in _FILTERS]
+    if allowed_roots is None:
+        return filters
     known = ", ".join(sorted(allowed_roots))
     variables = [
         f"unknown variable “{name}”; known are {known}"
         for name in analysis.globals
         if name not in allowed_roots
     ]
-    return variables + [f"unknown filter “{name}”" for name in analysis.filters if name not in _FILTERS]
+    return variables + filters
 
 
 @lru_cache(maxsize=512)

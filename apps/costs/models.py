@@ -2,12 +2,14 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import TenantOwned, is_one_of
 from apps.common.money import LEDGER_CURRENCY, plain
+from apps.costs.price_list import PROVIDERS
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
@@ -205,6 +207,18 @@ class Budget(TenantOwned):
 
     def __str__(self) -> str:
         return f"{plain(Decimal(self.limit))} {self.currency} a {self.period} ({self.scope})"
+
+    def clean(self) -> None:
+        # What it is for is settled when it is made, and an old one has to be switched off somehow.
+        if self._state.adding and (problem := provider_problem(scope=self.scope, provider=self.provider)):
+            raise ValidationError({"provider": problem})
+
+
+def provider_problem(*, scope: str, provider: str) -> str:
+    """Why a budget would count nothing: no call is ever of its provider. Empty if it isn't so."""
+    if scope != BudgetScope.PROVIDER or provider in PROVIDERS:
+        return ""
+    return f"Budgets are for one of {', '.join(PROVIDERS)}."
 
 
 class BudgetCounter(TenantOwned):

@@ -206,6 +206,43 @@ def test_a_version_is_added_with_words_for_when_nobody_answers(browser: Client) 
     assert PromptTemplate.objects.get(key="greeting").fallback == "Soon."
 
 
+BROKEN = [
+    ("system", "{% if %}", "missing expression"),
+    ("body", "{{ input ", "expected &#x27;}}&#x27;"),
+    ("body", "{{ input | replace: 'a', 'b' }}", "unknown filter “replace”"),
+    ("fallback", "{% if input %}Soon.", "endif"),
+]
+
+
+@pytest.mark.parametrize(("field", "template", "problem"), BROKEN)
+def test_a_version_that_nobody_could_be_asked_with_is_not_added(
+    field: str, template: str, problem: str, browser: Client
+) -> None:
+    form = {"key": "greeting", "version": "1", "task_kind": "idea", "max_tokens": "10", "body": "Hello"}
+
+    answer = browser.post(page("prompttemplate", "add"), {**form, field: template})
+
+    assert answer.status_code == 200
+    assert list(answer.context["adminform"].errors) == [field]
+    assert problem in str(answer.context["adminform"].errors[field])
+    assert not PromptTemplate.objects.filter(key="greeting").exists()
+
+
+@pytest.mark.parametrize(("field", "template", "problem"), BROKEN)
+def test_a_stored_version_that_nobody_could_be_asked_with_is_not_activated(
+    field: str, template: str, problem: str, browser: Client
+) -> None:
+    present, broken = prompt(is_active=True), prompt(2, **{field: template})
+
+    chosen = {"action": "activate", "_selected_action": [str(broken.pk)]}
+    answer = browser.post(page("prompttemplate", "changelist"), chosen, follow=True)
+
+    said = answer.content.decode()
+    assert f"greeting v2 can&#x27;t be filled in ({field}: " in said
+    assert problem in said
+    assert PromptTemplate.objects.get(key="greeting", is_active=True) == present
+
+
 def test_a_preview_and_the_joiners_are_found_by_an_index(browser: Client, agency: Tenant) -> None:
     asked_with = prompt()
     leader = generation(agency, asked_with)

@@ -133,6 +133,15 @@ def test_breakers_of_deployments_and_of_platforms_are_one_family(settings: Any) 
 
 
 @pytest.mark.django_db
+def test_a_deployment_that_nobody_may_call_is_still_seen() -> None:
+    factories.deployment(name="azure-eu")
+    factories.deployment(name="refused", enabled=False, disabled_reason="it refused our key")
+    factories.deployment(name="switched-off", enabled=False)
+    enabled = {key[1]: value for key, value in scrape().items() if key[0] == "huntaze_deployment_enabled"}
+    assert enabled == {"azure-eu": 1, "refused": 0, "switched-off": 0}
+
+
+@pytest.mark.django_db
 def test_a_family_of_several_sources_is_described_once() -> None:
     factories.deployment()
     text = APIClient().get("/api/metrics").content.decode()

@@ -11,6 +11,8 @@ from rest_framework.test import APIClient
 
 from apps.ai.health import LATE, DeploymentHealth, QueueHealth, judge
 from apps.ai.models import Deployment, Generation
+from apps.ai.routing import Candidate
+from apps.ai.services import deployments as services
 from apps.ai.services.breakers import breakers
 from apps.common.breaker.rules import Report, Result
 from apps.operations import health
@@ -117,6 +119,24 @@ def test_a_deployment_that_is_switched_off_is_no_problem_but_the_last_one_is(any
     with system_transaction():
         Deployment.objects.update(enabled=False)
     assert anybody.get(PATH).status_code == 503
+
+
+def test_a_deployment_that_a_refusal_disabled_is_a_problem_until_an_operator_has_seen_to_it(
+    anybody: APIClient, agency: Tenant
+) -> None:
+    refused = deployment("openai")
+    candidate = Candidate(refused.pk, "openai", "openai", refused.model, refused.model_class, refused.model)
+    services.disable(candidate, reason="invalid key sk-1234", tenant_id=agency.pk, now=timezone.now())
+    response = anybody.get(PATH)
+    answer = as_json(response)
+    assert (response.status_code, answer["status"]) == (200, "degraded")
+    assert answer["problems"] == ["openai was disabled: it refused our key, or has no credit for us."]
+    assert seen(anybody, "openai")["obstacle"] == "disabled: it refused our key, or has no credit for us"
+    assert b"sk-1234" not in response.content
+    with system_transaction():
+        services.forget_why_disabled(deployment=refused)
+    answer = as_json(anybody.get(PATH))
+    assert (answer["status"], answer["problems"]) == ("ok", [])
 
 
 def test_the_last_success_is_a_providers_and_the_newest(anybody: APIClient, agency: Tenant) -> None:

@@ -274,6 +274,30 @@ def test_a_second_budget_for_the_same_is_refused_in_the_form(browser: Client, ag
     assert "already exists" in again.content.decode()
 
 
+def test_a_providers_budget_is_for_one_that_is_offered(browser: Client, agency: Tenant) -> None:
+    factories.price()
+    offered = browser.get(url(Budget, "add")).context["adminform"].form["provider"].field.widget.choices
+    assert [value for value, _ in offered] == ["", "openai", "azure"]
+
+    refused = browser.post(url(Budget, "add"), budget_form(agency, scope="provider", provider="Open AI"))
+    assert "Budgets are for one of openai, azure." in str(refused.context["adminform"].errors["provider"])
+
+    browser.post(url(Budget, "add"), budget_form(agency, scope="provider", provider="azure"))
+    with system_transaction():
+        assert Budget.objects.get().provider == "azure"
+
+
+def test_a_budget_for_a_provider_that_nobody_calls_can_be_switched_off(
+    browser: Client, agency: Tenant
+) -> None:
+    with system_transaction():
+        old = Budget.objects.create(
+            tenant_id=agency.pk, scope="provider", provider="Open AI", period="day", limit=Decimal(5)
+        )
+    browser.post(url(Budget, "change", old.pk), budget_form(agency, is_active=""))
+    assert not fresh(old).is_active
+
+
 def test_a_tenants_time_zone_moves_its_budgets(browser: Client, agency: Tenant) -> None:
     form = {
         "name": agency.name,

@@ -5,9 +5,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from apps.ai.models import Provider
 from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.ids import uuid7
-from apps.costs.models import BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.price_list import PROVIDERS
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError
 from apps.costs.services import holds
 from apps.costs.services.budgets import change_budget, change_time_zone, create_budget
@@ -69,6 +71,38 @@ def test_a_second_budget_for_the_same_is_refused(agency: Tenant) -> None:
 def test_a_budget_in_another_currency_than_the_ledgers_is_refused(agency: Tenant) -> None:
     with pytest.raises(InvalidInputError, match="JPY"):
         create_budget(tenant_id=agency.pk, limit=Decimal(60), currency="JPY", now=timezone.now())
+
+
+@pytest.mark.parametrize("provider", ["Open AI", "OpenAI", ""])
+def test_a_budget_for_a_provider_that_nobody_calls_is_refused(provider: str, agency: Tenant) -> None:
+    """It would count nothing, and so refuse nothing."""
+    of_provider = {"tenant_id": agency.pk, "scope": BudgetScope.PROVIDER, "limit": Decimal(60)}
+
+    with pytest.raises(InvalidInputError, match="openai, azure"):
+        create_budget(provider=provider, now=timezone.now(), **of_provider)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError) as refused:
+        Budget(provider=provider, **of_provider).clean()
+
+    assert refused.value.message_dict == {"provider": ["Budgets are for one of openai, azure."]}
+    with tenant_transaction(agency):
+        assert not Budget.objects.exists()
+
+
+def test_the_providers_that_are_called_are_those_that_budgets_are_for(agency: Tenant) -> None:
+    assert set(PROVIDERS) == set(Provider.values)
+    dollar_price(provider="azure")
+
+    for provider in PROVIDERS:
+        create_budget(
+            tenant_id=agency.pk,
+            scope=BudgetScope.PROVIDER,
+            provider=provider,
+            limit=Decimal(60),
+            now=timezone.now(),
+        )
+        take(agency, 7, provider=provider)
+
+    assert counters(agency) == [(0, 7), (0, 7)]
 
 
 def test_a_lower_limit_refuses_from_then_on_and_a_higher_one_allows(agency: Tenant) -> None:

@@ -6,13 +6,19 @@ from apps.ai.models import PromptTemplate, TaskKind
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, Message
 from apps.ai.services import configuration
 from apps.common import liquid
-from apps.common.errors import NotFoundError
+from apps.common.errors import ConflictError, NotFoundError
 
 
 class UnknownPromptError(NotFoundError):
     """No version of that prompt is active."""
 
     code = "unknown_prompt"
+
+
+class BrokenPromptError(ConflictError):
+    """Nobody could be asked with this version, whatever the variables."""
+
+    code = "broken_prompt"
 
 
 def active_prompt(*, key: str) -> PromptTemplate:
@@ -26,7 +32,13 @@ def active_prompt(*, key: str) -> PromptTemplate:
 
 
 def activate_prompt(*, prompt: PromptTemplate) -> None:
-    """Use this version from now on; what was asked before keeps the version that it was asked with."""
+    """Use this version from now on; what was asked before keeps the version that it was asked with.
+
+    Raises BrokenPromptError: every tenant's questions would be refused, and their callers blamed for it.
+    """
+    if wrong := prompt.template_problems():
+        said = "; ".join(f"{field}: {', '.join(problems)}" for field, problems in wrong.items())
+        raise BrokenPromptError(f"{prompt} can't be filled in ({said}). Add a version that can.")
     with transaction.atomic():
         PromptTemplate.objects.filter(key=prompt.key, is_active=True).exclude(pk=prompt.pk).update(
             is_active=False

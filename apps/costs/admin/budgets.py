@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.common.admin.base import Admin, LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import (
@@ -17,8 +17,11 @@ from apps.common.admin.columns import (
     short,
 )
 from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.price_list import PROVIDERS
 from apps.costs.services.budgets import change_budget, create_budget
 from apps.tenants.admin.forms import TenantChoice
+
+_PROVIDERS = [("", "None"), *((each, each) for each in PROVIDERS)]
 
 
 class CounterInline(ReadOnlyInline):
@@ -44,7 +47,10 @@ class BudgetForm(TenantChoice):
             "thresholds",
             "is_active",
         ]
-        widgets = {"thresholds": UnfoldAdminTextInputWidget()}
+        widgets = {
+            "provider": UnfoldAdminSelectWidget(choices=_PROVIDERS),
+            "thresholds": UnfoldAdminTextInputWidget(),
+        }
 
 
 class ScopeLink(Column):

@@ -16,6 +16,7 @@ from apps.costs.models import (
     Hold,
     HoldState,
     LedgerEntry,
+    provider_problem,
 )
 from apps.costs.periods import period_bounds, period_start
 from apps.costs.services import rollups
@@ -38,13 +39,16 @@ def create_budget(
 ) -> Budget:
     """Set a ceiling; what its current period has already spent and holds counts from the start.
 
-    Raises InvalidInputError (it isn't in the ledger's currency), ConflictError (there is one already).
+    Raises InvalidInputError (it isn't in the ledger's currency, or for a provider that nobody calls),
+    ConflictError (there is one already).
     """
     if currency != LEDGER_CURRENCY:
         raise InvalidInputError(
             f"Budgets are in {LEDGER_CURRENCY}, like the ledger, not in {currency}.",
             fields={"currency": f"Use {LEDGER_CURRENCY}."},
         )
+    if problem := provider_problem(scope=scope, provider=provider):
+        raise InvalidInputError(problem, fields={"provider": problem})
     with tenant_transaction(tenant_id):
         lock_budgets(tenant_id=tenant_id, exclusive=True)
         budget, created = Budget.objects.get_or_create(
