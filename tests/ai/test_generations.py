@@ -408,7 +408,8 @@ def test_the_campaign_that_waits_for_it_is_told(
     for each in (alone, of_campaign, of_campaign):
         run_task(generation_id=str(each.pk))
 
-    assert sent == [("tasks.campaigns.advance_campaign", {"campaign_id": str(campaign)})]
+    told = [each for each in sent if each[0].startswith("tasks.campaigns.")]
+    assert told == [("tasks.campaigns.advance_campaign", {"campaign_id": str(campaign)})]
 
 
 def test_the_sweep_hints_at_what_waits(agency: Tenant, sent: list[tuple[str, dict[str, Any]]]) -> None:
