@@ -238,6 +238,17 @@ def test_whoever_takes_over_is_not_told_its_own_answer(here: Place) -> None:
     assert hear_nothing(here, join)
 
 
+def test_who_is_slow_to_begin_again_hears_the_successor(here: Place) -> None:
+    leader = here.lead(ttl=NOT_CACHED)
+    quick, slow = here.ask(ttl=NOT_CACHED), here.ask(ttl=NOT_CACHED)
+    joined(here, quick)
+    joined(here, slow)
+    here.desk.end(leader, Again())
+    assert here.desk.begin(quick).turn == Lead(quick)
+    here.desk.end(quick, ANSWER)
+    assert here.desk.begin(slow).turn == ANSWER
+
+
 def test_who_has_gone_is_told_nothing(here: Place) -> None:
     leader, gone = here.lead(), here.ask()
     joined(here, gone)

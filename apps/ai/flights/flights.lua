@@ -164,7 +164,13 @@ operations['end'] = function(what, stale, cap)
     return {-1, kept}
   end
   local fields = redis.call('HGETALL', flight)
-  redis.call('DEL', flight)
+  if what == AGAIN then
+    -- Whoever takes over tells all of them, also those who haven't begun again by then.
+    redis.call('HDEL', flight, 'leader', 'ends', 'until')
+    redis.call('PEXPIRE', flight, KEPT_MS)
+  else
+    redis.call('DEL', flight)
+  end
   local told = 0
   for index = 1, #fields, 2 do
     local waiter = string.match(fields[index], '^w(.+)$')
@@ -173,6 +179,8 @@ operations['end'] = function(what, stale, cap)
       redis.call('RPUSH', list, what)
       redis.call('PEXPIRE', list, TOLD_MS)
       told = told + 1
+    elseif waiter and what == AGAIN then
+      redis.call('HDEL', flight, fields[index])
     end
   end
   return {told, kept}
