@@ -4,31 +4,24 @@ import psycopg
 import pytest
 
 from apps.costs.services import rollups
-from tests.waiting import wait_until
 
-# Transactions of the server's other databases that have written something.
-_FOREIGN = """
-SELECT pid, backend_xid::text FROM pg_stat_activity
-WHERE backend_xid IS NOT NULL AND datname IS DISTINCT FROM current_database()
+_NEXT = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_OURS = """
+SELECT min(backend_xid::text::bigint) FROM pg_stat_activity WHERE datname = current_database()
 """
 
 
 @pytest.fixture(autouse=True)
 def _other_databases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests' databases may be on the same server, and their transactions hold a run back as ours do.
+    """Other tests' databases may be on the same server, and their transactions, of minutes, hold a run back.
 
-    A run of the roll-ups waits until those that are open have ended; of ours it waits for none.
+    So that tests say what a run takes in, the server is asked as if ours were its only database.
     """
-    settled_before = rollups._settled_before
 
-    def wait_and_look() -> int:
+    def settled_before() -> int:
         with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], autocommit=True) as superuser:
-            before = set(superuser.execute(_FOREIGN))
-            wait_until(
-                lambda: before.isdisjoint(superuser.execute(_FOREIGN)),
-                seconds=100,
-                what="other databases' transactions to end",
-            )
-        return settled_before()
+            ((upcoming,),) = superuser.execute(_NEXT).fetchall()
+            ((oldest,),) = superuser.execute(_OURS).fetchall()
+        return int(upcoming if oldest is None else min(upcoming, oldest))
 
-    monkeypatch.setattr(rollups, "_settled_before", wait_and_look)
+    monkeypatch.setattr(rollups, "_settled_before", settled_before)
