@@ -21,7 +21,12 @@ from apps.costs import queries
 from apps.costs.periods import period_start
 from apps.costs.queries import Breakdown, Costs, Group
 from apps.costs.rollup_reading import SUMS, Dimension
-from apps.costs.serializers import DEFAULT_LIMIT, BreakdownQuery, BreakdownSerializer, CostStatsSerializer
+from apps.costs.serializers.reports import (
+    DEFAULT_LIMIT,
+    BreakdownQuery,
+    BreakdownSerializer,
+    CostStatsSerializer,
+)
 from apps.tenants.views import TenantView
 
 CSV = "text/csv"
