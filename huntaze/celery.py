@@ -9,9 +9,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-import kombu
 from celery import Celery
-from celery.app.amqp import AMQP
 from celery.schedules import crontab
 from celery.signals import setup_logging
 from django.conf import settings
@@ -22,6 +20,7 @@ import huntaze.collector
 import huntaze.readiness
 import huntaze.scraping
 import huntaze.tracing  # noqa: F401 -- all of them connect signals
+from huntaze.broker import Amqp
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "huntaze.settings")
 
@@ -30,28 +29,7 @@ QUEUES = ("ai", "campaigns", "dispatch", "costs", "notifications", "analytics")
 VISIBILITY_TIMEOUT_S = 600
 
 
-class _Connection(kombu.Connection):
-    """Notices within a second that the broker is back; Celery's own waits grow to half a minute."""
-
-    def _do_close_transport(self) -> None:
-        """Leave the transport its client, which kombu takes away.
-
-        On Redis a task that was begun before the connection was lost is acknowledged through it, and the
-        worker would end of an AttributeError.
-        """
-        self._transport = None
-
-    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
-        return super().ensure_connection(
-            *args, **{"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1, **kwargs}
-        )
-
-
-class _Amqp(AMQP):
-    Connection = _Connection
-
-
-app = Celery("huntaze", task_cls="tasks.base:Task", amqp=_Amqp)
+app = Celery("huntaze", task_cls="tasks.base:Task", amqp=Amqp)
 # On every thread: whoever may not import this module finds the app as Celery's current one.
 app.set_default()
 app.steps["worker"].add(DjangoStructLogInitStep)
