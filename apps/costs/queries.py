@@ -12,7 +12,8 @@ from django.db.models import Count, Q, Sum
 from apps.common.money import LEDGER_CURRENCY, Money
 from apps.costs.models import LedgerEntry
 from apps.costs.periods import period_start
-from apps.costs.rollup_reading import SUMS, Dimension, of_campaigns, of_range, of_spans, ranked, summed
+from apps.costs.rollup_reading import Dimension, of_campaigns, of_range, of_spans, ranked, summed
+from apps.costs.rollup_tables import SUMS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from apps.costs.rollup_tables import DAYS, DAYS_BY_WHAT, DAYS_BY_WHOM, HOURS, MONTHS, SUMS, WHAT, WHOM, Rollup
+
 
 class Dimension(StrEnum):
     HOUR = "hour"
@@ -30,16 +32,14 @@ class Dimension(StrEnum):
         return f"{self}_id" if self in (Dimension.ACCOUNT, Dimension.CAMPAIGN, Dimension.USER) else str(self)
 
 
-SUMS = ("attempts", "estimated", "input_tokens", "cached_tokens", "output_tokens", "amount")
 _SUMMED = ", ".join(f"sum({name}) AS {name}" for name in SUMS)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The periods of one table from `first` to `last`, both included."""
+    """The periods of one roll-up from `first` to `last`, both included."""
 
-    table: str
-    period: str
+    rollup: Rollup
     first: date
     last: date
 
@@ -56,27 +56,34 @@ def parts(since: date, until: date, *, by: Iterable[Dimension]) -> list[Part]:
     """What a range of days is read from: whole months where that is fine enough, days for the rest."""
     wanted = set(by)
     if Dimension.HOUR in wanted:
-        return [Part("costs_hourrollup", "day", since, until)]
+        return [Part(HOURS, since, until)]
+    days = _days(wanted)
     first = since if since.day == 1 else _next_month(since)
     last = _month(until + timedelta(days=1)) - timedelta(days=1)
     if Dimension.DAY in wanted or first > last:
-        return [Part("costs_dayrollup", "day", since, until)]
-    found = [Part("costs_monthrollup", "month", first, last)]
+        return [Part(days, since, until)]
+    found = [Part(MONTHS, first, last)]
     if since < first:
-        found.append(Part("costs_dayrollup", "day", since, first - timedelta(days=1)))
+        found.append(Part(days, since, first - timedelta(days=1)))
     if last < until:
-        found.append(Part("costs_dayrollup", "day", last + timedelta(days=1), until))
+        found.append(Part(days, last + timedelta(days=1), until))
     return found
+
+
+def _days(wanted: set[Dimension]) -> Rollup:
+    """The days with the fewest rows that still tell these dimensions apart."""
+    asked = {each.column for each in wanted - {Dimension.DAY, Dimension.MONTH}}
+    if asked <= set(WHAT):
+        return DAYS_BY_WHAT
+    return DAYS_BY_WHOM if asked <= set(WHOM) else DAYS
 
 
 def of_range(tenant_id: UUID, since: date, until: date, *, by: Sequence[Dimension]) -> Source:
     """A tenant's rows of some days, with the columns of `by` and the sums."""
     sql, parameters = [], []
     for part in parts(since, until, by=by):
-        columns = ", ".join([*(_from(part.table, each) for each in by), *SUMS])
-        sql.append(
-            f"SELECT {columns} FROM {part.table} WHERE tenant_id = %s AND {part.period} BETWEEN %s AND %s"
-        )
+        columns = ", ".join([*(_from(part.rollup, each) for each in by), *SUMS])
+        sql.append(f"SELECT {columns} FROM {_within(part)}")
         parameters += [tenant_id, part.first, part.last]
     columns = ", ".join([*(each.column for each in by), *SUMS])
     sql.append(f"SELECT {columns} FROM costs_ledger_tail(%s, %s, %s)")
@@ -89,10 +96,7 @@ def of_spans(tenant_id: UUID, spans: Mapping[str, tuple[date, date]], *, by: Seq
     sql, parameters = [], []
     for name, (since, until) in spans.items():
         for part in parts(since, until, by=by):
-            sql.append(
-                f"SELECT %s AS span, {columns} FROM {part.table}"
-                f" WHERE tenant_id = %s AND {part.period} BETWEEN %s AND %s"
-            )
+            sql.append(f"SELECT %s AS span, {columns} FROM {_within(part)}")
             parameters += [name, tenant_id, part.first, part.last]
     sql.append(
         f"SELECT span.name, {columns} FROM costs_ledger_tail(%s, %s, %s) AS tail"
@@ -109,7 +113,7 @@ def of_campaigns(campaign_ids: Sequence[UUID], *, by: Sequence[Dimension]) -> So
     columns = ", ".join([*(each.column for each in by), *SUMS])
     sql = " UNION ALL ".join(
         f"SELECT {columns} FROM {table} WHERE campaign_id = ANY(%s)"
-        for table in ("costs_monthrollup", "costs_ledger_tail(NULL, NULL, NULL)")
+        for table in (MONTHS.table, "costs_ledger_tail(NULL, NULL, NULL)")
     )
     return Source(sql, [list(campaign_ids)] * 2)
 
@@ -139,8 +143,13 @@ def ranked(
     return _rows(statement, [*source.parameters, limit])
 
 
-def _from(table: str, dimension: Dimension) -> str:
-    if dimension is Dimension.MONTH and table != "costs_monthrollup":
+def _within(part: Part) -> str:
+    """Its parameters: the tenant, the first and the last of the periods."""
+    return f"{part.rollup.table} WHERE tenant_id = %s AND {part.rollup.period} BETWEEN %s AND %s"
+
+
+def _from(rollup: Rollup, dimension: Dimension) -> str:
+    if dimension is Dimension.MONTH and rollup is not MONTHS:
         return "date_trunc('month', day::timestamp)::date AS month"
     return dimension.column
 

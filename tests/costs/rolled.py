@@ -19,8 +19,15 @@ from apps.tenants.system import system_transaction
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Sums = dict[tuple[Any, ...], list[Any]]
-KINDS = {"costs_hourrollup": "day, hour", "costs_dayrollup": "day", "costs_monthrollup": "month"}
-_KEY = "provider, model, task_kind, account_id, campaign_id, user_id"
+_WHAT, _WHOM = "provider, model, task_kind", "account_id, campaign_id, user_id"
+# The period and the dimensions of each roll-up.
+KINDS = {
+    "costs_hourrollup": ("day, hour", f"{_WHAT}, {_WHOM}"),
+    "costs_dayrollup": ("day", f"{_WHAT}, {_WHOM}"),
+    "costs_daywhatrollup": ("day", _WHAT),
+    "costs_daywhomrollup": ("day", _WHOM),
+    "costs_monthrollup": ("month", f"{_WHAT}, {_WHOM}"),
+}
 _SUMS = "attempts, estimated, input_tokens, cached_tokens, output_tokens, amount"
 _INSERT = """
 INSERT INTO costs_ledgerentry (tenant_id, occurred_at, generation_id, attempt, sequence, provider, model,
@@ -94,19 +101,19 @@ def enter(*rows: dict[str, Any]) -> None:
         insert(other, *rows)
 
 
-def spoil(statement: str, *given: Any) -> None:
-    """Do to each roll-up, {}, what nobody may."""
+def spoil(statement: str, *given: Any, having: str = "") -> None:
+    """Do to each roll-up, {}, what nobody may; or to those that have a dimension."""
     with another_connection() as owner:
-        for kind in KINDS:
+        for kind in (kind for kind, (_, key) in KINDS.items() if having in key):
             owner.execute(statement.format(kind), given)
 
 
 def labels(kind: str, at: datetime, time_zone: str) -> tuple[Any, ...]:
     local = at.astimezone(ZoneInfo(time_zone))
-    day = local.date()
-    if kind == "costs_monthrollup":
+    day, (period, _) = local.date(), KINDS[kind]
+    if period == "month":
         return (day.replace(day=1),)
-    if kind == "costs_dayrollup":
+    if period == "day":
         return (day,)
     into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     return day, at - into
@@ -115,7 +122,7 @@ def labels(kind: str, at: datetime, time_zone: str) -> tuple[Any, ...]:
 def expected(kind: str, entries: Collection[dict[str, Any]], zones: dict[UUID, str]) -> Sums:
     found: Sums = defaultdict(lambda: [0, 0, 0, 0, 0, Decimal(0)])
     for each in entries:
-        key = tuple(each[name] for name in _KEY.split(", "))
+        key = tuple(each[name] for name in KINDS[kind][1].split(", "))
         sums = found[(each["tenant_id"], *labels(kind, each["occurred_at"], zones[each["tenant_id"]]), *key)]
         added = [
             int(each["sequence"] == 0),
@@ -131,7 +138,7 @@ def expected(kind: str, entries: Collection[dict[str, Any]], zones: dict[UUID, s
 
 def rolled_up(kind: str, tenants: Collection[UUID], *, with_tail: bool = True) -> Sums:
     """What a roll-up holds for these tenants, with what came after it or without."""
-    key = f"tenant_id, {KINDS[kind]}, {_KEY}"
+    key = ", ".join(("tenant_id", *KINDS[kind]))
     summed = ", ".join(f"sum({name})" for name in _SUMS.split(", "))
     statement = (_WITH_TAIL if with_tail else _ALONE).format(key=key, sums=_SUMS, summed=summed, kind=kind)
     with system_transaction(), connection.cursor() as cursor:

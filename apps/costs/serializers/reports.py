@@ -8,7 +8,8 @@ from rest_framework import serializers
 
 from apps.common.api.fields import MoneyField
 from apps.common.api.serializers import StrictSerializer
-from apps.costs.rollup_reading import SUMS, Dimension
+from apps.costs.rollup_reading import Dimension
+from apps.costs.rollup_tables import SUMS
 
 DEFAULT_LIMIT, MOST_GROUPS = 100, 1000
 # So many days at most, by the finest dimension that is asked for.

@@ -24,7 +24,7 @@ STEP = 500_000
 # Enough for a day's hours to be grouped in memory; it is taken once, by whoever holds the watermark.
 _WORK_MEMORY = "128MB"
 _LONG = timedelta(hours=2)
-_WATERMARK = "SELECT ledger_generation, txid::text::bigint FROM costs_rollupwatermark"
+_WATERMARK = "SELECT ledger_generation, reached::text::bigint FROM costs_rollupwatermark"
 _LOCK = f"{_WATERMARK} FOR UPDATE"
 # No zone is further from UTC than a day.
 _SLACK = timedelta(days=2)
@@ -156,7 +156,7 @@ def _fold(mark: Watermark, *, until: int | None) -> None:
 def _move_watermark(mark: Watermark) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE costs_rollupwatermark SET ledger_generation = %s, txid = %s::text::xid8",
+            "UPDATE costs_rollupwatermark SET ledger_generation = %s, reached = %s::text::xid8",
             [mark.ledger_generation, str(mark.txid)],
         )
 

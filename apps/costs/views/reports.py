@@ -20,7 +20,8 @@ from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs import queries
 from apps.costs.periods import period_start
 from apps.costs.queries import Breakdown, Costs, Group
-from apps.costs.rollup_reading import SUMS, Dimension
+from apps.costs.rollup_reading import Dimension
+from apps.costs.rollup_tables import SUMS
 from apps.costs.serializers.reports import (
     DEFAULT_LIMIT,
     BreakdownQuery,
