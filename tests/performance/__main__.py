@@ -3,6 +3,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import NoReturn
 
@@ -21,18 +22,19 @@ console = Console(highlight=False)
 
 
 def run(prefix: str) -> list[Result]:
-    """Run the benchmarks whose names begin so, on a stack of this run's own, which is removed afterwards."""
+    """Run the benchmarks whose names begin so, on stacks of this run's own, which are removed afterwards."""
     chosen = select(load(), prefix=prefix)
-    home = ROOT / "var" / "bench"
-    embedded.remove(home)
-    results = []
-    try:
+    homes = {each.data: ROOT / "var" / f"bench-{each.data}" for each in chosen}
+    results: list[Result] = []
+    with ExitStack() as cleanup:
+        for home in homes.values():
+            embedded.remove(home)
+            cleanup.callback(embedded.remove, home)
         for benchmark in chosen:
             console.print(f"[dim]{benchmark.name}, against {benchmark.peer_name}[/]")
+            home = homes[benchmark.data]
             with live_stack(home, only=benchmark.processes) as stack, benchmark.sides(stack) as sides:
                 results.append(compare(benchmark, sides))
-    finally:
-        embedded.remove(home)
     return results
 
 

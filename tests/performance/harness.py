@@ -26,13 +26,17 @@ class Sides:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One comparison. `sides` sets both up on a stack that runs `processes` besides its services."""
+    """One comparison. `sides` sets both up on a stack that runs `processes` besides its services.
+
+    Benchmarks of one run that name the same `data` find in the database what the others have left there.
+    """
 
     name: str
     peer_name: str
     unit: str
     sides: Callable[[Stack], AbstractContextManager[Sides]]
     processes: tuple[str, ...] = ()
+    data: str = "shared"
     rounds: int = ROUNDS
     # A round that takes minutes of a steady state needs none.
     warm_up: bool = True

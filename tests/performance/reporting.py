@@ -22,7 +22,8 @@ class Year:
 
     def __init__(self, stack: Stack) -> None:
         self.ledger = Ledger(stack)
-        self.ledger.populate(entries=ENTRIES, days=DAYS)
+        if not self.ledger.ask("SELECT count(*) FROM tenants_tenant"):
+            self.ledger.populate(entries=ENTRIES, days=DAYS)
         size = self.ledger.bytes_per_entry()
         say(f"the ledger has {ENTRIES:,} entries of {size:.0f} bytes, indexes included")
         self._stack = stack

@@ -41,6 +41,7 @@ BENCHMARK = Benchmark(
     unit="ms, p95",
     sides=sides,
     processes=("web",),
+    data="year",
     rounds=3,
     warm_up=False,
 )

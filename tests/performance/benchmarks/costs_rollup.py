@@ -70,6 +70,7 @@ BENCHMARK = Benchmark(
     peer_name="three GROUP BYs of the day into empty tables (more than 1 is slower)",
     unit="s",
     sides=sides,
+    data="rollup",
     rounds=3,
     warm_up=False,
 )

@@ -28,5 +28,6 @@ BENCHMARK = Benchmark(
     unit="ms, p95",
     sides=sides,
     processes=("web",),
+    data="year",
     rounds=3,
 )
