@@ -13,3 +13,7 @@ sys.setswitchinterval(0.001)
 
 tracing.begin()
 application = get_wsgi_application()
+
+from apps.operations import tallying  # noqa: E402 -- Django has to be set up first
+
+tallying.begin()

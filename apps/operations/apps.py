@@ -19,3 +19,4 @@ class OperationsConfig(AppConfig):
         # Notifications stand below operations and can't register themselves.
         probes.register_queue_probe(probes.QueueProbe("notifications", oldest_due))
         register_rule("dead_letter", alert_rules.dead_letters)
+        register_rule("api_error_rate", alert_rules.failing_requests)

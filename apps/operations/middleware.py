@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
-from apps.operations import tracing
+from apps.operations import tallying, tracing
 
 # Anything else that a client makes up is counted as one, or it could fill the memory with labels.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -33,6 +34,7 @@ class RequestMetrics:
         request_duration.observe(time.perf_counter() - start)
         method = request.method if request.method in METHODS else "other"
         requests_total.labels(method, response.status_code).inc()
+        tallying.count(path=request.path, status=response.status_code, now=timezone.now())
         return response
 
 

@@ -80,3 +80,23 @@ class DeadLetter(BaseModel):
 
     def __str__(self) -> str:
         return self.task
+
+
+class RequestTally(models.Model):
+    """How many requests of the API were answered in a minute, by all processes, and how many with a 5xx."""
+
+    minute = models.DateTimeField(primary_key=True, help_text="Its first instant.")
+    requests = models.PositiveIntegerField()
+    failed = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-minute"]
+        verbose_name_plural = "request tallies"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(failed__lte=models.F("requests")), name="requesttally_failed_are_requests"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M}: {self.failed} of {self.requests} failed"
