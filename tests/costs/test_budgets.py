@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.ai.models import Provider
 from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.ids import uuid7
-from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope
 from apps.costs.price_list import PROVIDERS
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError
 from apps.costs.services import holds
@@ -134,12 +134,12 @@ def test_a_budget_that_is_switched_on_again_counts_what_it_missed(agency: Tenant
     assert counters(agency) == [(102, 0)]
 
 
-def test_hard_stop_and_thresholds_can_be_changed(agency: Tenant) -> None:
+def test_mode_and_thresholds_can_be_changed(agency: Tenant) -> None:
     budget = create_budget(tenant_id=agency.pk, limit=Decimal(1), now=timezone.now())
 
-    budget = change_budget(budget=budget, hard_stop=False, thresholds=[90], now=timezone.now())
+    budget = change_budget(budget=budget, mode=BudgetMode.WATCH, thresholds=[90], now=timezone.now())
 
-    assert (budget.hard_stop, budget.thresholds) == (False, [90])
+    assert (budget.mode, budget.thresholds) == ("watch", [90])
     assert take(agency, 5).bound == 5
 
 
