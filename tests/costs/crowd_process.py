@@ -3,9 +3,9 @@
 python -m tests.costs.crowd_process TENANT THREADS USAGE HANGS_AFTER
 
 Says "ready", goes on once it is told to by a line, and prints as JSON what its threads met until the budget
-was exhausted: {"settled": …, "waits": …}. Each call holds BOUND dollars and costs USAGE. With HANGS_AFTER of 0
-or more, each thread's call hangs after so many that were settled, as if the provider never answered; when all
-hang it says "hanging".
+was exhausted: {"settled": …, "waits": …}. Each call holds BOUND dollars and costs USAGE. With HANGS_AFTER of
+0 or more, each thread's call hangs after so many that were settled, as if the provider never answered; when
+all hang it says "hanging".
 """
 
 import json

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.common.ids import uuid7
-from apps.costs.models import Budget
+from apps.costs.models import Budget, BudgetScope
 from apps.costs.services import holds
 from apps.costs.services.budgets import change_time_zone, create_budget
 from apps.messaging.models import Account
@@ -336,7 +336,11 @@ def test_a_longer_list_takes_no_more_statements(
     def add(number: int) -> None:
         for _ in range(number):
             create_budget(
-                tenant_id=agency.pk, scope="user", scope_id=uuid7(), limit=Decimal(1), now=timezone.now()
+                tenant_id=agency.pk,
+                scope=BudgetScope.USER,
+                scope_id=uuid7(),
+                limit=Decimal(1),
+                now=timezone.now(),
             )
 
     add(1)

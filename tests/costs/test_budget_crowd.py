@@ -170,5 +170,5 @@ def test_shadow_mode_counts_each_of_a_crowds_calls_that_did_not_fit(agency: Tena
 
     with tenant_transaction(agency):
         counter = row.counters.get()
-    assert (counter.shadow_calls, counter.shadow_amount) == (100, LIMIT)
-    assert (counter.spent, counter.held) == (LIMIT, 0)
+    assert [counter.shadow_calls, counter.shadow_amount] == [100, LIMIT]
+    assert [counter.spent, counter.held] == [LIMIT, 0]

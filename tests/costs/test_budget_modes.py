@@ -141,9 +141,10 @@ def test_another_limit_counts_anew_and_earlier_periods_keep_their_counts(agency:
     assert shadow_by_period(row) == [(1, 12), (1, 20)]
 
 
-def shadow_by_period(row: Budget) -> list[tuple[int, Decimal]]:
+def shadow_by_period(row: Budget) -> list[tuple[int, Decimal | int]]:
     with tenant_transaction(row.tenant_id):
-        return list(row.counters.order_by("period_start").values_list("shadow_calls", "shadow_amount"))
+        rows = row.counters.order_by("period_start")
+        return [(each.shadow_calls, each.shadow_amount) for each in rows]
 
 
 def test_a_budget_that_is_switched_off_and_on_keeps_what_it_has_counted(agency: Tenant) -> None:

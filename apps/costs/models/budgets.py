@@ -62,8 +62,8 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
             days = {period_start(period, at=at + offset, time_zone="UTC") for offset in _CLOCKS}
             present |= Q(budget__period=period, period_start__in=days)
         counters = Prefetch("counters", BudgetCounter.objects.filter(present), to_attr="present_counters")
-        rows = self.annotate(time_zone=Subquery(zone))
-        return rows.prefetch_related(counters)  # type: ignore[no-redef]  # what `Budget` declares
+        # `Budget` declares both, for `standing`.
+        return self.annotate(time_zone=Subquery(zone)).prefetch_related(counters)  # type: ignore[no-redef]
 
 
 class Budget(TenantOwned):
