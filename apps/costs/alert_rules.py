@@ -106,7 +106,7 @@ def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iter
 
 
 def budgets_exceeded(now: datetime) -> Iterator[Finding]:
-    """Budgets that refuse, and yet have spent more than their limit: by a lowered limit, or a correction."""
+    """Budgets that stop calls, and yet have spent more than their limit: it, or their mode, was changed."""
     for tenant, budget, scope, period, start, limit, spent in _rows(_EXCEEDED, _present(now)):
         yield Finding(
             tenant_id=tenant,
@@ -115,7 +115,7 @@ def budgets_exceeded(now: datetime) -> Iterator[Finding]:
             level=Level.CRITICAL,
             message=(
                 f"{_money(spent)} are spent of {_named(limit, period, scope)} since {start}. The limit was"
-                " lowered, or a call cost more than was held for it."
+                " lowered, it stopped no calls until now, or a call cost more than was held for it."
             ),
             data={**_figures(limit, spent), "scope": scope, "budget_period": period},
         )

@@ -1,5 +1,6 @@
 """Budgets over the API: made, read, changed, their thresholds set; each with how its period stands."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,7 @@ from tests import factories
 from tests.conftest import as_json, client_of
 from tests.costs.spending import dollar_price, dollars, take
 from tests.costs.threads import at_once
+from tests.services import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,6 +101,22 @@ def test_a_budget_shows_what_shadow_mode_would_have_stopped(agency: Tenant, api:
     current = read(api, made["id"])["current"]
     assert current["shadow"] == {"calls": 1, "amount": money("3.00")}
     assert (current["remaining"], current["percent"], current["exhausted"]) == (money("0.00"), 100.0, True)
+
+
+def test_the_requests_in_the_docs_work(api: APIClient) -> None:
+    """In their order: two budgets are made, changed, and given thresholds."""
+    page = (ROOT / "docs" / "costs.md").read_text()
+    requests = re.findall(
+        r"^(POST|PATCH)\s+(/api/v2/costs/\S+)\s+({.*?})(?:\s{3,}also .*)?$", page, re.MULTILINE
+    )
+    assert [method for method, _, _ in requests] == ["POST", "POST", "PATCH", "POST", "POST"]
+    made = ""
+    for method, path, body in requests:
+        path, body = (each.replace("{id}", made) for each in (path, body))
+        response = api.generic(method, path, body, content_type="application/json")
+        assert response.status_code in (200, 201), response.content
+        made = as_json(response).get("id", made)
+    assert as_json(response) == {"budgets": 2, "thresholds": [75, 90, 100]}
 
 
 def test_what_is_almost_spent_does_not_show_as_spent(agency: Tenant, api: APIClient) -> None:

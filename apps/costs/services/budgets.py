@@ -153,16 +153,6 @@ def open_period(*, tenant_id: UUID, at: datetime) -> None:
                 _seed(budget, at=at)
 
 
-def applies(*, account_id: UUID | None, campaign_id: UUID | None, user_id: UUID | None, provider: str) -> Q:
-    """Which budgets a call weighs on."""
-    by_scope = Q(scope=BudgetScope.TENANT) | Q(scope=BudgetScope.PROVIDER, provider=provider)
-    ids = {BudgetScope.ACCOUNT: account_id, BudgetScope.CAMPAIGN: campaign_id, BudgetScope.USER: user_id}
-    for scope, value in ids.items():
-        if value is not None:
-            by_scope |= Q(scope=scope, scope_id=value)
-    return by_scope & Q(is_active=True)
-
-
 def _check_limit(limit: Decimal) -> None:
     if limit < 0:
         raise InvalidInputError("A limit isn't below zero.", fields={"limit": "Give zero or more."})
