@@ -115,7 +115,6 @@ class BudgetAdmin(Admin):
         Badge("mode", "mode"),
         SHADOW,
         "is_active",
-        "created_at",
     ]
     list_display_links = ["scope"]
     list_filter = ["scope", "period", "mode", "is_active"]

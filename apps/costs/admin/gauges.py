@@ -27,7 +27,11 @@ class Gauge(Column):
         words = f"{amount(spent).removesuffix('0')} % spent"
         if standing.held:
             words += f", {amount(held).removesuffix('0')} % held"
-        return format_html('<div style="min-width: 9rem">{}{}</div>', _bar(spent, held), words)
+        title = f"{amount(standing.spent)} spent, {amount(standing.held)} held of {amount(standing.limit)}"
+        return format_html(
+            '<div class="whitespace-nowrap" style="min-width: 9rem" title="{}">{}{}</div>',
+            *(title, _bar(spent, held), words),
+        )
 
 
 class Shadow(Column):

@@ -21,6 +21,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
+REVOKE ALL ON FUNCTION costs_budget_modes_in_step() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION costs_budget_modes_in_step() TO huntaze_app, huntaze_system;
 UPDATE costs_budget SET mode = 'watch' WHERE NOT hard_stop;
 CREATE TRIGGER modes_in_step BEFORE INSERT OR UPDATE ON costs_budget
 FOR EACH ROW EXECUTE FUNCTION costs_budget_modes_in_step();
