@@ -208,6 +208,8 @@ SPECTACULAR_SETTINGS = {
         "CampaignStatus": "apps.campaigns.models.CampaignStatus",
         "StepStatus": "apps.campaigns.models.StepStatus",
         "GenerationState": "apps.ai.models.GenerationState",
+        "BudgetMode": "apps.costs.models.BudgetMode",
+        "BudgetProvider": "apps.costs.price_list.PROVIDERS",
         "MessageState": "apps.messaging.models.MessageState",
     },
     "POSTPROCESSING_HOOKS": [

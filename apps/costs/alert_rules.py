@@ -49,7 +49,15 @@ ORDER BY budget.id, present.start, threshold.percent DESC
 _EXCEEDED = f"""
 SELECT budget.tenant_id, budget.id, budget.scope, budget.period, present.start, budget."limit", counter.spent
 {_OF_PRESENT_PERIODS}
-WHERE budget.is_active AND budget.hard_stop AND counter.spent > budget."limit"
+WHERE budget.is_active AND budget.mode = 'stop' AND counter.spent > budget."limit"
+ORDER BY budget.id, present.start
+"""  # as above
+
+_SHADOW = f"""
+SELECT budget.tenant_id, budget.id, budget.scope, budget.period, present.start, budget."limit", counter.spent,
+       counter.shadow_calls, counter.shadow_amount
+{_OF_PRESENT_PERIODS}
+WHERE budget.is_active AND budget.mode = 'shadow' AND counter.shadow_calls > 0
 ORDER BY budget.id, present.start
 """  # as above
 
@@ -98,7 +106,7 @@ def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iter
 
 
 def budgets_exceeded(now: datetime) -> Iterator[Finding]:
-    """Budgets that refuse, and yet have spent more than their limit: by a lowered limit, or a correction."""
+    """Budgets that stop calls, and yet have spent more than their limit: it, or their mode, was changed."""
     for tenant, budget, scope, period, start, limit, spent in _rows(_EXCEEDED, _present(now)):
         yield Finding(
             tenant_id=tenant,
@@ -107,9 +115,30 @@ def budgets_exceeded(now: datetime) -> Iterator[Finding]:
             level=Level.CRITICAL,
             message=(
                 f"{_money(spent)} are spent of {_named(limit, period, scope)} since {start}. The limit was"
-                " lowered, or a call cost more than was held for it."
+                " lowered, it stopped no calls until now, or a call cost more than was held for it."
             ),
             data={**_figures(limit, spent), "scope": scope, "budget_period": period},
+        )
+
+
+def budgets_in_shadow(now: datetime) -> Iterator[Finding]:
+    """Budgets in shadow mode that would have refused something: the first time in a period, for a limit."""
+    for tenant, budget, scope, period, start, limit, spent, calls, amount in _rows(_SHADOW, _present(now)):
+        yield Finding(
+            tenant_id=tenant,
+            subject=str(budget),
+            period=f"{start} of {plain(limit)}"[:_PERIOD],
+            message=(
+                f"In shadow mode, {_named(limit, period, scope)} would have refused "
+                f"{calls:,} {'call' if calls == 1 else 'calls'} of up to {_money(amount)} since {start}."
+            ),
+            data={
+                **_figures(limit, spent),
+                "calls": calls,
+                "amount": plain(amount),
+                "scope": scope,
+                "budget_period": period,
+            },
         )
 
 

@@ -29,7 +29,7 @@ JOIN unnest(%s::text[], %s::text[], %s::date[]) AS present (time_zone, period, s
   ON present.time_zone = tenant.time_zone AND present.period = budget.period
 LEFT JOIN costs_budgetcounter AS counter
   ON counter.budget_id = budget.id AND counter.period_start = present.start
-WHERE budget.hard_stop AND budget.is_active
+WHERE budget.mode = 'stop' AND budget.is_active
 ORDER BY ratio, budget.id
 LIMIT %s
 """

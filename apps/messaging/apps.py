@@ -6,7 +6,9 @@ class MessagingConfig(AppConfig):
     verbose_name = "Messaging"
 
     def ready(self) -> None:
+        from apps.costs import subjects
         from apps.messaging import alert_rules, health, metrics
+        from apps.messaging.models import Account
         from apps.notifications.rules import register_rule
         from apps.operations import probes
 
@@ -16,3 +18,4 @@ class MessagingConfig(AppConfig):
         probes.register_queue_probe(probes.QueueProbe("dispatch", metrics.oldest_due))
         register_rule("account_paused", alert_rules.paused_accounts)
         register_rule("platform_breaker_open", alert_rules.open_platforms)
+        subjects.register_subject("account", subjects.has(Account))

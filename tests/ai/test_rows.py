@@ -16,7 +16,7 @@ from apps.ai.services.rows import Ended, Ending, Settlement
 from apps.common.errors import ConflictError
 from apps.common.ids import uuid7
 from apps.common.priority import Priority
-from apps.costs.models import BudgetScope, Hold, HoldState
+from apps.costs.models import BudgetMode, BudgetScope, Hold, HoldState
 from apps.costs.pricing import Usage
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, NoPriceError
 from apps.costs.services import holds
@@ -78,7 +78,7 @@ def test_what_a_budget_has_left_is_the_fullest_ones_share(agency: Tenant, now: d
     campaign = uuid7()
     purposes = [purpose_of(agency, now, campaign_id=campaign) for _ in range(4)]
     assert begun(purposes[0], now).budget_left is None
-    create_budget(tenant_id=agency.pk, limit=Decimal(1), hard_stop=False, now=now)
+    create_budget(tenant_id=agency.pk, limit=Decimal(1), mode=BudgetMode.WATCH, now=now)
     assert begun(purposes[1], now).budget_left is None
 
     create_budget(

@@ -247,7 +247,7 @@ def budget_form(tenant: Tenant, **fields: str) -> dict[str, str]:
         "scope": "tenant",
         "period": "day",
         "limit": "5.00",
-        "hard_stop": "on",
+        "mode": "stop",
         "thresholds": "50,100",
         "is_active": "on",
         "counters-TOTAL_FORMS": "0",

@@ -1,6 +1,7 @@
 """Whatever is sent, the answer is never a 5xx, and every refusal has the one shape."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from apps.common.ids import uuid7
+from apps.costs.models import Budget
 from apps.messaging.models import Account, Fan
 from apps.notifications.models import Alert
 from apps.tenants.models import Role, Tenant
@@ -76,10 +78,21 @@ CAMPAIGN = {
     "tone": TEXT,
     "not_before": MESSAGE["not_before"],
 }
+BUDGET = {
+    "scope": st.sampled_from(["tenant", "campaign", "provider"]),
+    "scope_id": st.sampled_from([str(uuid7()), None]),
+    "provider": st.sampled_from(["azure", None]),
+    "period": st.sampled_from(["day", "week"]),
+    "limit": AMOUNT | st.fixed_dictionaries({"amount": AMOUNT | NUMBER}),
+    "mode": st.sampled_from(["shadow", "watch"]),
+    "thresholds": st.lists(NUMBER | st.integers(1, 1000), max_size=25),
+    "is_active": st.booleans(),
+}
 PARAMETERS = [
     *("state", "account", "fan", "campaign", "created_after", "created_before", "limit", "cursor"),
     *("platform", "paused", "external_id", "consent", "task", "source", "status", "type", "ordering"),
     *("rule", "level", "acknowledged", "subject"),
+    *("scope", "scope_id", "period", "provider", "mode", "is_active"),
 ]
 SETTINGS = settings(
     max_examples=80,
@@ -171,6 +184,26 @@ def test_mutes(body: Any, agency: Tenant, api: APIClient) -> None:
 
 
 @SETTINGS
+@given(body=bodies(BUDGET, limit="5.00"))
+def test_budgets(body: Any, api: APIClient) -> None:
+    send(api, "POST", "/api/v2/costs/budgets", body)
+
+
+@SETTINGS
+@given(body=bodies(BUDGET))
+def test_changes_of_a_budget(body: Any, agency: Tenant, api: APIClient) -> None:
+    with system_transaction():
+        budget, _ = Budget.objects.get_or_create(tenant_id=agency.pk, defaults={"limit": Decimal(5)})
+    send(api, "PATCH", f"/api/v2/costs/budgets/{budget.pk}", body)
+
+
+@SETTINGS
+@given(body=bodies({"thresholds": BUDGET["thresholds"]}, budget=None))
+def test_thresholds(body: Any, api: APIClient) -> None:
+    send(api, "POST", "/api/v2/costs/thresholds", body)
+
+
+@SETTINGS
 @given(body=bodies({"enabled": st.booleans()}, name="hybrid_orchestrator", enabled=True))
 def test_feature_flags(body: Any, owner_api: APIClient) -> None:
     send(owner_api, "POST", "/api/admin/feature-flags", body)
@@ -188,6 +221,7 @@ def test_feature_flags(body: Any, owner_api: APIClient) -> None:
             "fans",
             "onlyfans/stats",
             "costs/alerts",
+            "costs/budgets",
         ]
     ),
     query=st.dictionaries(

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.costs import metrics
-from apps.costs.models import Budget, BudgetCounter, BudgetPeriod
+from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod
 from apps.costs.periods import period_start
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -52,7 +52,7 @@ def test_a_budget_that_nothing_was_spent_of_is_whole_and_one_of_nothing_is_empty
 
 
 def test_budgets_that_only_alert_or_are_off_are_left_out(agency: Tenant) -> None:
-    budget(agency, hard_stop=False)
+    budget(agency, mode=BudgetMode.WATCH)
     budget(agency, is_active=False, period=BudgetPeriod.WEEK)
     assert ratios(timezone.now()) == {}
 

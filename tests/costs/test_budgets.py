@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.ai.models import Provider
 from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.ids import uuid7
-from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope
 from apps.costs.price_list import PROVIDERS
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError
 from apps.costs.services import holds
@@ -17,6 +17,7 @@ from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests.costs.spending import counters, dollar_price, dollars, take, truth
 from tests.costs.threads import at_once
+from tests.killing import killed_before
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +67,39 @@ def test_a_second_budget_for_the_same_is_refused(agency: Tenant) -> None:
 
     with pytest.raises(ConflictError):
         create_budget(tenant_id=agency.pk, limit=Decimal(70), now=timezone.now())
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+def test_a_budget_whose_making_is_killed_is_there_as_a_whole_or_not_at_all(
+    agency: Tenant, number: int
+) -> None:
+    hold, now = take(agency, 20), timezone.now()
+
+    with killed_before(number):
+        create_budget(tenant_id=agency.pk, limit=Decimal(60), now=now)
+
+    if not counters(agency):
+        with tenant_transaction(agency):
+            assert not Budget.objects.exists()
+        create_budget(tenant_id=agency.pk, limit=Decimal(60), now=now)
+    assert counters(agency) == [(0, 20)]
+    holds.settle(hold=hold, usage=dollars(5), now=now)
+    assert counters(agency) == [(5, 0)]
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+def test_a_change_that_is_killed_has_changed_all_or_nothing(agency: Tenant, number: int) -> None:
+    now = timezone.now()
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal(10), mode=BudgetMode.SHADOW, now=now)
+    take(agency, 20)
+
+    with killed_before(number):
+        change_budget(budget=budget, limit=Decimal(50), mode=BudgetMode.STOP, now=now)
+
+    with tenant_transaction(agency):
+        found, counter = Budget.objects.get(), BudgetCounter.objects.get()
+    assert [found.limit, found.mode, counter.shadow_calls] in ([10, "shadow", 1], [50, "stop", 0])
+    assert counter.held == 20
 
 
 def test_a_budget_in_another_currency_than_the_ledgers_is_refused(agency: Tenant) -> None:
@@ -134,12 +168,12 @@ def test_a_budget_that_is_switched_on_again_counts_what_it_missed(agency: Tenant
     assert counters(agency) == [(102, 0)]
 
 
-def test_hard_stop_and_thresholds_can_be_changed(agency: Tenant) -> None:
+def test_mode_and_thresholds_can_be_changed(agency: Tenant) -> None:
     budget = create_budget(tenant_id=agency.pk, limit=Decimal(1), now=timezone.now())
 
-    budget = change_budget(budget=budget, hard_stop=False, thresholds=[90], now=timezone.now())
+    budget = change_budget(budget=budget, mode=BudgetMode.WATCH, thresholds=[90], now=timezone.now())
 
-    assert (budget.hard_stop, budget.thresholds) == (False, [90])
+    assert (budget.mode, budget.thresholds) == ("watch", [90])
     assert take(agency, 5).bound == 5
 
 

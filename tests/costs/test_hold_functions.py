@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from threading import Condition
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -13,18 +12,17 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.common.connections import give_back_connection
 from apps.common.ids import uuid7
 from apps.costs import pricing
-from apps.costs.models import BudgetScope, Hold, HoldState
+from apps.costs.models import BudgetScope, Hold
 from apps.costs.periods import period_bounds, period_start
-from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError
+from apps.costs.refusals import BudgetExhaustedError
 from apps.costs.services import budgets, holds
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.holds import AttemptTakenError
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
-from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries, take, truth
+from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries, take
 from tests.costs.test_periods import PERIODS, ZONES
 from tests.costs.test_pricing import RATES, Rates
 from tests.costs.threads import at_once
@@ -220,53 +218,3 @@ def test_a_refusal_undoes_the_counters_before_it_even_in_the_callers_transaction
 
     assert counters(agency) == [(0, 5), (0, 5)]
     assert len(kept.counters) == 2
-
-
-CALLERS = 64
-BOUND = 5
-
-
-def spend_until_exhausted(tenant: Tenant, *, usage: int) -> int:
-    """Callers of one bound each, until nothing more is to be had; who finds only holds in the way waits."""
-    ended, changed = [0], Condition()
-
-    def caller(_: int) -> int:
-        calls = 0
-        while True:
-            seen = ended[0]
-            try:
-                hold = take(tenant, BOUND)
-            except BudgetBusyError:
-                give_back_connection()
-                with changed:
-                    assert changed.wait_for(lambda: ended[0] > seen, timeout=60)  # noqa: B023
-            except BudgetExhaustedError:
-                return calls
-            else:
-                give_back_connection()
-                holds.settle(hold=hold, usage=dollars(usage), now=timezone.now())
-                give_back_connection()
-                calls += 1
-                with changed:
-                    ended[0] += 1
-                    changed.notify_all()
-
-    return sum(at_once(CALLERS, caller))
-
-
-@pytest.mark.parametrize(("usage", "calls"), [(BOUND, 100), (BOUND // 5, 100 * BOUND - BOUND + 1)])
-def test_many_callers_spend_a_budget_to_its_last_bound_and_no_further(
-    agency: Tenant, usage: int, calls: int
-) -> None:
-    dollar_price()
-    limit = 100 * BOUND
-    create_budget(tenant_id=agency.pk, limit=Decimal(limit), now=timezone.now())
-
-    assert spend_until_exhausted(agency, usage=usage) == calls
-
-    spent, held = truth(agency)
-    assert counters(agency) == [(spent, held)]
-    assert held == 0
-    assert 0 <= limit - spent < BOUND
-    with tenant_transaction(agency):
-        assert not Hold.objects.filter(state=HoldState.HELD).exists()

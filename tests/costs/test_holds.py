@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.common.ids import uuid7
-from apps.costs.models import Budget, BudgetScope, Hold, HoldState
+from apps.costs.models import Budget, BudgetMode, BudgetScope, Hold, HoldState
 from apps.costs.pricing import Usage
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, NoPriceError
 from apps.costs.services import holds
@@ -151,7 +151,7 @@ def test_a_budget_counts_only_what_it_is_for(agency: Tenant, scope: BudgetScope)
 
 def test_a_soft_budget_counts_and_lets_pass(agency: Tenant) -> None:
     dollar_price()
-    create_budget(tenant_id=agency.pk, limit=Decimal(10), hard_stop=False, now=timezone.now())
+    create_budget(tenant_id=agency.pk, limit=Decimal(10), mode=BudgetMode.WATCH, now=timezone.now())
 
     take(agency, 50)
 

@@ -22,7 +22,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 with system_transaction():
     tenant = Tenant.objects.get()
-create_budget(tenant_id=tenant.pk, limit=Decimal("0.000001"), hard_stop=False, now=timezone.now())
+create_budget(tenant_id=tenant.pk, limit=Decimal("0.000001"), mode="watch", now=timezone.now())
 """
 
 

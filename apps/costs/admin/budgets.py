@@ -1,6 +1,9 @@
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
+from django.contrib.postgres.forms import SimpleArrayField
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
@@ -10,15 +13,18 @@ from apps.common.admin.columns import (
     EMPTY,
     TENANT,
     Amount,
+    Badge,
     Column,
     RowLink,
     change_url,
     link,
     short,
 )
-from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope
+from apps.costs.admin.gauges import GAUGE, SHADOW
+from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope
 from apps.costs.price_list import PROVIDERS
 from apps.costs.services.budgets import change_budget, create_budget
+from apps.costs.subjects import subject_problem
 from apps.tenants.admin.forms import TenantChoice
 
 _PROVIDERS = [("", "None"), *((each, each) for each in PROVIDERS)]
@@ -26,13 +32,27 @@ _PROVIDERS = [("", "None"), *((each, each) for each in PROVIDERS)]
 
 class CounterInline(ReadOnlyInline):
     model = BudgetCounter
-    fields = ["period_start", Amount("spent", "spent"), Amount("held", "held")]
+    fields = [
+        "period_start",
+        Amount("spent", "spent"),
+        Amount("held", "held"),
+        "shadow_calls",
+        Amount("shadow amount", "shadow_amount"),
+    ]
     readonly_fields = fields
     per_page = 12
 
 
 class BudgetForm(TenantChoice):
     """What it is for is settled when it is made; how much may change."""
+
+    # Without a range of its own, so that the model's words are the only ones.
+    thresholds = SimpleArrayField(
+        forms.IntegerField(),
+        required=False,
+        help_text=Budget._meta.get_field("thresholds").help_text,
+        widget=UnfoldAdminTextInputWidget(),
+    )
 
     class Meta:
         model = Budget
@@ -43,14 +63,20 @@ class BudgetForm(TenantChoice):
             "provider",
             "period",
             "limit",
-            "hard_stop",
+            "mode",
             "thresholds",
             "is_active",
         ]
-        widgets = {
-            "provider": UnfoldAdminSelectWidget(choices=_PROVIDERS),
-            "thresholds": UnfoldAdminTextInputWidget(),
-        }
+        widgets = {"provider": UnfoldAdminSelectWidget(choices=_PROVIDERS)}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        tenant, scope = cleaned.get("tenant"), cleaned.get("scope", "")
+        if tenant and (
+            problem := subject_problem(tenant_id=tenant.pk, scope=scope, scope_id=cleaned.get("scope_id"))
+        ):
+            self.add_error("scope_id", problem)
+        return cleaned
 
 
 class ScopeLink(Column):
@@ -76,7 +102,8 @@ WHAT_FOR = ScopeLink("for")
 class BudgetAdmin(Admin):
     form = BudgetForm
     empty_hint = (
-        "Without a budget nothing limits the spend. Add one for a tenant, account, campaign or provider."
+        "Without a budget nothing limits the spend. Add one for a tenant, account, campaign, user or "
+        "provider; in shadow mode it shows what it would stop before it stops anything."
     )
     list_display = [
         TENANT,
@@ -84,27 +111,34 @@ class BudgetAdmin(Admin):
         WHAT_FOR,
         "period",
         Amount("limit", "limit"),
-        "hard_stop",
+        GAUGE,
+        Badge("mode", "mode"),
+        SHADOW,
         "is_active",
-        "created_at",
     ]
     list_display_links = ["scope"]
-    list_filter = ["scope", "period", "hard_stop", "is_active"]
+    list_filter = ["scope", "period", "mode", "is_active"]
     search_ids = ["pk", "tenant_id", "scope_id"]
     search_help_text = "8+ digits of a tenant or of what it is for"
     inlines = [CounterInline]
     add_fieldsets = [
         ("What for", {"fields": ["tenant", "scope", ("scope_id", "provider")]}),
-        ("How much", {"fields": [("limit", "period"), "hard_stop", "thresholds", "is_active"]}),
+        ("How much", {"fields": [("limit", "period"), "mode", "thresholds", "is_active"]}),
     ]
     fieldsets = [
         ("What for", {"fields": [(TENANT, "scope", WHAT_FOR)]}),
-        ("How much", {"fields": [("limit", "currency", "period"), "hard_stop", "thresholds", "is_active"]}),
+        ("This period", {"fields": [(GAUGE, SHADOW)]}),
+        ("How much", {"fields": [("limit", "currency", "period"), "mode", "thresholds", "is_active"]}),
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[Any]:
         fixed = ["scope", "currency", "period"] if obj else []
-        return [TENANT, WHAT_FOR, *fixed]
+        return [TENANT, WHAT_FOR, GAUGE, SHADOW, *fixed]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
+        rows: Any = super().get_queryset(request)
+        found: QuerySet[Budget] = rows.with_present(at=timezone.now())
+        return found
 
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
         """Through the services, which seed the counter with what the period has already spent."""
@@ -113,7 +147,7 @@ class BudgetAdmin(Admin):
                 budget=obj,
                 now=timezone.now(),
                 limit=obj.limit,
-                hard_stop=obj.hard_stop,
+                mode=BudgetMode(obj.mode),
                 thresholds=obj.thresholds,
                 is_active=obj.is_active,
             )
@@ -126,12 +160,11 @@ class BudgetAdmin(Admin):
             provider=obj.provider,
             period=BudgetPeriod(obj.period),
             limit=obj.limit,
-            hard_stop=obj.hard_stop,
+            mode=BudgetMode(obj.mode),
             thresholds=obj.thresholds,
+            is_active=obj.is_active,
         )
         obj.pk = made.pk
-        if not obj.is_active:
-            change_budget(budget=made, is_active=False, now=timezone.now())
 
 
 @admin.register(BudgetCounter)
@@ -142,6 +175,8 @@ class BudgetCounterAdmin(LongTableAdmin):
         "period_start",
         Amount("spent", "spent"),
         Amount("held", "held"),
+        "shadow_calls",
+        Amount("shadow amount", "shadow_amount"),
         TENANT,
     ]
     list_display_links = ["period_start"]
@@ -157,6 +192,7 @@ class BudgetCounterAdmin(LongTableAdmin):
                     "budget",
                     "period_start",
                     (Amount("spent", "spent"), Amount("held", "held")),
+                    ("shadow_calls", Amount("shadow amount", "shadow_amount")),
                 ]
             },
         )

@@ -1,10 +1,11 @@
 from apps.costs.models.budgets import (
     Budget,
     BudgetCounter,
+    BudgetMode,
     BudgetPeriod,
     BudgetScope,
     default_thresholds,
-    provider_problem,
+    scope_problems,
 )
 from apps.costs.models.ledger import Attribution, Hold, HoldState, LedgerEntry
 from apps.costs.models.prices import Price
@@ -13,6 +14,7 @@ __all__ = [
     "Attribution",
     "Budget",
     "BudgetCounter",
+    "BudgetMode",
     "BudgetPeriod",
     "BudgetScope",
     "Hold",
@@ -20,5 +22,5 @@ __all__ = [
     "LedgerEntry",
     "Price",
     "default_thresholds",
-    "provider_problem",
+    "scope_problems",
 ]

@@ -1,14 +1,24 @@
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Prefetch, Q, Subquery
 
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import TenantOwned, is_one_of
 from apps.common.money import LEDGER_CURRENCY, plain
+from apps.costs.periods import period_bounds, period_start
 from apps.costs.price_list import PROVIDERS
+from apps.costs.standing import Standing
+from apps.costs.thresholds import threshold_problem
+from apps.tenants.models import Tenant
+
+# From UTC to the clocks that are furthest behind and ahead, and between them.
+_CLOCKS = (timedelta(hours=-12), timedelta(), timedelta(hours=14))
 
 
 class BudgetScope(models.TextChoices):
@@ -25,8 +35,35 @@ class BudgetPeriod(models.TextChoices):
     MONTH = "month"
 
 
+class BudgetMode(models.TextChoices):
+    """What becomes of a call that doesn't fit. All count and alert alike."""
+
+    STOP = "stop"
+    SHADOW = "shadow"
+    WATCH = "watch"
+
+
 def default_thresholds() -> list[int]:
     return [50, 80, 100]
+
+
+def validate_thresholds(percentages: Sequence[int]) -> None:
+    if problem := threshold_problem(percentages):
+        raise ValidationError(problem)
+
+
+class BudgetQuerySet(models.QuerySet["Budget"]):
+    def with_present(self, *, at: datetime) -> "BudgetQuerySet":
+        """With what `Budget.standing` needs, for any number of budgets and tenants in one statement more."""
+        zone = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("time_zone")
+        # By whichever clock, the present period is one of these.
+        present = Q()
+        for period in BudgetPeriod.values:
+            days = {period_start(period, at=at + offset, time_zone="UTC") for offset in _CLOCKS}
+            present |= Q(budget__period=period, period_start__in=days)
+        counters = Prefetch("counters", BudgetCounter.objects.filter(present), to_attr="present_counters")
+        # `Budget` declares both, for `standing`.
+        return self.annotate(time_zone=Subquery(zone)).prefetch_related(counters)  # type: ignore[no-redef]
 
 
 class Budget(TenantOwned):
@@ -39,16 +76,30 @@ class Budget(TenantOwned):
     period = models.CharField(max_length=8, choices=BudgetPeriod, default=BudgetPeriod.MONTH)
     limit = MoneyField()
     currency = CurrencyField()
-    hard_stop = models.BooleanField(
-        default=True, help_text="Refuse what would exceed the limit; otherwise only alert."
+    mode = models.CharField(
+        max_length=8,
+        choices=BudgetMode,
+        default=BudgetMode.STOP,
+        db_default=BudgetMode.STOP,
+        help_text="What becomes of a call that would exceed the limit. Stop: it is refused. Shadow: it is "
+        "made, and counted as one that would have been refused. Watch: it is made.",
     )
     thresholds = ArrayField(
         models.PositiveSmallIntegerField(),
         default=default_thresholds,
         blank=True,
-        help_text="Percentages of the limit at which to alert.",
+        validators=[validate_thresholds],
+        help_text="Percentages of the limit at which to alert: whole ones from 1 to 1000, 20 at most.",
     )
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField(
+        default=True,
+        help_text="Switched off, it counts nothing; switched on again, it counts what it missed.",
+    )
+
+    objects = BudgetQuerySet.as_manager()
+    # Of `with_present`.
+    time_zone: str
+    present_counters: "list[BudgetCounter]"
 
     class Meta:
         ordering = ["-id"]
@@ -60,6 +111,7 @@ class Budget(TenantOwned):
             ),
             is_one_of("scope", BudgetScope, table="budget"),
             is_one_of("period", BudgetPeriod, table="budget"),
+            is_one_of("mode", BudgetMode, table="budget"),
             models.CheckConstraint(condition=Q(limit__gte=0), name="budget_not_negative"),
             models.CheckConstraint(condition=Q(currency=LEDGER_CURRENCY), name="budget_in_ledger_currency"),
             models.CheckConstraint(
@@ -75,24 +127,52 @@ class Budget(TenantOwned):
 
     def clean(self) -> None:
         # What it is for is settled when it is made, and an old one has to be switched off somehow.
-        if self._state.adding and (problem := provider_problem(scope=self.scope, provider=self.provider)):
-            raise ValidationError({"provider": problem})
+        if self._state.adding and (
+            problems := scope_problems(scope=self.scope, scope_id=self.scope_id, provider=self.provider)
+        ):
+            raise ValidationError(problems)
+
+    def standing(self, *, at: datetime) -> Standing:
+        """How it stands in the period of `at`, the one that it was read `with_present` of."""
+        start = period_start(self.period, at=at, time_zone=self.time_zone)
+        first, end = period_bounds(self.period, start=start, time_zone=self.time_zone)
+        for each in self.present_counters:
+            if each.period_start == start:
+                shadow = (each.shadow_calls, each.shadow_amount)
+                return Standing(first, end, self.limit, each.spent, each.held, *shadow)
+        return Standing(first, end, self.limit)
 
 
-def provider_problem(*, scope: str, provider: str) -> str:
-    """Why a budget would count nothing: no call is ever of its provider. Empty if it isn't so."""
-    if scope != BudgetScope.PROVIDER or provider in PROVIDERS:
-        return ""
-    return f"Budgets are for one of {', '.join(PROVIDERS)}."
+def scope_problems(*, scope: str, scope_id: UUID | None, provider: str) -> dict[str, str]:
+    """Why it isn't clear what a budget is for, or it would count nothing, by field. Empty if all is well."""
+    problems = {}
+    if scope == BudgetScope.PROVIDER:
+        if provider not in PROVIDERS:
+            problems["provider"] = f"Budgets are for one of {', '.join(PROVIDERS)}."
+    elif provider:
+        problems["provider"] = f"Only a budget of the scope {BudgetScope.PROVIDER} names a provider."
+    if scope in (BudgetScope.TENANT, BudgetScope.PROVIDER):
+        if scope_id is not None:
+            problems["scope_id"] = f"A budget of the scope {scope} has none."
+    elif scope_id is None:
+        problems["scope_id"] = f"Give the id of the {scope} that it is for."
+    return problems
 
 
 class BudgetCounter(TenantOwned):
-    """What a budget's period has spent and holds. Keyed by period, never zeroed."""
+    """What a budget's period has spent and holds. Keyed by period, never zeroed.
+
+    What shadow mode has counted is of the limit that the budget has: it starts anew when that is changed.
+    """
 
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="counters")
     period_start = models.DateField(help_text="The period's first day, in the tenant's time zone.")
     spent = MoneyField(default=0)
     held = MoneyField(default=0)
+    shadow_calls = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Calls that were made in shadow mode though they didn't fit."
+    )
+    shadow_amount = MoneyField(default=0, db_default=0, help_text="What they could have cost at most.")
 
     class Meta:
         ordering = ["-period_start"]

@@ -5,21 +5,23 @@ from uuid import UUID
 
 from django.db.models import F, Func, Q, Sum, Value
 
-from apps.common.errors import ConflictError, InvalidInputError
+from apps.common.errors import ConflictError, InvalidInputError, NotFoundError
 from apps.common.money import LEDGER_CURRENCY
 from apps.costs.locks import lock_budgets
 from apps.costs.models import (
     Budget,
     BudgetCounter,
+    BudgetMode,
     BudgetPeriod,
     BudgetScope,
     Hold,
     HoldState,
     LedgerEntry,
-    provider_problem,
+    scope_problems,
 )
 from apps.costs.periods import period_bounds, period_start
 from apps.costs.services import rollups
+from apps.costs.thresholds import threshold_problem
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
 
@@ -34,21 +36,24 @@ def create_budget(
     provider: str = "",
     period: BudgetPeriod = BudgetPeriod.MONTH,
     currency: str = LEDGER_CURRENCY,
-    hard_stop: bool = True,
+    mode: BudgetMode = BudgetMode.STOP,
     thresholds: Sequence[int] = (50, 80, 100),
+    is_active: bool = True,
 ) -> Budget:
     """Set a ceiling; what its current period has already spent and holds counts from the start.
 
-    Raises InvalidInputError (it isn't in the ledger's currency, or for a provider that nobody calls),
-    ConflictError (there is one already).
+    Raises InvalidInputError (it isn't in the ledger's currency, isn't for what its scope says, is for a
+    provider that nobody calls, or its thresholds can't be), ConflictError (there is one already).
     """
+    _check_limit(limit)
     if currency != LEDGER_CURRENCY:
         raise InvalidInputError(
             f"Budgets are in {LEDGER_CURRENCY}, like the ledger, not in {currency}.",
             fields={"currency": f"Use {LEDGER_CURRENCY}."},
         )
-    if problem := provider_problem(scope=scope, provider=provider):
-        raise InvalidInputError(problem, fields={"provider": problem})
+    if problems := scope_problems(scope=scope, scope_id=scope_id, provider=provider):
+        raise InvalidInputError(next(iter(problems.values())), fields=problems)
+    percentages = _in_order(thresholds)
     with tenant_transaction(tenant_id):
         lock_budgets(tenant_id=tenant_id, exclusive=True)
         budget, created = Budget.objects.get_or_create(
@@ -60,8 +65,9 @@ def create_budget(
             defaults={
                 "limit": limit,
                 "currency": currency,
-                "hard_stop": hard_stop,
-                "thresholds": list(thresholds),
+                "mode": mode,
+                "thresholds": percentages,
+                "is_active": is_active,
             },
         )
         if not created:
@@ -75,27 +81,52 @@ def change_budget(
     budget: Budget,
     now: datetime,
     limit: Decimal | None = None,
-    hard_stop: bool | None = None,
+    mode: BudgetMode | None = None,
     thresholds: Sequence[int] | None = None,
     is_active: bool | None = None,
 ) -> Budget:
-    """Change what is given. A budget that is switched on again counts what was spent while it was off."""
+    """Change what is given. A budget that is switched on again counts what was spent while it was off.
+
+    With another limit, what shadow mode counts begins anew. Raises InvalidInputError.
+    """
+    if limit is not None:
+        _check_limit(limit)
+    given = {
+        "limit": limit,
+        "mode": mode,
+        "thresholds": None if thresholds is None else _in_order(thresholds),
+        "is_active": is_active,
+    }
     with tenant_transaction(budget.tenant_id):
         lock_budgets(tenant_id=budget.tenant_id, exclusive=True)
         budget = Budget.objects.get(pk=budget.pk)
-        switched_on = bool(is_active) and not budget.is_active
-        if limit is not None:
-            budget.limit = limit
-        if hard_stop is not None:
-            budget.hard_stop = hard_stop
-        if thresholds is not None:
-            budget.thresholds = list(thresholds)
-        if is_active is not None:
-            budget.is_active = is_active
+        before = {"limit": budget.limit, "is_active": budget.is_active}
+        for name, value in given.items():
+            if value is not None:
+                setattr(budget, name, value)
         budget.save()
-        if switched_on:
+        if budget.limit != before["limit"]:
+            _count_shadow_anew(budget, at=now)
+        if budget.is_active and not before["is_active"]:
             _seed_again(budget, at=now)
     return budget
+
+
+def set_thresholds(*, tenant_id: UUID, thresholds: Sequence[int], budget_id: UUID | None = None) -> int:
+    """Give one budget these thresholds, or all that the tenant has: the number of budgets.
+
+    Raises InvalidInputError, NotFoundError (the tenant has no such budget).
+    """
+    percentages = _in_order(thresholds)
+    with tenant_transaction(tenant_id):
+        lock_budgets(tenant_id=tenant_id, exclusive=True)  # or a change that read the old ones puts them back
+        budgets = Budget.objects.filter(tenant_id=tenant_id)
+        if budget_id is not None:
+            budgets = budgets.filter(pk=budget_id)
+        changed = budgets.update(thresholds=percentages)
+        if budget_id is not None and not changed:
+            raise NotFoundError("There is no such budget.", fields={"budget": "There is no such budget."})
+    return changed
 
 
 def change_time_zone(*, tenant: Tenant, time_zone: str, now: datetime) -> None:
@@ -122,23 +153,35 @@ def open_period(*, tenant_id: UUID, at: datetime) -> None:
                 _seed(budget, at=at)
 
 
-def applies(*, account_id: UUID | None, campaign_id: UUID | None, user_id: UUID | None, provider: str) -> Q:
-    """Which budgets a call weighs on."""
-    by_scope = Q(scope=BudgetScope.TENANT) | Q(scope=BudgetScope.PROVIDER, provider=provider)
-    ids = {BudgetScope.ACCOUNT: account_id, BudgetScope.CAMPAIGN: campaign_id, BudgetScope.USER: user_id}
-    for scope, value in ids.items():
-        if value is not None:
-            by_scope |= Q(scope=scope, scope_id=value)
-    return by_scope & Q(is_active=True)
+def _check_limit(limit: Decimal) -> None:
+    if limit < 0:
+        raise InvalidInputError("A limit isn't below zero.", fields={"limit": "Give zero or more."})
+
+
+def _in_order(thresholds: Sequence[int]) -> list[int]:
+    if problem := threshold_problem(thresholds):
+        raise InvalidInputError(problem, fields={"thresholds": problem})
+    return sorted(thresholds)
+
+
+def _count_shadow_anew(budget: Budget, *, at: datetime) -> None:
+    """What didn't fit the old limit might fit the new one. Earlier periods keep what they have counted."""
+    time_zone = Tenant.objects.values_list("time_zone", flat=True).get(pk=budget.tenant_id)
+    start = period_start(budget.period, at=at, time_zone=time_zone)
+    budget.counters.filter(period_start=start).update(shadow_calls=0, shadow_amount=0)
 
 
 def _seed_again(budget: Budget, *, at: datetime) -> None:
     # A hold may go on naming a counter that is gone; its settlement then finds nothing to move there.
+    before = {each.period_start: each for each in budget.counters.filter(shadow_calls__gt=0)}
     budget.counters.all().delete()
-    _seed(budget, at=at)
+    counter = _seed(budget, at=at)
+    if same := before.get(counter.period_start):  # nobody else knows what shadow mode has counted
+        counter.shadow_calls, counter.shadow_amount = same.shadow_calls, same.shadow_amount
+        counter.save(update_fields=["shadow_calls", "shadow_amount"])
 
 
-def _seed(budget: Budget, *, at: datetime) -> None:
+def _seed(budget: Budget, *, at: datetime) -> BudgetCounter:
     """Make a budget's counter for the period of `at`, with what is spent and held in it.
 
     Needs the tenant's lock, exclusively: while we have it, no hold is taken and none ends.
@@ -158,6 +201,7 @@ def _seed(budget: Budget, *, at: datetime) -> None:
         held=held or Decimal(0),
     )
     live.update(counters=Func(F("counters"), Value(counter.pk), function="array_append"))
+    return counter
 
 
 def _weighs_on(budget: Budget) -> Q:

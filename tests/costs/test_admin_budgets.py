@@ -1,0 +1,81 @@
+"""Budgets in the admin: how their period stands, and what the form refuses."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from apps.costs.models import Budget
+from apps.costs.services import holds
+from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
+from tests import factories
+from tests.common.test_admin_operations import budget_form, url
+from tests.costs.spending import dollar_price, dollars, take
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(factories.user(email="ada@example.com", is_staff=True, is_superuser=True))
+    return client
+
+
+def test_a_budgets_page_and_list_show_how_its_period_stands(browser: Client, agency: Tenant) -> None:
+    dollar_price()
+    browser.post(url(Budget, "add"), budget_form(agency, limit="8.00", mode="shadow"))
+    with system_transaction():
+        budget = Budget.objects.get()
+    page, rows = url(Budget, "change", budget.pk), url(Budget, "changelist")
+    for each in (page, rows):
+        answer = browser.get(each).content.decode()
+        assert "0.0 % spent" in answer
+        assert "calls of up to" not in answer
+
+    holds.settle(hold=take(agency, 6), usage=dollars(6), now=timezone.now())
+    take(agency, 3)
+    take(agency, 1)
+
+    for each in (page, rows):
+        answer = browser.get(each).content.decode()
+        assert "75.0 % spent, 50.0 % held" in answer
+        assert 'style="width: 75.0%"' in answer
+        assert 'style="width: 25.0%"' in answer  # what is beyond the limit has no room
+        assert "2 calls of up to 4.00 USD" in answer
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "words"),
+    [
+        ("0", "Thresholds are whole percentages from 1 to 1000, which 0 isn"),
+        ("-3", "which -3 isn"),
+        ("50,1001", "which 1001 isn"),
+        ("80,80", "80 % is given twice"),
+        ("half", "Enter a whole number"),
+        (",".join(map(str, range(1, 22))), "At most 20 thresholds, not 21"),
+    ],
+)
+def test_a_budgets_thresholds_are_checked_in_the_form(
+    browser: Client, agency: Tenant, thresholds: str, words: str
+) -> None:
+    refused = browser.post(url(Budget, "add"), budget_form(agency, thresholds=thresholds))
+    assert words in " ".join(refused.context["adminform"].errors["thresholds"])
+    browser.post(url(Budget, "add"), budget_form(agency, thresholds="500, 20"))
+    with system_transaction():
+        assert Budget.objects.get().thresholds == [20, 500]
+
+
+def test_a_budget_is_for_something_that_its_tenant_has(
+    browser: Client, agency: Tenant, stranger: Tenant
+) -> None:
+    mine, theirs = (factories.account(tenant=each) for each in (agency, stranger))
+    for scope_id, words in (
+        (str(theirs.pk), "There is no such account."),
+        ("", "Give the id of the account"),
+    ):
+        form = budget_form(agency, scope="account", scope_id=scope_id)
+        refused = browser.post(url(Budget, "add"), form)
+        assert words in " ".join(refused.context["adminform"].errors["scope_id"])
+    browser.post(url(Budget, "add"), budget_form(agency, scope="account", scope_id=str(mine.pk)))
+    with system_transaction():
+        assert Budget.objects.get().scope_id == mine.pk
