@@ -65,7 +65,7 @@ $$
 class Migration(migrations.Migration):
     """Days summed over whom they are for, and over what was called: a tenth of the rows for most who ask."""
 
-    dependencies = [("costs", "0006_lighter_ledger")]
+    dependencies = [("costs", "0007_budget_modes")]
     operations = [
         # It waits for whoever is at the roll-ups, and nobody begins until this is committed.
         migrations.RunSQL(_RENAME.format("txid", "reached"), _RENAME.format("reached", "txid")),
