@@ -7,7 +7,7 @@ from apps.costs.models.budgets import (
     provider_problem,
 )
 from apps.costs.models.ledger import Attribution, Hold, HoldState, LedgerEntry
-from apps.costs.models.prices import Price
+from apps.costs.models.prices import Price, PriceKind
 
 __all__ = [
     "Attribution",
@@ -19,6 +19,7 @@ __all__ = [
     "HoldState",
     "LedgerEntry",
     "Price",
+    "PriceKind",
     "default_thresholds",
     "provider_problem",
 ]
