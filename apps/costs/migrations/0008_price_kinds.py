@@ -24,7 +24,6 @@ END
 $$;
 CREATE TRIGGER price_keeps_history BEFORE UPDATE OR DELETE ON costs_price
     FOR EACH ROW EXECUTE FUNCTION costs_price_keeps_history();
-REVOKE TRUNCATE ON costs_price FROM huntaze_app, huntaze_system;
 """
 # Until now they were told from others by their rate of nothing.
 _EMBEDDINGS = (
@@ -175,7 +174,6 @@ class Migration(migrations.Migration):
             reverse_sql=[
                 "DROP TRIGGER price_keeps_history ON costs_price",
                 "DROP FUNCTION costs_price_keeps_history()",
-                "GRANT TRUNCATE ON costs_price TO huntaze_app, huntaze_system",
             ],
         ),
     ]

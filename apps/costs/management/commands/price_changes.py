@@ -44,7 +44,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--provider", choices=PROVIDERS, help="this one's prices alone")
         parser.add_argument(
-            "--model", dest="models", action="append", metavar="MODEL", help="this one's alone; may be repeated"
+            "--model",
+            dest="models",
+            action="append",
+            metavar="MODEL",
+            help="this one's alone; may be repeated",
         )
         group = parser.add_mutually_exclusive_group()
         group.add_argument("--import", dest="enter", action="store_true", help="enter the list's rates")
