@@ -13,7 +13,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.common.admin.base import Admin
-from apps.common.admin.columns import Amount, Column, link
+from apps.common.admin.columns import Amount, Column, amount, link
 from apps.common.errors import ConflictError
 from apps.costs.models import Price
 from apps.costs.price_list import PROVIDERS, RATES
@@ -70,9 +70,10 @@ class NextPrice(Column):
     """Leads to a new price of the same model, with the rates of this one to begin with."""
 
     def __call__(self, price: Any) -> str:
-        given = {name: getattr(price, name) for name in ("provider", "model", "kind", *RATES)}
-        known = {name: f"{value}" for name, value in given.items() if value is not None}
-        url = f"{reverse('admin:costs_price_add')}?{urlencode(known)}"
+        rates = {rate: getattr(price, rate) for rate in RATES}
+        known = {rate: amount(value, group="") for rate, value in rates.items() if value is not None}
+        given = {name: getattr(price, name) for name in ("provider", "model", "kind")}
+        url = f"{reverse('admin:costs_price_add')}?{urlencode({**given, **known})}"
         return link(url, "New price from this one")
 
 

@@ -1,6 +1,6 @@
-import apps.common.fields
 from django.db import migrations, models
 
+import apps.common.fields
 
 # Entries of the ledger and holds point at a price, and what they cost was reckoned with it. The minute is for
 # clocks that differ, and for a transaction that changes a price when it is about to begin. The owner may, for
