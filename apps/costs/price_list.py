@@ -152,7 +152,7 @@ def _has_batch(model: "ModelInfo", at: datetime) -> bool:
 
 
 def _rates(prices: "ModelPrice") -> tuple[Mapping[str, Decimal], int]:
-    """The rates by the list's names for them, each of its lowest tier, and where the next tier begins (0: none)."""
+    """The rates of the lowest tier by the list's names for them, and where the next begins (0: nowhere)."""
     from genai_prices.types import TieredPrices
 
     found, next_tier = {}, 0

@@ -20,8 +20,8 @@ from apps.costs.price_list import PROVIDERS, RATES
 from apps.costs.price_rules import is_fixed, price_problems
 
 _FIXED = (
-    "This price has begun, so it stays: the ledger's entries were reckoned with it. Enter a new one that starts "
-    "later; it takes over then."
+    "This price has begun, so it stays: the ledger's entries were reckoned with it. Enter a new one that "
+    "starts later; it takes over then."
 )
 _OPEN = (
     "A price holds until the next one of its model starts. It may be changed until a minute before it begins."
@@ -55,7 +55,7 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @contextmanager
 def _told_in_words(price: Price) -> Iterator[None]:
-    """What the database refuses although the form let it through: another was faster, or it has just begun."""
+    """What the database refuses though the form let it through: another was faster, or it has just begun."""
     try:
         with transaction.atomic():
             yield

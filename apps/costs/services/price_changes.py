@@ -44,7 +44,7 @@ class PriceChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The changes, why the list's rates of other models can't be used, and whom of ours the list doesn't know."""
+    """The changes, why other models of the list can't be priced by it, and which of ours it doesn't know."""
 
     changes: list[PriceChange]
     unusable: dict[tuple[str, str], str]

@@ -29,8 +29,8 @@ def _instant(text: str) -> datetime:
 class Command(BaseCommand):
     help = (
         "Show where our prices differ from the list of genai-prices, or enter its rates from an instant on. "
-        f"Ends with 0 if nothing differs or all was entered, with {DIFFERENT} if something differs and nothing "
-        "was entered, with 1 if it refuses."
+        f"Ends with 0 if nothing differs or all was entered, with {DIFFERENT} if something differs and "
+        "nothing was entered, with 1 if it refuses."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,8 +39,8 @@ class Command(BaseCommand):
             dest="starts_at",
             type=_instant,
             metavar="WHEN",
-            help="compare what is in force then, and enter from then on; a day or an instant, in UTC unless it "
-            "has an offset. The next midnight in UTC by default",
+            help="compare what is in force then, and enter from then on; a day or an instant, in UTC unless "
+            "it has an offset. The next midnight in UTC by default",
         )
         parser.add_argument("--provider", choices=PROVIDERS, help="this one's prices alone")
         parser.add_argument(
