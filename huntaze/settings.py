@@ -263,6 +263,11 @@ PRIVATE_TARGETS = env.bool("HUNTAZE_PRIVATE_TARGETS", default=False)
 # What a tenant may spend on a day, in the ledger's currency, before it alerts.
 DAILY_COST_ALERT = env.decimal("HUNTAZE_DAILY_COST_ALERT", default=Decimal(50))
 
+# How many months of the ledger are kept before the present one; 0: all.
+LEDGER_RETENTION = env.int(
+    "HUNTAZE_LEDGER_RETENTION", default=36, validate=lambda months: months == 0 or 2 <= months <= 1200
+)
+
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG

@@ -181,7 +181,7 @@ def _end(period: str, start: date) -> date:
 
 
 def _costs(sums: Sequence[Any]) -> Costs:
-    """Without a row the sums are null; PostgreSQL's sum of bigints is a decimal. A converted one may be last."""
+    """Without a row sums are null; PostgreSQL's of bigints are decimals. A converted one may come last."""
     *counted, amount = sums[: len(SUMS)]
     numbers = {name: int(value or 0) for name, value in zip(SUMS[:-1], counted, strict=True)}
     found = Costs(**numbers, amount=amount or Decimal(0))

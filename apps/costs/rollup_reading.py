@@ -122,7 +122,8 @@ def of_spans(
         for part in parts(since, until, by=by, whole_before=whole_before):
             rated, rates = _rated(part, conversion)
             read.append(
-                f"SELECT %s AS span, {columns}{rated} WHERE tenant_id = %s AND {part.period} BETWEEN %s AND %s"
+                f"SELECT %s AS span, {columns}{rated}"
+                f" WHERE tenant_id = %s AND {part.period} BETWEEN %s AND %s"
             )
             parameters += [name, *rates, tenant_id, part.first, part.last]
             whole |= {name} if part.period == "month" else set()

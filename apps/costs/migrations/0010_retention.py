@@ -1,0 +1,69 @@
+from django.db import migrations
+
+# Dropping a partition locks the whole ledger, so it doesn't wait: behind it, all that write would. The lock comes
+# before the questions, and both of them are answered by an index of a few rows. Whoever is at the roll-ups holds
+# the watermark, and counts on the ledger's keeping what it has. The oldest goes first, so that what is kept has
+# no gaps, and one at a time, so that the lock is short.
+_DROP = """
+CREATE FUNCTION drop_oldest_ledger_partition(keep_since date, OUT partition text, OUT outcome text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET timezone = 'UTC'
+SET lock_timeout = '200ms' AS $$
+DECLARE
+    month date;
+    mark record;
+    found boolean;
+BEGIN
+    IF keep_since IS NULL OR keep_since > date_trunc('month', now()) - interval '1 month' THEN
+        RAISE EXCEPTION 'the present month and the one before it are always kept, not only what is since %',
+            keep_since;
+    END IF;
+    SELECT inhrelid::regclass::text, to_date(right(inhrelid::regclass::text, 7), 'YYYY_MM') INTO partition, month
+    FROM pg_inherits WHERE inhparent = 'public.costs_ledgerentry'::regclass ORDER BY 2 LIMIT 1;
+    IF month IS NULL OR (month + interval '1 month')::date > keep_since THEN
+        partition := NULL;
+        outcome := 'nothing';
+        RETURN;
+    END IF;
+
+    SELECT ledger_generation, txid INTO mark FROM public.costs_rollupwatermark FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        outcome := 'busy';
+        RETURN;
+    END IF;
+    BEGIN
+        LOCK TABLE ONLY public.costs_ledgerentry IN ACCESS EXCLUSIVE MODE;
+        EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', partition);
+    EXCEPTION WHEN lock_not_available THEN
+        outcome := 'busy';
+        RETURN;
+    END;
+
+    EXECUTE format('SELECT EXISTS (SELECT FROM public.%I WHERE ledger_generation = %s AND txid >= $1)',
+        partition, mark.ledger_generation) INTO found USING mark.txid;
+    IF found THEN
+        outcome := 'not rolled up';
+        RETURN;
+    END IF;
+    -- It will be entered in that month when it is settled.
+    SELECT EXISTS (SELECT FROM public.costs_hold AS hold
+        WHERE hold.state = 'held' AND hold.occurred_at < (month + interval '1 month')) INTO found;
+    IF found THEN
+        outcome := 'held';
+        RETURN;
+    END IF;
+    EXECUTE format('DROP TABLE public.%I', partition);
+    outcome := 'dropped';
+END
+$$;
+REVOKE ALL ON FUNCTION drop_oldest_ledger_partition(date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_oldest_ledger_partition(date) TO huntaze_system;
+"""
+
+
+class Migration(migrations.Migration):
+    """Months of the ledger that have served their time go as a whole."""
+
+    dependencies = [("costs", "0009_display_currencies")]
+    operations = [
+        migrations.RunSQL(_DROP, reverse_sql="DROP FUNCTION drop_oldest_ledger_partition(date)"),
+    ]
