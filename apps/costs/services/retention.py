@@ -1,4 +1,4 @@
-"""What the ledger and its holds no longer have to keep. The roll-ups stay, so what was spent is still known."""
+"""What the ledger and its holds no longer have to keep; what was spent is known from the roll-ups."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -28,14 +28,14 @@ class Forgotten:
 
 
 def kept_since(*, now: datetime, months: int) -> date:
-    """The first day, in UTC, of the ledger's oldest month that is kept: the present one and `months` before it."""
+    """The first day, in UTC, of the oldest month that is kept: the present one and `months` before it are."""
     month = now.astimezone(UTC).date().replace(day=1)
     year, index = divmod(month.year * 12 + month.month - 1 - months, 12)
     return date(year, index + 1, 1)
 
 
 def forget(*, now: datetime, months: int) -> Forgotten:
-    """Drop the months of the ledger, and the holds, that are older than `months` before this one; 0 keeps all.
+    """Drop what is older than `months` before this one, of the ledger and of the holds; 0 keeps all.
 
     A month that somebody reads or that isn't rolled up yet waits for another run, and so do later ones.
     """
@@ -65,7 +65,7 @@ def _drop_oldest_partition(since: date) -> tuple[str, str]:
 
 
 def _forget_holds(since: date) -> int:
-    """Those that have ended, the oldest first, by the time in their ids; their months' entries may go later."""
+    """Those that have ended, the oldest first, by the time in their ids."""
     before = first_id_of(datetime.combine(since, time(), tzinfo=UTC))
     old = Hold.objects.filter(pk__lt=before).exclude(state=HoldState.HELD).order_by("pk")
     total = 0
