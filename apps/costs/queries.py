@@ -34,11 +34,11 @@ class Costs:
         return Money(self.amount)
 
     def __add__(self, other: "Costs") -> "Costs":
-        known = self.converted is not None and other.converted is not None
-        return Costs(
-            *(getattr(self, name) + getattr(other, name) for name in SUMS),
-            converted=self.converted + other.converted if known else None,
-        )
+        both = None
+        if self.converted is not None and other.converted is not None:
+            both = self.converted + other.converted
+        sums = {name: getattr(self, name) + getattr(other, name) for name in SUMS}
+        return Costs(**sums, converted=both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,6 @@ def _end(period: str, start: date) -> date:
 def _costs(sums: Sequence[Any]) -> Costs:
     """Without a row sums are null; PostgreSQL's of bigints are decimals. A converted one may come last."""
     *counted, amount = sums[: len(SUMS)]
-    numbers = {name: int(value or 0) for name, value in zip(SUMS[:-1], counted, strict=True)}
+    numbers: dict[str, Any] = {name: int(value or 0) for name, value in zip(SUMS[:-1], counted, strict=True)}
     found = Costs(**numbers, amount=amount or Decimal(0))
     return replace(found, converted=sums[-1]) if len(sums) > len(SUMS) else found

@@ -58,8 +58,8 @@ def test_a_deployment_of_a_dated_or_fine_tuned_model_is_priced_like_it(settings:
     with system_transaction():
         tuned = Price.objects.get(provider="openai", model="ft:gpt-3.5-turbo-0125:agency::8f2a")
         dated = Price.objects.get(provider="azure", model="gpt-4o-2024-08-06")
-    assert (tuned.input_per_million, tuned.output_per_million) == (3, 6)
-    assert (dated.input_per_million, dated.output_per_million) == (Decimal("2.5"), 10)
+    assert (tuned.input_per_million, tuned.output_per_million) == (Decimal(3), Decimal(6))
+    assert (dated.input_per_million, dated.output_per_million) == (Decimal("2.5"), Decimal(10))
 
 
 def test_an_operators_own_deployments_are_left_alone() -> None:

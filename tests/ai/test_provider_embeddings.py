@@ -165,5 +165,5 @@ def test_whatever_json_a_provider_sends_is_read_as_something(script: ScriptedPro
 def test_every_known_model_that_embeds_has_a_price_without_output(seller: str) -> None:
     for model in (MODEL, "text-embedding-3-large", "text-embedding-ada-002"):
         price = price_of(model, provider=seller)
-        assert (price.kind, price.output_per_million) == ("embedding", 0)
+        assert (price.kind, price.output_per_million) == ("embedding", Decimal(0))
         assert price.input_per_million > 0

@@ -1,5 +1,6 @@
 """By which rate a day or a month is shown."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ RATES = st.dictionaries(DAYS, st.decimals(min_value="0.000001", max_value=1000, 
 
 
 def convert(
-    rates: dict[date, str] | dict[date, Decimal], since: date, until: date, currency: str = "EUR"
+    rates: Mapping[date, str | Decimal], since: date, until: date, currency: str = "EUR"
 ) -> Conversion:
     given = [(day, Decimal(rate)) for day, rate in sorted(rates.items())]
     return conversion(

@@ -56,7 +56,7 @@ def test_a_new_price_is_entered(browser: Client) -> None:
     (price,) = prices()
     assert (price.provider, price.model, price.note) == ("openai", "gpt-4o", "by contract")
     assert price.cached_input_per_million == Decimal("0.0000000001")
-    assert (price.batch_input_per_million, price.batch_output_per_million) == (Decimal("1.25"), 5)
+    assert (price.batch_input_per_million, price.batch_output_per_million) == (Decimal("1.25"), Decimal(5))
 
 
 @pytest.mark.parametrize(

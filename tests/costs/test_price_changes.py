@@ -99,7 +99,7 @@ def test_an_import_enters_the_lists_rates_from_the_next_midnight_on_and_only_onc
         Decimal("1.25"),
     )
     # The list says nothing of Azure's batches, so what we know of them goes on.
-    assert (new.batch_input_per_million, new.batch_output_per_million) == (2, 4)
+    assert (new.batch_input_per_million, new.batch_output_per_million) == (Decimal(2), Decimal(4))
     with system_transaction():
         now = Price.objects.in_force(provider="azure", model="gpt-4o", at=timezone.now())
     assert now == dear

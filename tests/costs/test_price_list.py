@@ -135,8 +135,8 @@ def test_a_batch_costs_what_its_variant_says_and_the_rest_as_usual() -> None:
             price.batch_output_per_million,
         )
 
-    assert batch(tier, some) == (2, 1, 4)
-    assert batch(same) == (4, 1, 8)
+    assert batch(tier, some) == (Decimal(2), Decimal(1), Decimal(4))
+    assert batch(same) == (Decimal(4), Decimal(1), Decimal(8))
     assert batch(tier) == batch(some, own=False) == (None, None, None)
 
 
@@ -144,7 +144,7 @@ def test_of_tiers_the_lowest_is_taken_and_the_next_is_named() -> None:
     tiers = TieredPrices(base=Decimal("2.5"), tiers=[Tier(start=272_000, price=Decimal(5))])
     price = read(model(ModelPrice(input_mtok=tiers, output_mtok=Decimal(15))))
 
-    assert (price.input_per_million, price.output_per_million) == (Decimal("2.5"), 15)
+    assert (price.input_per_million, price.output_per_million) == (Decimal("2.5"), Decimal(15))
     assert price.note.endswith(", up to 272,000 input tokens")
 
 

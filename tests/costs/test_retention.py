@@ -193,7 +193,9 @@ def test_a_run_waits_a_moment_for_the_lock_and_a_writer_behind_it_as_long(
 
     def work(index: int) -> object:
         if index == 0:
-            return forgotten()
+            run = forgotten()
+            ended.set()
+            return run
         with psycopg.connect(configured.DATABASE_OWNER_URL, options="-c lock_timeout=10s") as writer:
             wait_until(lambda: waiting() or ended.is_set(), seconds=10, what="the run to wait")
             insert(writer, march)
@@ -209,7 +211,7 @@ def test_a_run_waits_a_moment_for_the_lock_and_a_writer_behind_it_as_long(
     ended = Event()
     with another_connection() as reader:
         reader.execute("SELECT count(*) FROM costs_ledgerentry")
-        found = at_once(2, lambda index: (work(index), ended.set())[0])
+        found = at_once(2, work)
 
     assert found == [Forgotten([], 0, "busy"), "written"]
 

@@ -103,7 +103,7 @@ class PriceAdmin(Admin):
     search_ids = []
     search_help_text = "Provider or model"
     readonly_fields = [*_AMOUNTS.values(), _NEXT]
-    fieldsets = [
+    fieldsets: list[Any] = [
         (None, {"fields": [("provider", "model", "kind"), "starts_at", "note", _NEXT]}),
         ("Rates", {"fields": [tuple(_USUAL)]}),
         ("Rates of batches", {"fields": [tuple(_BATCH)]}),
@@ -127,10 +127,10 @@ class PriceAdmin(Admin):
         initial.setdefault("starts_at", timezone.now().astimezone(UTC).replace(second=0, microsecond=0))
         return initial
 
-    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may_change(obj) and bool(super().has_change_permission(request, obj))
 
-    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may_change(obj) and bool(super().has_delete_permission(request, obj))
 
     def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:

@@ -22,6 +22,7 @@ BEGIN
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'price_keeps_history', TABLE = 'costs_price';
 END
 $$;
+REVOKE ALL ON FUNCTION costs_price_keeps_history() FROM PUBLIC;
 CREATE TRIGGER price_keeps_history BEFORE UPDATE OR DELETE ON costs_price
     FOR EACH ROW EXECUTE FUNCTION costs_price_keeps_history();
 """

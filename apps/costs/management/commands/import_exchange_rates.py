@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,6 @@ class Command(BaseCommand):
         )
 
 
-def _listed(head: str, lines: list[str]) -> str:
+def _listed(head: str, lines: Sequence[str]) -> str:
     more = [f"… and {len(lines) - _TOLD} more"] if len(lines) > _TOLD else []
     return "\n  ".join([head, *lines[:_TOLD], *more])
