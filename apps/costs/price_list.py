@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ class UnusableError(ValueError):
     """The list prices a model in a way that the ledger can't account for."""
 
 
+@cache
 def source() -> str:
     """The list by name and version, for a price's note."""
     return f"{SOURCE} {version('genai-prices')}"
@@ -93,10 +95,7 @@ def listed_prices(*, provider: str, at: datetime) -> tuple[dict[str, ListPrice],
 
 
 def _names(provider: str) -> list[str]:
-    """Azure sells OpenAI's models, so those are its too."""
-    sellers = [provider, *(_provider(provider).fallback_model_providers or ())]
-    ids = {model.id for each in sellers if each in PROVIDERS for model in _provider(each).models}
-    return sorted(name for name in ids if _PLAIN_NAME.fullmatch(name))
+    return sorted({each.id for each in _sold(provider) if _PLAIN_NAME.fullmatch(each.id)})
 
 
 def _provider(name: str) -> "Provider":
@@ -107,12 +106,25 @@ def _provider(name: str) -> "Provider":
 
 
 def _find(provider: str, model: str) -> "ModelInfo | None":
-    for seller in (provider, *(_provider(provider).fallback_model_providers or ())):
-        for each in _provider(seller).models if seller in PROVIDERS else ():
-            fine_tuned = model.startswith("ft:") and each.is_match(model)
-            if model == each.id or model in _aliases(each.match) or fine_tuned:
-                return each
-    return None
+    if model.startswith("ft:"):
+        return next((each for each in _sold(provider) if each.is_match(model)), None)
+    return _by_name(provider).get(model)
+
+
+@cache
+def _by_name(provider: str) -> dict[str, "ModelInfo"]:
+    """By all names that the list has for them; of two models with one name, the provider's own."""
+    found: dict[str, ModelInfo] = {}
+    for each in _sold(provider):
+        for name in (each.id, *_aliases(each.match)):
+            found.setdefault(name, each)
+    return found
+
+
+def _sold(provider: str) -> "list[ModelInfo]":
+    """The provider's own models first; Azure sells OpenAI's too."""
+    sellers = [provider, *(_provider(provider).fallback_model_providers or ())]
+    return [model for each in sellers if each in PROVIDERS for model in _provider(each).models]
 
 
 def _aliases(match: "MatchLogic") -> Iterator[str]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -192,9 +193,15 @@ def test_two_imports_at_once_enter_each_price_once(dear: Price) -> None:
     now = timezone.now()
     start = midnight()
 
+    with system_transaction():
+        changes = compare_prices(at=start).changes
+
+    begun = Barrier(6)
+
     def enter(_: int) -> int:
         with system_transaction():
-            return import_prices(changes=compare_prices(at=start).changes, starts_at=start, now=now)
+            begun.wait()
+            return import_prices(changes=changes, starts_at=start, now=now)
 
-    assert sorted(at_once(4, enter)) == [0, 0, 0, 1]
+    assert sorted(at_once(6, enter)) == [0] * 5 + [1]
     assert len(rows(starts_at=start)) == 1

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 from uuid import UUID
 
@@ -256,10 +256,20 @@ def test_a_run_takes_so_many_holds_at_most(
 
 
 def test_runs_at_once_drop_each_month_once(old: list[dict[str, Any]]) -> None:
-    found = at_once(4, lambda _: forgotten())
+    later = datetime(2023, 6, 10, tzinfo=UTC)
+
+    connected = Barrier(6)
+
+    def run(_: int) -> Forgotten:
+        connection.ensure_connection()
+        connected.wait()
+        return forget(now=later, months=36)
+
+    found = at_once(6, run)
+
     dropped = [name for each in found for name in each.partitions]
-    assert len(dropped) == len(set(dropped))
-    assert sorted(dropped + forgotten().partitions) == [JANUARY, FEBRUARY]
+    dropped += forget(now=later, months=36).partitions
+    assert sorted(dropped) == [f"costs_ledgerentry_2020_{month:02}" for month in range(1, 6)]
 
 
 @pytest.mark.parametrize("since", ["date_trunc('month', now())", "'infinity'", "NULL"])
