@@ -239,6 +239,15 @@ def test_it_is_exact_to_ten_places_however_small(agency: Tenant, api: APIClient,
     assert shown(answer["today"]["total"]) == f"{round(exact, 10):f}".rstrip("0")
 
 
+def test_ten_years_are_converted_too(agency: Tenant, api: APIClient, price_id: int, euros: None) -> None:
+    spend(agency, price_id, "1", at(4, 1))
+    spend(agency, price_id, "1", at(5, 14))
+    for until in ("2026-05-14", "2026-05-31"):
+        answer = as_json(api.get(BREAKDOWN, {"from": "2016-06-01", "to": until, "by": "model"}))
+        assert shown(answer["total"]) == "7.00"
+    assert api.get(BREAKDOWN, {"from": "2096-01-01", "to": "2100-12-31"}).status_code == 200
+
+
 def test_a_file_has_two_more_columns(agency: Tenant, api: APIClient, price_id: int, euros: None) -> None:
     spend(agency, price_id, "1", at(5, 13), model="new")
     spend(agency, price_id, "1", at(4, 20), model="old")

@@ -127,6 +127,16 @@ def test_only_what_was_asked_for_is_looked_at(dear: Price) -> None:
     assert "gpt-4o-mini-tts" not in run("--model", "gpt-4o")[1]
 
 
+def test_a_dated_model_of_ours_is_compared_with_what_it_is_a_version_of(dear: Price) -> None:
+    factories.price(model="gpt-4o-2024-08-06", input_per_million="4", cached_input_per_million="1.25")
+    factories.price(provider="elsewhere", model="gpt-4o")
+
+    _, said = run("--provider", "openai")
+
+    assert "gpt-4o-2024-08-06" in said
+    assert "elsewhere" not in said
+
+
 def test_why_others_are_left_out_is_said_when_asked(dear: Price) -> None:
     factories.price(model="our-own")
 

@@ -9,7 +9,14 @@ from django.db import connection
 
 from apps.common.errors import InvalidInputError
 from apps.costs.models import Price
-from apps.costs.price_list import PROVIDERS, RATES, ListPrice, listed_prices
+from apps.costs.price_list import (
+    PROVIDERS,
+    RATES,
+    ListPrice,
+    UnusableError,
+    listed_price,
+    listed_prices,
+)
 
 # The list has batch rates for few models; that it has none says nothing about ours.
 _BATCH_RATES = tuple(rate for rate in RATES if rate.startswith("batch_"))
@@ -65,6 +72,8 @@ def compare_prices(
         prices, problems = listed_prices(provider=provider, at=at)
         listed |= {(provider, model): price for model, price in prices.items()}
         unusable |= {(provider, model): problem for model, problem in problems.items()}
+    for provider, model in set(ours) - set(listed) - set(unusable):
+        _add_by_alias(provider, model, at=at, listed=listed, unusable=unusable)
     _refuse_unknown(models, known={model for _, model in (*ours, *listed, *unusable)})
 
     def asked(key: tuple[str, str]) -> bool:
@@ -94,6 +103,26 @@ def import_prices(*, changes: Sequence[PriceChange], starts_at: datetime, now: d
     taken = set(Price.objects.filter(starts_at=starts_at).values_list("provider", "model"))
     prices = [_price(each, starts_at) for each in changes if (each.provider, each.model) not in taken]
     return len(Price.objects.bulk_create(prices))
+
+
+def _add_by_alias(
+    provider: str,
+    model: str,
+    *,
+    at: datetime,
+    listed: dict[tuple[str, str], ListPrice],
+    unusable: dict[tuple[str, str], str],
+) -> None:
+    """What the list says of a dated or fine-tuned model that we have a price of."""
+    if provider not in PROVIDERS:
+        return
+    try:
+        price = listed_price(provider=provider, model=model, at=at)
+    except UnusableError as problem:
+        unusable[provider, model] = str(problem)
+    else:
+        if price is not None:
+            listed[provider, model] = price
 
 
 def _refuse_unknown(models: Sequence[str], *, known: set[str]) -> None:
