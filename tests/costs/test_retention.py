@@ -171,6 +171,16 @@ def test_whoever_reads_is_not_disturbed_and_does_not_keep_others_from_writing(
     assert forgotten().partitions == [JANUARY, FEBRUARY]
 
 
+def test_whoever_changes_prices_puts_a_month_off_at_most(agency: Tenant, old: list[dict[str, Any]]) -> None:
+    """What points at prices may lock them when it goes."""
+    with another_connection() as operator:
+        operator.execute("LOCK TABLE costs_price IN ROW EXCLUSIVE MODE")
+        assert forgotten().waits in ("", "busy")
+
+    forgotten()
+    assert months() == [3]
+
+
 def test_an_entry_that_is_being_written_is_not_lost(
     agency: Tenant, price_id: int, old: list[dict[str, Any]]
 ) -> None:

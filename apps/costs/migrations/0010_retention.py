@@ -42,26 +42,25 @@ BEGIN
             RETURN;
         END IF;
         EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', partition);
+
+        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I WHERE ledger_generation = %s AND txid >= $1)',
+            partition, mark.ledger_generation) INTO there USING mark.txid;
+        IF there THEN
+            outcome := 'not rolled up';
+            RETURN;
+        END IF;
+        -- It will be entered in that month when it is settled.
+        SELECT EXISTS (SELECT FROM public.costs_hold AS hold
+            WHERE hold.state = 'held' AND hold.occurred_at < (month + interval '1 month')) INTO there;
+        IF there THEN
+            outcome := 'held';
+            RETURN;
+        END IF;
+        EXECUTE format('DROP TABLE public.%I', partition);
+        outcome := 'dropped';
     EXCEPTION WHEN lock_not_available THEN
         outcome := 'busy';
-        RETURN;
     END;
-
-    EXECUTE format('SELECT EXISTS (SELECT FROM public.%I WHERE ledger_generation = %s AND txid >= $1)',
-        partition, mark.ledger_generation) INTO there USING mark.txid;
-    IF there THEN
-        outcome := 'not rolled up';
-        RETURN;
-    END IF;
-    -- It will be entered in that month when it is settled.
-    SELECT EXISTS (SELECT FROM public.costs_hold AS hold
-        WHERE hold.state = 'held' AND hold.occurred_at < (month + interval '1 month')) INTO there;
-    IF there THEN
-        outcome := 'held';
-        RETURN;
-    END IF;
-    EXECUTE format('DROP TABLE public.%I', partition);
-    outcome := 'dropped';
 END
 $$;
 REVOKE ALL ON FUNCTION drop_oldest_ledger_partition(date) FROM PUBLIC;
