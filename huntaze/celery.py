@@ -85,6 +85,10 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
             "task": "tasks.costs.ensure_ledger_partitions",
             "schedule": crontab(hour="*/6", minute="5"),
         },
+        "costs.retention": {
+            "task": "tasks.costs.forget_old_entries",
+            "schedule": crontab(hour="*/6", minute="35"),
+        },
         **{
             f"notifications.{channel}": _every(
                 timedelta(seconds=5), "tasks.notifications.send_due", channel=channel

@@ -12,7 +12,7 @@ from typing import Any
 
 import django_stubs_ext
 import structlog
-from environs import Env
+from environs import Env, ValidationError
 from psycopg.conninfo import conninfo_to_dict
 
 from huntaze import embedded, mail, secrets
@@ -264,6 +264,15 @@ SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", default="")
 PRIVATE_TARGETS = env.bool("HUNTAZE_PRIVATE_TARGETS", default=False)
 # What a tenant may spend on a day, in the ledger's currency, before it alerts.
 DAILY_COST_ALERT = env.decimal("HUNTAZE_DAILY_COST_ALERT", default=Decimal(50))
+
+
+def _months_to_keep(months: int) -> None:
+    if months != 0 and not 2 <= months <= 1200:
+        raise ValidationError("Give 0, to keep all, or 2 to 1200 months.")
+
+
+# How many months of the ledger are kept before the present one; 0: all.
+LEDGER_RETENTION = env.int("HUNTAZE_LEDGER_RETENTION", default=36, validate=_months_to_keep)
 
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False

@@ -80,6 +80,7 @@ NAVIGATION = [
         _list("Budgets", "savings", "costs_budget"),
         _list("Budget counters", "speed", "costs_budgetcounter"),
         _list("Prices", "sell", "costs_price"),
+        _list("Exchange rates", "currency_exchange", "costs_exchangerate"),
     ),
     _group(
         "Notifications",

@@ -1,9 +1,10 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.utils import timezone
 
-from apps.costs.services import holds, partitions, rollups, thresholds
+from apps.costs.services import holds, partitions, retention, rollups, thresholds
 from apps.notifications.hints import hint_deliveries
 from apps.notifications.services import rules
 from apps.operations.services import jobs
@@ -50,6 +51,24 @@ def ensure_ledger_partitions(*, period: str | None = None) -> None:
         period=datetime.fromisoformat(period)
         if period
         else jobs.period_start(now=now, every=timedelta(days=1)),
+        now=now,
+        work=work,
+    )
+
+
+@app.task
+def forget_old_entries(*, period: str | None = None) -> None:
+    """Four times a day: drop the months of the ledger that are older than is kept, and their holds."""
+    now = timezone.now()
+
+    def work() -> None:
+        retention.forget(now=now, months=settings.LEDGER_RETENTION)
+
+    jobs.run_once(
+        job="tasks.costs.forget_old_entries",
+        period=datetime.fromisoformat(period)
+        if period
+        else jobs.period_start(now=now, every=timedelta(hours=6)),
         now=now,
         work=work,
     )

@@ -21,6 +21,24 @@ class Rates(Protocol):
     def output_per_million(self) -> Decimal: ...
 
 
+class BatchRates(Protocol):
+    """What a batch costs per million tokens, where it may be sent at all."""
+
+    @property
+    def batch_input_per_million(self) -> Decimal | None: ...
+    @property
+    def batch_cached_input_per_million(self) -> Decimal | None: ...
+    @property
+    def batch_output_per_million(self) -> Decimal | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRates:
+    input_per_million: Decimal
+    output_per_million: Decimal
+    cached_input_per_million: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens that a provider counted; the cached ones are part of the input."""
@@ -34,8 +52,19 @@ class Usage:
             raise ValueError(f"no usage that can be: {self}")
 
 
+def batch_rates(price: BatchRates) -> FixedRates | None:
+    """The rates for `cost` and `bound` of what is sent in a batch; None if a price has none.
+
+    Such a batch isn't paid for: nobody knows what it costs.
+    """
+    input_rate, output_rate = price.batch_input_per_million, price.batch_output_per_million
+    if input_rate is None or output_rate is None:
+        return None
+    return FixedRates(input_rate, output_rate, price.batch_cached_input_per_million)
+
+
 def cost(*, usage: Usage, rates: Rates) -> Decimal:
-    """What these tokens cost."""
+    """What these tokens cost. An embedding's have no output, and its price a rate of zero for it."""
     cached_rate = rates.cached_input_per_million
     if cached_rate is None:
         cached_rate = rates.input_per_million

@@ -1,7 +1,7 @@
 """Sums over the ledger. Each runs in the caller's transaction and sees what that may see."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Count, Q, Sum
 
 from apps.common.money import LEDGER_CURRENCY, Money
+from apps.costs.currencies import Conversion
 from apps.costs.models import LedgerEntry
 from apps.costs.periods import period_start
 from apps.costs.rollup_reading import Dimension, of_campaigns, of_range, of_spans, ranked, summed
@@ -26,13 +27,19 @@ class Costs:
     cached_tokens: int = 0
     output_tokens: int = 0
     amount: Decimal = Decimal(0)
+    # In the currency of a conversion that was asked for; None where a rate is missing.
+    converted: Decimal | None = Decimal(0)
 
     @property
     def cost(self) -> Money:
         return Money(self.amount)
 
     def __add__(self, other: "Costs") -> "Costs":
-        return Costs(*(getattr(self, name) + getattr(other, name) for name in SUMS))
+        both = None
+        if self.converted is not None and other.converted is not None:
+            both = self.converted + other.converted
+        sums = {name: getattr(self, name) + getattr(other, name) for name in SUMS}
+        return Costs(**sums, converted=both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +127,24 @@ def cost_of_month(*, tenant_id: UUID, time_zone: str, now: datetime) -> Money:
     return Money(_costs(sums).amount)
 
 
-def stats(*, tenant_id: UUID, time_zone: str, now: datetime) -> dict[str, Period]:
+def spans_of_stats(*, time_zone: str, now: datetime) -> dict[str, tuple[date, date]]:
     """Today, this week (from Monday), this month and the month before, to their last days."""
     starts = {each: period_start(each, at=now, time_zone=time_zone) for each in ("day", "week", "month")}
     before = (starts["month"] - timedelta(days=1)).replace(day=1)
-    spans = {
+    return {
         "today": (starts["day"], starts["day"]),
         "this_week": (starts["week"], _end("week", starts["week"])),
         "this_month": (starts["month"], _end("month", starts["month"])),
         "previous_month": (before, _end("month", before)),
     }
-    source = of_spans(tenant_id, spans, by=[Dimension.PROVIDER])
+
+
+def stats(
+    *, tenant_id: UUID, time_zone: str, now: datetime, conversion: Conversion | None = None
+) -> dict[str, Period]:
+    """What those periods cost, by the tenant's calendar."""
+    spans = spans_of_stats(time_zone=time_zone, now=now)
+    source = of_spans(tenant_id, spans, by=[Dimension.PROVIDER], conversion=conversion)
     found: dict[str, dict[str, Costs]] = {name: {} for name in spans}
     for name, provider, *sums in summed(source, "span", Dimension.PROVIDER.column):
         found[name][provider] = _costs(sums)
@@ -148,13 +162,16 @@ def breakdown(
     by: Sequence[Dimension],
     order: Sequence[tuple[str, bool]],
     limit: int,
+    conversion: Conversion | None = None,
 ) -> Breakdown:
     """What some days cost by one or more dimensions, in an order of columns (True: descending)."""
-    source = of_range(tenant_id, since, until, by=by)
+    source = of_range(tenant_id, since, until, by=by, conversion=conversion)
     width, groups, number, total = len(by) + len(SUMS), [], 0, Costs()
     for row in ranked(source, by=by, order=order, limit=limit):
-        groups.append(Group(row[: len(by)], _costs(row[len(by) : width])))
-        number, total = row[width], _costs(row[width + 1 :])
+        of_group, of_all = row[len(by) : width], row[width + 1 : width + 1 + len(SUMS)]
+        converted_group, converted_all = (row[-2:-1], row[-1:]) if conversion else ((), ())
+        groups.append(Group(row[: len(by)], _costs([*of_group, *converted_group])))
+        number, total = row[width], _costs([*of_all, *converted_all])
     return Breakdown(groups, number, total)
 
 
@@ -165,6 +182,8 @@ def _end(period: str, start: date) -> date:
 
 
 def _costs(sums: Sequence[Any]) -> Costs:
-    """Without a row the sums are null; PostgreSQL's sum of bigints is a decimal."""
-    numbers = {name: int(value or 0) for name, value in zip(SUMS[:-1], sums, strict=False)}
-    return Costs(**numbers, amount=sums[-1] or Decimal(0))
+    """Without a row sums are null; PostgreSQL's of bigints are decimals. A converted one may come last."""
+    *counted, amount = sums[: len(SUMS)]
+    numbers: dict[str, Any] = {name: int(value or 0) for name, value in zip(SUMS[:-1], counted, strict=True)}
+    found = Costs(**numbers, amount=amount or Decimal(0))
+    return replace(found, converted=sums[-1]) if len(sums) > len(SUMS) else found

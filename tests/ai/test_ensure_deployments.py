@@ -1,3 +1,4 @@
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -34,7 +35,8 @@ def test_the_configured_deployments_are_entered_once(settings: Any) -> None:
         ("azure", "azure", "gpt-4o", "our-big-one", "advanced"),
         ("openai", "openai", "gpt-3.5-turbo", "", "standard"),
     ]
-    assert first == ("14 prices entered.\n", "")
+    number, words = first[0].split(" ", 1)
+    assert (int(number) > 100, words, first[1]) == (True, "prices entered.\n", "")
     assert second == ("0 prices entered.\n", "")
 
 
@@ -44,6 +46,20 @@ def test_a_deployment_called_like_a_known_model_is_taken_for_it(settings: Any) -
     ensure()
 
     assert rows()[0][2] == "gpt-4-turbo"
+
+
+def test_a_deployment_of_a_dated_or_fine_tuned_model_is_priced_like_it(settings: Any) -> None:
+    settings.OPENAI_MODEL = "ft:gpt-3.5-turbo-0125:agency::8f2a"
+    settings.AZURE_OPENAI_DEPLOYMENT = "gpt-4o-2024-08-06"
+
+    _said, warned = ensure()
+
+    assert warned == ""
+    with system_transaction():
+        tuned = Price.objects.get(provider="openai", model="ft:gpt-3.5-turbo-0125:agency::8f2a")
+        dated = Price.objects.get(provider="azure", model="gpt-4o-2024-08-06")
+    assert (tuned.input_per_million, tuned.output_per_million) == (Decimal(3), Decimal(6))
+    assert (dated.input_per_million, dated.output_per_million) == (Decimal("2.5"), Decimal(10))
 
 
 def test_an_operators_own_deployments_are_left_alone() -> None:

@@ -19,7 +19,7 @@ from apps.ai.services.records import Record
 from apps.ai.services.rows import Ending
 from apps.ai.services.watch import COOL_DOWN
 from apps.common.ids import uuid7
-from apps.costs.models import Hold, LedgerEntry, Price
+from apps.costs.models import Hold, LedgerEntry
 from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.holds import Purpose
@@ -249,7 +249,7 @@ def test_structured_answers_fit_their_schema(agency: Tenant) -> None:
 
 def test_a_model_without_a_price_is_passed_over(agency: Tenant) -> None:
     with system_transaction():
-        Price.objects.filter(provider="openai").delete()
+        Deployment.objects.filter(provider="openai").update(model="gpt-from-tomorrow")
 
     done = run(agency)
 

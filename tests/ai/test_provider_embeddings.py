@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import EmbeddingRequest, size
 from apps.costs import pricing
-from apps.costs.price_list import PRICES
+from apps.costs.price_list import ListPrice, listed_price
 from tests.ai.scripted import ScriptedProvider, scripted_provider
 from tests.conftest import Sandbox
 
@@ -24,6 +25,12 @@ LIGHT = EmbeddingRequest(("evening light", "morning light", "日本語 🏔"))
 def embed(request: EmbeddingRequest = LIGHT, *, provider: str = "openai", model: str = MODEL) -> Outcome:
     body = request.body(model=model, named=model)
     return PROVIDERS[provider].embed(body, timeout=timedelta(seconds=20))
+
+
+def price_of(model: str, *, provider: str = "openai") -> ListPrice:
+    price = listed_price(provider=provider, model=model, at=timezone.now())
+    assert price is not None
+    return price
 
 
 def completion(outcome: Outcome) -> Completion:
@@ -77,7 +84,7 @@ def test_a_text_that_is_too_long_is_told_apart(ai_sandbox: Sandbox, provider: st
 
 
 def test_the_cost_is_the_inputs_alone_and_within_its_bound(ai_sandbox: Sandbox) -> None:
-    rates = PRICES[MODEL]
+    rates = price_of(MODEL)
     usage = completion(embed()).usage
     assert usage is not None
 
@@ -154,7 +161,9 @@ def test_whatever_json_a_provider_sends_is_read_as_something(script: ScriptedPro
             assert outcome.kind is FailureKind.MALFORMED
 
 
-def test_every_known_model_that_embeds_has_a_price_without_output() -> None:
-    for model in (MODEL, "text-embedding-3-large"):
-        assert PRICES[model].input_per_million > 0
-        assert PRICES[model].output_per_million == 0
+@pytest.mark.parametrize("seller", ["openai", "azure"])
+def test_every_known_model_that_embeds_has_a_price_without_output(seller: str) -> None:
+    for model in (MODEL, "text-embedding-3-large", "text-embedding-ada-002"):
+        price = price_of(model, provider=seller)
+        assert (price.kind, price.output_per_million) == ("embedding", Decimal(0))
+        assert price.input_per_million > 0

@@ -21,7 +21,7 @@ from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
 from apps.content.models import Content
-from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry
+from apps.costs.models import Budget, BudgetCounter, ExchangeRate, Hold, HoldState, LedgerEntry
 from apps.flags.models import Flag, FlagOverride
 from apps.messaging.models import (
     DispatchEpoch,
@@ -131,6 +131,11 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             tenant_id=tenant.pk, scope="campaign", scope_id=generation.pk, limit=Decimal(50)
         )
         BudgetCounter.objects.create(tenant_id=tenant.pk, budget=budget, period_start=now.date())
+        ExchangeRate.objects.create(
+            currency="EUR",
+            date=now.date() - timedelta(days=ExchangeRate.objects.count()),
+            per_usd=Decimal("0.92"),
+        )
 
 
 def _operations(tenant: Tenant, by: User, index: int) -> None:

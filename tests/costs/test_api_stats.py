@@ -47,9 +47,12 @@ def test_stats_without_a_call_are_zero(api: APIClient, thursday: None) -> None:
         "cached_tokens": 0,
         "output_tokens": 0,
         "cost": {"amount": "0.00", "currency": "USD"},
+        "display": {"amount": "0.00", "currency": "USD"},
     }
     assert answer == {
         "time_zone": "UTC",
+        "display_currency": "USD",
+        "display_missing": None,
         "today": {"from": "2026-05-14", "to": "2026-05-14", "total": nothing, "by_provider": []},
         "this_week": {"from": "2026-05-11", "to": "2026-05-17", "total": nothing, "by_provider": []},
         "this_month": {"from": "2026-05-01", "to": "2026-05-31", "total": nothing, "by_provider": []},

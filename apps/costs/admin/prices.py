@@ -1,43 +1,145 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
 from django.contrib import admin
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.common.admin.base import Admin
-from apps.common.admin.columns import (
-    Amount,
-)
+from apps.common.admin.columns import Amount, Column, amount, link
+from apps.common.errors import ConflictError
 from apps.costs.models import Price
+from apps.costs.price_list import PROVIDERS, RATES
+from apps.costs.price_rules import is_fixed, price_problems
+
+_FIXED = (
+    "This price has begun, so it stays: the ledger's entries were reckoned with it. Enter a new one that "
+    "starts later; it takes over then."
+)
+_OPEN = (
+    "A price holds until the next one of its model starts. It may be changed until a minute before it begins."
+)
+
+
+class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A price that is new, or hasn't begun."""
+
+    provider = forms.ChoiceField(choices=[(each, each) for each in PROVIDERS], widget=UnfoldAdminSelectWidget)
+
+    class Meta:
+        model = Price
+        fields = ["provider", "model", "kind", *RATES, "starts_at", "note"]
+
+    def clean_model(self) -> str:
+        return str(self.cleaned_data["model"]).strip()
+
+    def clean(self) -> None:
+        super().clean()
+        given = self.cleaned_data
+        problems = price_problems(
+            kind=given.get("kind", ""),
+            rates={rate: given.get(rate) for rate in RATES},
+            starts_at=given.get("starts_at"),
+            now=timezone.now(),
+        )
+        for field, problem in problems.items():
+            self.add_error(field, problem)
+
+
+@contextmanager
+def _told_in_words(price: Price) -> Iterator[None]:
+    """What the database refuses though the form let it through: another was faster, or it has just begun."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        raise ConflictError(
+            f"{price}: it has begun meanwhile, or somebody has entered a price from the same instant. "
+            "Look at it again, and enter one that starts later."
+        ) from error
+
+
+class NextPrice(Column):
+    """Leads to a new price of the same model, with the rates of this one to begin with."""
+
+    def __call__(self, price: Any) -> str:
+        rates = {rate: getattr(price, rate) for rate in RATES}
+        known = {rate: amount(value, group="") for rate, value in rates.items() if value is not None}
+        given = {name: getattr(price, name) for name in ("provider", "model", "kind")}
+        url = f"{reverse('admin:costs_price_add')}?{urlencode({**given, **known})}"
+        return link(url, "New price from this one")
+
+
+_NEXT = NextPrice("next")
+_AMOUNTS = {rate: Amount(rate.replace("_", " "), rate) for rate in RATES}
+_USUAL, _BATCH = list(_AMOUNTS.values())[:3], list(_AMOUNTS.values())[3:]
 
 
 @admin.register(Price)
 class PriceAdmin(Admin):
-    """A price that entries point at never changes: a new one starts later."""
+    """A price that has begun never changes: a new one starts later."""
 
+    form = PriceForm
     deletable = True
     empty_hint = "A model without a price is refused. Add one, or run: manage.py ensure_deployments"
-    rates = [
-        Amount("input per million", "input_per_million"),
-        Amount("cached input per million", "cached_input_per_million"),
-        Amount("output per million", "output_per_million"),
+    list_display = [
+        "provider",
+        "model",
+        "kind",
+        *_USUAL,
+        "starts_at",
+        _NEXT,
     ]
-    list_display = ["provider", "model", *rates, "starts_at"]
-    list_filter = ["provider", "currency"]
+    list_display_links = ["model"]
+    list_filter = ["provider", "kind"]
     search_fields = ["provider", "model"]
     search_ids = []
     search_help_text = "Provider or model"
-    readonly_fields = rates
-    fieldsets = [(None, {"fields": [("provider", "model"), tuple(rates), "starts_at"]})]
+    readonly_fields = [*_AMOUNTS.values(), _NEXT]
+    fieldsets: list[Any] = [
+        (None, {"fields": [("provider", "model", "kind"), "starts_at", "note", _NEXT]}),
+        ("Rates", {"fields": [tuple(_USUAL)]}),
+        ("Rates of batches", {"fields": [tuple(_BATCH)]}),
+    ]
     add_fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    ("provider", "model"),
-                    ("input_per_million", "cached_input_per_million", "output_per_million"),
-                    "starts_at",
-                ],
-                "description": "A price holds until the next one starts. It never changes: add a new one.",
-            },
-        )
+        (None, {"fields": [("provider", "model", "kind"), ("starts_at", "note")], "description": _OPEN}),
+        ("US dollars per million tokens", {"fields": [RATES[:3]]}),
+        ("The same in batches", {"fields": [RATES[3:]]}),
     ]
 
-    def has_change_permission(self, request: object, obj: Price | None = None) -> bool:
-        return False
+    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        if obj is None or self.has_change_permission(request, obj):
+            return self.add_fieldsets
+        (title, options), *others = self.fieldsets
+        fixed = is_fixed(obj.starts_at, now=timezone.now())
+        return [(title, {**options, "description": _FIXED if fixed else _OPEN}), *others]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Of a new price: from now on, unless somebody says otherwise."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        initial.setdefault("starts_at", timezone.now().astimezone(UTC).replace(second=0, microsecond=0))
+        return initial
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may_change(obj) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may_change(obj) and bool(super().has_delete_permission(request, obj))
+
+    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
+        with _told_in_words(obj):
+            super().save_model(request, obj, form, change)
+
+    def delete_model(self, request: HttpRequest, obj: Price) -> None:
+        with _told_in_words(obj):
+            super().delete_model(request, obj)
+
+    def _may_change(self, obj: Price | None) -> bool:
+        return obj is None or not is_fixed(obj.starts_at, now=timezone.now())

@@ -7,8 +7,9 @@ from apps.costs.models.budgets import (
     default_thresholds,
     scope_problems,
 )
+from apps.costs.models.currencies import ExchangeRate
 from apps.costs.models.ledger import Attribution, Hold, HoldState, LedgerEntry
-from apps.costs.models.prices import Price
+from apps.costs.models.prices import Price, PriceKind
 
 __all__ = [
     "Attribution",
@@ -17,10 +18,12 @@ __all__ = [
     "BudgetMode",
     "BudgetPeriod",
     "BudgetScope",
+    "ExchangeRate",
     "Hold",
     "HoldState",
     "LedgerEntry",
     "Price",
+    "PriceKind",
     "default_thresholds",
     "scope_problems",
 ]

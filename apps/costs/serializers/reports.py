@@ -27,6 +27,10 @@ class CostsSerializer(serializers.Serializer[Any]):
     cached_tokens = serializers.IntegerField(help_text="Of the input tokens, those read from a cache.")
     output_tokens = serializers.IntegerField()
     cost = MoneyField()
+    display = MoneyField(
+        allow_null=True,
+        help_text="The cost in the tenant's currency; null where a rate is missing (`display_missing`).",
+    )
 
 
 class ProviderCostsSerializer(CostsSerializer):
@@ -44,12 +48,19 @@ class _Days(serializers.Serializer[Any]):
         }
 
 
+class _Displayed(serializers.Serializer[Any]):
+    display_currency = serializers.CharField(help_text="The tenant's, in which amounts are shown too.")
+    display_missing = serializers.CharField(
+        allow_null=True, help_text="Why some or all amounts aren't shown in it; null if all are."
+    )
+
+
 class PeriodSerializer(_Days):
     total = CostsSerializer()
     by_provider = ProviderCostsSerializer(many=True, help_text="The dearest first.")
 
 
-class CostStatsSerializer(serializers.Serializer[Any]):
+class CostStatsSerializer(_Displayed):
     time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
     today = PeriodSerializer()
     this_week = PeriodSerializer(help_text="From Monday.")
@@ -71,7 +82,7 @@ class GroupSerializer(CostsSerializer):
     user = serializers.UUIDField(required=False, allow_null=True)
 
 
-class BreakdownSerializer(_Days):
+class BreakdownSerializer(_Days, _Displayed):
     time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
     by = serializers.ListField(child=serializers.CharField())
     groups = serializers.IntegerField(

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator
-from dataclasses import asdict
 from io import StringIO
 from typing import Any
 
@@ -18,8 +17,9 @@ from rest_framework.response import Response
 
 from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs import queries
+from apps.costs.display import Display
 from apps.costs.periods import period_start
-from apps.costs.queries import Breakdown, Costs, Group
+from apps.costs.queries import Breakdown
 from apps.costs.rollup_reading import Dimension
 from apps.costs.rollup_tables import SUMS
 from apps.costs.serializers.reports import (
@@ -43,13 +43,16 @@ _COSTS = {
     "cached_tokens": 12_800,
     "output_tokens": 45_900,
     "cost": {"amount": "1.234", "currency": "USD"},
+    "display": {"amount": "1.13528", "currency": "EUR"},
 }
+_DISPLAY = {"display_currency": "EUR", "display_missing": None}
 _PERIOD = {"total": _COSTS, "by_provider": [{"provider": "azure", **_COSTS}]}
 _STATS = OpenApiExample(
     "A Thursday in March",
     response_only=True,
     value={
         "time_zone": "Europe/Paris",
+        **_DISPLAY,
         "today": {"from": "2026-03-12", "to": "2026-03-12", **_PERIOD},
         "this_week": {"from": "2026-03-09", "to": "2026-03-15", **_PERIOD},
         "this_month": {"from": "2026-03-01", "to": "2026-03-31", **_PERIOD},
@@ -64,6 +67,7 @@ _BREAKDOWN = OpenApiExample(
         "from": "2026-03-01",
         "to": "2026-03-12",
         "time_zone": "Europe/Paris",
+        **_DISPLAY,
         "by": ["day", "model"],
         "groups": 24,
         "total": _COSTS,
@@ -86,18 +90,30 @@ class CostStats(TenantView):
     def get(self, request: Request) -> Response:
         """What questions to the AI have cost today, this week and month and in the month before.
 
-        By the tenant's calendar, up to the last call that has ended.
+        By the tenant's calendar, up to the last call that has ended; in US dollars, and in the tenant's
+        currency at the rates of the days.
         """
         if request.query_params:
             raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
-        zone = self.tenant.time_zone
-        periods = queries.stats(tenant_id=self.tenant.pk, time_zone=zone, now=timezone.now())
+        zone, now = self.tenant.time_zone, timezone.now()
+        spans = queries.spans_of_stats(time_zone=zone, now=now).values()
+        display = Display.of(
+            self.tenant,
+            since=min(since for since, _ in spans),
+            until=max(until for _, until in spans),
+            now=now,
+        )
+        periods = queries.stats(
+            tenant_id=self.tenant.pk, time_zone=zone, now=now, conversion=display.conversion
+        )
         answer: dict[str, Any] = {"time_zone": zone}
         for name, period in periods.items():
-            by_provider = [{"provider": each, **_sums(costs)} for each, costs in period.by_provider.items()]
+            by_provider = [
+                {"provider": each, **display.sums(costs)} for each, costs in period.by_provider.items()
+            ]
             days = {"from": period.since, "to": period.until}
-            answer[name] = {**days, "total": period.costs, "by_provider": by_provider}
-        return Response(self.get_serializer(answer).data)
+            answer[name] = {**days, "total": display.sums(period.costs), "by_provider": by_provider}
+        return Response(self.get_serializer({**answer, **display.head()}).data)
 
 
 class CostBreakdown(TenantView):
@@ -121,11 +137,13 @@ class CostBreakdown(TenantView):
         all groups.
         """
         zone = self.tenant.time_zone
-        today = period_start("day", at=timezone.now(), time_zone=zone)
+        now = timezone.now()
+        today = period_start("day", at=now, time_zone=zone)
         query = BreakdownQuery(data=request.query_params.dict(), context={"today": today})
         query.is_valid(raise_exception=True)
         asked = query.validated_data
         as_file = asked["format"] == "csv"
+        display = Display.of(self.tenant, since=asked["from"], until=asked["to"], now=now)
         found = queries.breakdown(
             tenant_id=self.tenant.pk,
             since=asked["from"],
@@ -133,50 +151,49 @@ class CostBreakdown(TenantView):
             by=asked["by"],
             order=asked["order"],
             limit=MOST_ROWS if as_file else asked.get("limit", DEFAULT_LIMIT),
+            conversion=display.conversion,
         )
         if as_file:
             self.end_transaction()
-            return _file(found, asked)
+            return _file(found, asked, display)
         days = {"from": asked["from"], "to": asked["to"]}
-        results = [_as_dict(group, asked["by"]) for group in found.groups]
+        results = [
+            {**dict(zip(asked["by"], group.values, strict=True)), **display.sums(group.costs)}
+            for group in found.groups
+        ]
+        total = display.sums(found.total)
         answer = {
             **days,
             "time_zone": zone,
             "by": asked["by"],
             "groups": found.number,
-            "total": found.total,
+            "total": total,
             "results": results,
         }
-        return Response(self.get_serializer(answer).data)
+        return Response(self.get_serializer({**answer, **display.head()}).data)
 
 
-def _as_dict(group: Group, by: tuple[Dimension, ...]) -> dict[str, Any]:
-    return {**dict(zip(by, group.values, strict=True)), **_sums(group.costs)}
-
-
-def _sums(costs: Costs) -> dict[str, Any]:
-    return {**asdict(costs), "cost": costs.cost}
-
-
-def _file(found: Breakdown, asked: dict[str, Any]) -> StreamingHttpResponse:
+def _file(found: Breakdown, asked: dict[str, Any], display: Display) -> StreamingHttpResponse:
     if found.number > MOST_ROWS:
         text = f"It would have {found.number:,} rows, and a file {MOST_ROWS:,} at most: ask for fewer days."
         raise ValidationError({"from": [text]})
     name = f"costs_{asked['from']}_{asked['to']}_by_{'_'.join(asked['by'])}.csv"
     return StreamingHttpResponse(
-        _lines(found, asked["by"]),
+        _lines(found, asked["by"], display),
         content_type=f"{CSV}; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-def _lines(found: Breakdown, by: tuple[Dimension, ...]) -> Iterator[str]:
+def _lines(found: Breakdown, by: tuple[Dimension, ...], display: Display) -> Iterator[str]:
     buffer = StringIO()
     writer = csv.writer(buffer)
-    writer.writerow([*by, *SUMS, "currency"])
+    more = ["display_amount", "display_currency"] if display.conversion else []
+    writer.writerow([*by, *SUMS, "currency", *more])
     for group in found.groups:
         *numbers, amount = (getattr(group.costs, name) for name in SUMS)
-        writer.writerow([*map(_cell, group.values), *numbers, plain(amount), LEDGER_CURRENCY])
+        shown = display.cells(group.costs) if display.conversion else []
+        writer.writerow([*map(_cell, group.values), *numbers, plain(amount), LEDGER_CURRENCY, *shown])
         if buffer.tell() > 2**15:
             yield buffer.getvalue()
             buffer.seek(0)
