@@ -92,6 +92,7 @@ NAVIGATION = [
         "Operations",
         _list("Failed tasks", "error", "operations_deadletter"),
         _list("Scheduled runs", "schedule", "operations_jobrun"),
+        _list("Requests by minute", "http", "operations_requesttally"),
         _list("Idempotency records", "repeat_one", "common_idempotencyrecord"),
         _list("Changes in this admin", "history", "admin_logentry"),
     ),

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from apps.costs.price_list import HIGHEST_RATE, RATES
 
-# From so long before it begins, a price stays as it is (migration 0008_price_kinds): clocks differ.
+# From so long before it begins, a price stays as it is (migration 0009_price_kinds): clocks differ.
 FIXED_BEFORE_START = timedelta(minutes=1)
 # How long ago “from now on” may have been typed.
 _SLACK = timedelta(minutes=5)

@@ -11,7 +11,7 @@ from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import EMPTY, Badge, RowLink, preformatted
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
-from apps.operations.models import DeadLetter, DeadLetterState, JobRun
+from apps.operations.models import DeadLetter, DeadLetterState, JobRun, RequestTally
 from apps.operations.services import dead_letters
 from huntaze.celery import app
 
@@ -98,6 +98,16 @@ class JobRunAdmin(LongTableAdmin):
         if run.finished_at is None:
             return EMPTY
         return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
+
+
+@admin.register(RequestTally)
+class RequestTallyAdmin(LongTableAdmin):
+    """The last hour; the rule api_error_rate looks at its last minutes."""
+
+    empty_hint = "The web processes count the API's answers, and hand the counts over every few seconds."
+    list_display = ["minute", "requests", "failed"]
+    search_ids = []
+    fieldsets = [(None, {"fields": ["minute", ("requests", "failed")]})]
 
 
 @admin.register(LogEntry)

@@ -33,7 +33,7 @@ from apps.messaging.models import (
     SendLimit,
 )
 from apps.notifications.models import Alert, Delivery, NotificationTarget
-from apps.operations.models import DeadLetter, JobRun, JobState
+from apps.operations.models import DeadLetter, JobRun, JobState, RequestTally
 from apps.tenants.keys import create_api_key
 from apps.tenants.models import Role, Tenant, User
 from apps.tenants.system import system_transaction
@@ -156,6 +156,8 @@ def _operations(tenant: Tenant, by: User, index: int) -> None:
         JobRun.objects.create(
             job=name, period_start=now, started_at=now, state=JobState.DONE, finished_at=now
         )
+        minute = now.replace(second=0, microsecond=0) - RequestTally.objects.count() * timedelta(minutes=1)
+        RequestTally.objects.create(minute=minute, requests=3, failed=1)
         DeadLetter.objects.create(
             task="tasks.ai.run_generation",
             task_id=name,

@@ -30,7 +30,7 @@ class Price(models.Model):
     """What a model costs per million tokens, from `starts_at` until the next row's start.
 
     Once it has begun it can't be changed or deleted: entries point at it. A trigger sees to that (migration
-    0008_price_kinds).
+    0009_price_kinds).
     """
 
     provider = models.CharField(max_length=32)

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 # Holds of one transaction, and of one run, which other jobs wait behind.
 CHUNK, AT_MOST = 5_000, 500_000
-# The present month and the one before are kept in any case (migration 0010_retention).
+# The present month and the one before are kept in any case (migration 0011_retention).
 LEAST_MONTHS = 2
 
 
