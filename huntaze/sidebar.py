@@ -80,6 +80,10 @@ NAVIGATION = [
         _list("Budgets", "savings", "costs_budget"),
         _list("Budget counters", "speed", "costs_budgetcounter"),
         _list("Prices", "sell", "costs_price"),
+        _list("Providers' bills", "upload_file", "costs_usageimport"),
+        _list("Bills' differences", "difference", "costs_usagedifference"),
+        _list("Bills' lines", "list_alt", "costs_usageline"),
+        _list("Bills' corrections", "rule", "costs_usagecorrection"),
     ),
     _group(
         "Notifications",

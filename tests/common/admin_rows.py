@@ -21,7 +21,17 @@ from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
 from apps.content.models import Content
-from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry
+from apps.costs.models import (
+    Budget,
+    BudgetCounter,
+    Hold,
+    HoldState,
+    LedgerEntry,
+    UsageCorrection,
+    UsageDifference,
+    UsageImport,
+    UsageLine,
+)
 from apps.flags.models import Flag, FlagOverride
 from apps.messaging.models import (
     DispatchEpoch,
@@ -119,7 +129,7 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             "price": price,
             "occurred_at": generation.created_at,
         }
-        Hold.objects.create(
+        hold = Hold.objects.create(
             **spent,
             bound=Decimal("0.01"),
             expires_at=now + timedelta(minutes=1),
@@ -131,6 +141,47 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             tenant_id=tenant.pk, scope="campaign", scope_id=generation.pk, limit=Decimal(50)
         )
         BudgetCounter.objects.create(tenant_id=tenant.pk, budget=budget, period_start=now.date())
+    _bill(tenant, by, hold)
+
+
+def _bill(tenant: Tenant, by: User, hold: Hold) -> None:
+    now = timezone.now()
+    with system_transaction():
+        bill = UsageImport.objects.create(
+            provider="openai",
+            file_name="usage.csv",
+            sha256=str(hold.pk),
+            layout="usage",
+            first_day=now.date(),
+            last_day=now.date(),
+            lines=1,
+            other_lines=0,
+            uploaded_by=by.pk,
+            compared_at=now,
+        )
+        of = {"usage_import": bill, "day": now.date(), "model": hold.model}
+        UsageLine.objects.create(**of, input_tokens=10, output_tokens=2)
+        UsageDifference.objects.create(
+            **of,
+            provider="openai",
+            state="different",
+            priced=False,
+            amount=Decimal(3),
+            **dict.fromkeys(("our_requests", "our_input_tokens", "our_cached_tokens", "our_output_tokens"), 1),
+            our_amount=Decimal(2),
+            estimates=1,
+            estimated_amount=Decimal(1),
+        )
+        UsageCorrection.objects.create(
+            **of,
+            tenant_id=tenant.pk,
+            hold_id=hold.pk,
+            generation_id=hold.generation_id,
+            attempt=1,
+            **dict.fromkeys(("input_tokens", "cached_tokens", "output_tokens"), 1),
+            bound=Decimal(1),
+            amount=Decimal(2),
+        )
 
 
 def _operations(tenant: Tenant, by: User, index: int) -> None:

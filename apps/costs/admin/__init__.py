@@ -1,3 +1,3 @@
-from apps.costs.admin import budgets, prices, records, tenants
+from apps.costs.admin import budgets, prices, reconciliation, records, tenants
 
-__all__ = ["budgets", "prices", "records", "tenants"]
+__all__ = ["budgets", "prices", "reconciliation", "records", "tenants"]
