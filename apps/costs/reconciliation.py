@@ -176,9 +176,7 @@ def _match(theirs: Theirs, ours: Ours, tolerance: Tolerance) -> bool:
     )
 
 
-def _rest(
-    theirs: Theirs, ours: Ours, tolerance: Tolerance, above_bounds: bool
-) -> tuple[Rest | None, str]:
+def _rest(theirs: Theirs, ours: Ours, tolerance: Tolerance, above_bounds: bool) -> tuple[Rest | None, str]:
     if theirs.amount is None:
         return None, "The export has no amounts, and the model has no price."
     amount = theirs.amount - ours.known_amount
@@ -186,13 +184,19 @@ def _rest(
         amount = Decimal(0)
     used = theirs.usage
     tokens = (
-        (used.input_tokens - ours.input_tokens, used.cached_tokens - ours.cached_tokens,
-         used.output_tokens - ours.output_tokens)
+        (
+            used.input_tokens - ours.input_tokens,
+            used.cached_tokens - ours.cached_tokens,
+            used.output_tokens - ours.output_tokens,
+        )
         if used
         else (0, 0, 0)
     )
     if amount < 0 or min(tokens) < 0 or tokens[1] > tokens[0]:
-        return None, "They count less than we know without the estimated attempts: something else differs too."
+        return (
+            None,
+            "They count less than we know without the estimated attempts: something else differs too.",
+        )
     if amount > ours.estimated_amount and not above_bounds:
         return None, (
             "They count more than the estimated attempts can have cost at most: something else differs too, or"

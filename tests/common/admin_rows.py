@@ -17,6 +17,7 @@ from apps.ai.models import (
     PromptTemplate,
     RoutingPreference,
 )
+from apps.analytics.models import RevenueEntry
 from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
@@ -75,6 +76,14 @@ def _messaging(tenant: Tenant, index: int) -> None:
             campaign_id=campaign.pk,
             state="ready",
             text="Hello",
+        )
+        RevenueEntry.objects.create(
+            tenant_id=tenant.pk,
+            external_id=f"tx-{index}",
+            account=account,
+            campaign=campaign,
+            occurred_at=timezone.now(),
+            amount=Decimal(12),
         )
     factories.message(fan=fan, outbox=campaign.outbox, template=template)
     _dispatch(tenant)
@@ -167,7 +176,9 @@ def _bill(tenant: Tenant, by: User, hold: Hold) -> None:
             state="different",
             priced=False,
             amount=Decimal(3),
-            **dict.fromkeys(("our_requests", "our_input_tokens", "our_cached_tokens", "our_output_tokens"), 1),
+            **dict.fromkeys(
+                ("our_requests", "our_input_tokens", "our_cached_tokens", "our_output_tokens"), 1
+            ),
             our_amount=Decimal(2),
             estimates=1,
             estimated_amount=Decimal(1),

@@ -288,7 +288,12 @@ def test_more_than_was_held_is_corrected_only_where_it_is_wished_and_then_alerts
 def test_tokens_alone_are_priced_by_our_prices(agency: Tenant) -> None:
     spend(agency, 5)
     lose(agency, 30)
-    correct(imported(f"2026-05-14,{MODEL}-2026-01-01,2,12,0,4", head="day,model,requests,input_tokens,cached_tokens,output_tokens\n"))
+    correct(
+        imported(
+            f"2026-05-14,{MODEL}-2026-01-01,2,12,0,4",
+            head="day,model,requests,input_tokens,cached_tokens,output_tokens\n",
+        )
+    )
     assert ledger() == (16, 12, 0, 4)
 
 
@@ -376,4 +381,3 @@ def test_the_command_refuses_in_words(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(CommandError, match="say too little"):
         run(path)
-

@@ -106,7 +106,15 @@ def test_every_line_that_can_not_be_is_named_and_nothing_is_taken() -> None:
     assert [each.partition(":")[0] for each in found] == [f"Line {number}" for number in range(2, 11)]
     for text, words in zip(
         found,
-        ["can't be cached", "is no day", "in EUR", "no whole number", "no model", "no amount", "day is missing"],
+        [
+            "can't be cached",
+            "is no day",
+            "in EUR",
+            "no whole number",
+            "no model",
+            "no amount",
+            "day is missing",
+        ],
         strict=False,
     ):
         assert words in text
@@ -160,7 +168,9 @@ def test_days_are_utcs(text: str, day: date) -> None:
     assert read_day(text) == day
 
 
-@pytest.mark.parametrize("text", ["", "31.03.2026", "31/03/2026", "0001-01-01", "9999999999", "2026-02-30", "٢٠٢٦"])
+@pytest.mark.parametrize(
+    "text", ["", "31.03.2026", "31/03/2026", "0001-01-01", "9999999999", "2026-02-30", "٢٠٢٦"]
+)
 def test_what_is_no_day_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="day"):
         read_day(text)

@@ -51,7 +51,10 @@ def test_parts_add_up_and_are_as_near_to_their_share_as_whole_numbers_can_be(
 
 
 @given(
-    st.integers(0, 2**31), st.integers(0, 2**31), st.integers(0, 2**31), amounts,
+    st.integers(0, 2**31),
+    st.integers(0, 2**31),
+    st.integers(0, 2**31),
+    amounts,
     st.lists(amounts, min_size=1, max_size=20),
 )
 def test_shares_are_usages_that_can_be_and_add_up_to_the_last_digit(
@@ -72,7 +75,9 @@ def test_shares_are_usages_that_can_be_and_add_up_to_the_last_digit(
 def test_where_only_estimates_differ_corrections_make_the_sums_theirs(
     tokens: int, output: int, known: Decimal, bounds: list[Decimal], data: st.DataObject
 ) -> None:
-    actual = data.draw(amounts.filter(lambda amount: amount <= sum(bounds)) | st.just(sum(bounds, Decimal(0))))
+    actual = data.draw(
+        amounts.filter(lambda amount: amount <= sum(bounds)) | st.just(sum(bounds, Decimal(0)))
+    )
     ours = Ours(9, tokens, 0, output, known + sum(bounds), len(bounds), sum(bounds, Decimal(0)))
     theirs = Theirs(9, tokens + 7, 2, output + 3, known + actual)
     found = difference(theirs, ours, tolerance=EXACTLY)
@@ -116,9 +121,7 @@ ESTIMATED = Ours(3, 100, 10, 10, Decimal(12), estimates=2, estimated_amount=Deci
         (None, "The provider has nothing"),
     ],
 )
-def test_what_estimates_do_not_explain_is_left_alone_and_says_why(
-    theirs: Theirs | None, reason: str
-) -> None:
+def test_what_estimates_do_not_explain_is_left_alone_and_says_why(theirs: Theirs | None, reason: str) -> None:
     found = difference(theirs, ESTIMATED)
     assert found.rest is None
     assert reason in found.reason

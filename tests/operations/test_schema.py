@@ -15,6 +15,7 @@ CREATING = [
     "/api/v2/accounts/{account_id}/fans",
     "/api/v2/onlyfans/messages",
     "/api/admin/feature-flags",
+    "/api/v2/analytics/revenue",
 ]
 
 

@@ -8,7 +8,18 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from apps.common.admin.base import Admin, LongTableAdmin, ReadOnlyAdmin
-from apps.common.admin.columns import EMPTY, TENANT, Amount, Badge, Column, IdLink, ListLink, Mark, RowLink, badge
+from apps.common.admin.columns import (
+    EMPTY,
+    TENANT,
+    Amount,
+    Badge,
+    Column,
+    IdLink,
+    ListLink,
+    Mark,
+    RowLink,
+    badge,
+)
 from apps.common.admin.operations import Operation, Order
 from apps.common.errors import DomainError
 from apps.costs.hints import hint_corrections
@@ -128,7 +139,11 @@ class UsageImportAdmin(ReadOnlyAdmin):
             "When",
             {
                 "fields": [
-                    ("created_at", "compared_at", IdLink("by", "uploaded_by", to="tenants.user", name="email")),
+                    (
+                        "created_at",
+                        "compared_at",
+                        IdLink("by", "uploaded_by", to="tenants.user", name="email"),
+                    ),
                     ("above_bounds", "sha256"),
                 ]
             },
@@ -197,7 +212,10 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
     search_ids = ["pk", "usage_import_id"]
     search_help_text = "8+ digits of an import's id"
     fieldsets = [
-        (None, {"fields": [_IMPORT, ("day", "provider", "model"), DifferenceBadge("state", order_by="state")]}),
+        (
+            None,
+            {"fields": [_IMPORT, ("day", "provider", "model"), DifferenceBadge("state", order_by="state")]},
+        ),
         (
             "Theirs",
             {

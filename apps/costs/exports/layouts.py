@@ -70,7 +70,9 @@ class Cells:
             return None
         currency = self.values.get("currency", "") or _CURRENCY
         if currency.upper() != _CURRENCY:
-            raise ValueError(f"The amount is in {currency}: the ledger is in {_CURRENCY}, and nothing is converted.")
+            raise ValueError(
+                f"The amount is in {currency}: the ledger is in {_CURRENCY}, and nothing is converted."
+            )
         return read_amount(text, decimal_comma=self.decimal_comma)
 
     def day(self) -> date:
@@ -131,7 +133,9 @@ def _line_item(cells: Cells) -> Line | None:
     item, amount = cells.values.get("item", ""), cells.amount()
     if not item:
         if amount:
-            raise ValueError("The line has an amount and no line item: export the costs grouped by line item.")
+            raise ValueError(
+                "The line has an amount and no line item: export the costs grouped by line item."
+            )
         return None
     model, _, kind = item.rpartition(", ")
     if not model or kind not in ("input", "cached input", "output") or amount is None:

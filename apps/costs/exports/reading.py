@@ -100,7 +100,9 @@ class _Reader:
             return
         self.export.lines += 1
         cells = self._cells(line)
-        values = {what: cells[place].strip() for place, what in self.layout.columns.items() if place < len(cells)}
+        values = {
+            what: cells[place].strip() for place, what in self.layout.columns.items() if place < len(cells)
+        }
         if not values.get("day"):
             raise ValueError("The day is missing.")
         found = self.layout.read(Cells(values, decimal_comma=self.delimiter == ";"))
@@ -118,7 +120,9 @@ class _Reader:
         sums, key = self.export.sums, (line.day, line.model, line.key)
         sums[key] = _plus(sums[key], line) if key in sums else line
         if len(sums) > MOST_SUMS:
-            self.refuse(f"There are more than {MOST_SUMS:,} different days, models and keys: export fewer days.")
+            self.refuse(
+                f"There are more than {MOST_SUMS:,} different days, models and keys: export fewer days."
+            )
 
     def refuse(self, text: str, error: Exception | None = None) -> None:
         raise ExportError([*self.problems, Problem(self.number + (error is not None), text)]) from error

@@ -115,7 +115,9 @@ class UsageDifference(_Counted):
     our_cached_tokens = models.BigIntegerField()
     our_output_tokens = models.BigIntegerField()
     our_amount = MoneyField()
-    estimates = models.PositiveIntegerField(help_text="Of our requests, those that still stand at their bound.")
+    estimates = models.PositiveIntegerField(
+        help_text="Of our requests, those that still stand at their bound."
+    )
     estimated_amount = MoneyField()
     rest = MoneyField[str | Decimal | None, Decimal | None](
         null=True, help_text="What the estimates come to if corrected; null: they can't be."

@@ -53,7 +53,9 @@ def enter_corrections(*, now: datetime, limit: int = AT_ONCE) -> int:
         ids = list(planned.values_list("pk", flat=True)[:limit])
     entered = sum(_enter(each, now=now) for each in ids)
     with system_transaction():
-        open_ones = list(UsageImport.objects.filter(state=ImportState.CORRECTING).values_list("pk", flat=True))
+        open_ones = list(
+            UsageImport.objects.filter(state=ImportState.CORRECTING).values_list("pk", flat=True)
+        )
     for import_id in open_ones:
         _finish(import_id, now=now)
     return entered

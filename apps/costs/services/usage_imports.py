@@ -249,4 +249,3 @@ def _row(held: UsageImport, each: Difference) -> UsageDifference:
         rest=each.rest.amount if each.rest else None,
         reason=each.reason,
     )
-

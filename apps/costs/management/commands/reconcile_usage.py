@@ -34,7 +34,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="the export; docs/reconciliation.md says in which layouts")
+        parser.add_argument(
+            "file", type=Path, help="the export; docs/reconciliation.md says in which layouts"
+        )
         parser.add_argument("--provider", required=True, choices=BilledBy.values)
         parser.add_argument("--apply", action="store_true", help="enter the corrections")
         parser.add_argument(
@@ -51,9 +53,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--all", action="store_true", help="print what matches too")
 
-    def handle(
-        self, *, file: Path, provider: str, apply: bool, above_bounds: bool, **options: Any
-    ) -> None:
+    def handle(self, *, file: Path, provider: str, apply: bool, above_bounds: bool, **options: Any) -> None:
         try:
             found = self._imported(file, provider, Tolerance(share=options["tolerance"] / 100))
             if apply:
@@ -93,7 +93,9 @@ class Command(BaseCommand):
     def _print(self, found: UsageImport, *, everything: bool) -> None:
         with system_transaction():
             rows = list(UsageDifference.objects.filter(usage_import=found).order_by("day", "model"))
-            entered = UsageCorrection.objects.filter(usage_import=found, state=CorrectionState.ENTERED).count()
+            entered = UsageCorrection.objects.filter(
+                usage_import=found, state=CorrectionState.ENTERED
+            ).count()
         odd = [row for row in rows if row.state != DifferenceState.MATCHED]
         standing = [row for row in rows if row.rest is not None]
         shown = rows if everything else sorted({*odd, *standing}, key=lambda row: (row.day, row.model))
