@@ -31,7 +31,7 @@ class Economics:
 
     @property
     def cost_share(self) -> Decimal | None:
-        """The AI's cost as a share of revenue, 0.05 for 5 %. None where revenue is unknown or not above zero."""
+        """The AI's cost as a share of revenue, 0.05 for 5 %. None where that is unknown or not above zero."""
         if self.revenue is None or self.revenue <= 0:
             return None
         return _quotient(self.ai_cost, self.revenue, _RATIO)

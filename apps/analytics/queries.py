@@ -86,8 +86,9 @@ WITH figures AS MATERIALIZED (
         sum(revenue) AS revenue
     FROM figures
 ), ranked AS (
-    SELECT figures.*, coalesce(subject.name, '') AS name, figures.ai_cost / nullif(messages_sent, 0) AS cost_per_message,
-        revenue - ai_cost AS margin, CASE WHEN revenue > 0 THEN ai_cost / revenue END AS cost_share
+    SELECT figures.*, coalesce(subject.name, '') AS name,
+        ai_cost / nullif(messages_sent, 0) AS cost_per_message, revenue - ai_cost AS margin,
+        CASE WHEN revenue > 0 THEN ai_cost / revenue END AS cost_share
     FROM figures LEFT JOIN {table} AS subject ON subject.id = figures.id
     WHERE figures.id IS NOT NULL
 ), shown AS (

@@ -84,7 +84,7 @@ class Tolerance:
         return abs(theirs - ours) <= max(self.share * theirs, self.amount)
 
     def tokens_match(self, theirs: int, ours: int) -> bool:
-        return abs(theirs - ours) <= max(self.share * theirs, self.tokens)
+        return abs(theirs - ours) <= max(self.share * theirs, Decimal(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +195,11 @@ def _rest(theirs: Theirs, ours: Ours, tolerance: Tolerance, above_bounds: bool) 
     if amount < 0 or min(tokens) < 0 or tokens[1] > tokens[0]:
         return (
             None,
-            "They count less than we know without the estimated attempts: something else differs too.",
+            "They count less than we know without the estimates: something else differs too.",
         )
     if amount > ours.estimated_amount and not above_bounds:
         return None, (
-            "They count more than the estimated attempts can have cost at most: something else differs too, or"
+            "They count more than the estimated attempts can have cost: something else differs too, or"
             " a price has risen."
         )
     if max(tokens) > _MOST_TOKENS:

@@ -33,8 +33,8 @@ GROUP BY day, entry.model
 
 # A hold has its attempt's number and generation too, so there is one for each.
 _ESTIMATES = f"""
-SELECT (entry.occurred_at AT TIME ZONE 'UTC')::date, entry.model, entry.tenant_id, hold.id, entry.generation_id,
-    entry.attempt, entry.amount
+SELECT (entry.occurred_at AT TIME ZONE 'UTC')::date, entry.model, entry.tenant_id, hold.id,
+    entry.generation_id, entry.attempt, entry.amount
 FROM costs_ledgerentry AS entry
 JOIN costs_hold AS hold ON hold.generation_id = entry.generation_id AND hold.attempt = entry.attempt
 WHERE entry.occurred_at >= %s AND entry.occurred_at < %s AND entry.provider = %s AND {_STANDS}

@@ -28,7 +28,7 @@ from apps.costs.models import (
 from apps.costs.services import corrections, holds, rollups, usage_imports
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.usage_imports import ImportedAlreadyError
-from apps.tenants.doors import tenant_transaction
+from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests.costs.rolled import KINDS, make_partitions
@@ -78,7 +78,7 @@ def difference() -> UsageDifference:
         return UsageDifference.objects.get()
 
 
-def ledger() -> tuple[Decimal, int, int, int]:
+def ledger() -> tuple[Decimal | int, int, int, int]:
     with system_transaction():
         rows = list(LedgerEntry.objects.filter(provider="openai"))
     return (
@@ -89,9 +89,9 @@ def ledger() -> tuple[Decimal, int, int, int]:
     )
 
 
-def by_roll_ups() -> set[tuple[Decimal, int, int]]:
+def by_roll_ups() -> set[tuple[Decimal | int, int, int]]:
     """Amount, tokens and standing estimates by each of the three."""
-    found = set()
+    found: set[tuple[Decimal | int, int, int]] = set()
     with system_transaction(), connection.cursor() as cursor:
         for kind in KINDS:
             cursor.execute(f"SELECT sum(amount), sum(input_tokens), sum(estimated) FROM {kind}")  # noqa: S608
@@ -109,7 +109,7 @@ def test_the_estimates_of_a_day_become_what_the_provider_says(agency: Tenant, st
 
     found = imported(f"2026-05-14,{MODEL},3,20,3,1,20.0000000001")
     seen = difference()
-    assert (seen.state, seen.estimates, seen.estimated_amount) == ("different", 2, 40)
+    assert (seen.state, seen.estimates, seen.estimated_amount) == ("different", 2, Decimal(40))
     assert seen.rest == Decimal("13.0000000001")
     assert ledger() == (47, 7, 0, 0)
     assert correct(found) == 2
@@ -223,7 +223,7 @@ def test_whoever_is_killed_between_corrections_is_followed_by_somebody_who_goes_
         lose(agency, bound)
     found = imported(f"2026-05-14,{MODEL},3,6,0,0,6.000000001")
     corrections.plan_corrections(usage_import=found, now=LATER)
-    real, calls = corrections.call_for_tenant, []
+    real, calls = call_for_tenant, []
 
     def die(*given: Any) -> Any:
         calls.append(given)

@@ -73,7 +73,10 @@ def test_openais_cost_export() -> None:
 
 
 def test_azures_cost_details() -> None:
-    head = "Date,MeterCategory,MeterSubCategory,MeterName,UnitOfMeasure,Quantity,CostInBillingCurrency,BillingCurrencyCode\n"
+    head = (
+        "Date,MeterCategory,MeterSubCategory,MeterName,UnitOfMeasure,Quantity,CostInBillingCurrency,"
+        "BillingCurrencyCode\n"
+    )
     found = lines(
         head + "03/31/2026,Azure OpenAI,Azure OpenAI,gpt-4o-0806-Inp-glbl Tokens,1K,2.5,0.00625,USD\n"
         "03/31/2026,Azure OpenAI,Azure OpenAI,gpt 4o 0806 cached Inp glbl Tokens,1K,1,0.00125,USD\n"
@@ -91,7 +94,8 @@ def test_azures_cost_details() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_spreadsheets_way_of_writing_is_understood(encoding: str) -> None:
-    text = "Day;Model;Requests;Input Tokens;Output-Tokens;Amount;Key\r\n\r\n2026-03-31 10:00;gpt-4o;1.200;1 000;5;1.234,5;Größe “ü”\r\n"
+    text = "Day;Model;Requests;Input Tokens;Output-Tokens;Amount;Key\r\n\r\n"
+    text += "2026-03-31 10:00;gpt-4o;1.200;1 000;5;1.234,5;Größe “ü”\r\n"
     (found,) = lines(text.encode(encoding))
     assert found == Line(DAY, "gpt-4o", "Größe “ü”", 1200, 1000, 0, 5, Decimal("1234.5"))
 

@@ -1,4 +1,4 @@
-"""The admin's page Economics: what a tenant's accounts and campaigns cost this month, and are known to earn."""
+"""The admin's page Economics: what a tenant's accounts and campaigns cost and earn this month."""
 
 from datetime import date
 from typing import Any

@@ -1,9 +1,9 @@
-import apps.common.fields
-import apps.common.ids
 import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+import apps.common.fields
+import apps.common.ids
 from apps.common.rls import IsolateTenants, ReadOnlyForTenants
 
 # Messages sent, by day of the tenant's calendar, account and outbox: those that are in the archive, no others.
@@ -42,7 +42,7 @@ REVOKE ALL ON FUNCTION analytics_count_archived() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION analytics_count_archived() TO huntaze_system;
 CREATE TRIGGER messagearchive_counted AFTER INSERT ON messaging_messagearchive
 REFERENCING NEW TABLE AS archived FOR EACH STATEMENT EXECUTE FUNCTION analytics_count_archived();
-"""  # noqa: S608  # only the constants above are inserted
+"""  # only the constants above are inserted
 # Nothing is archived between the trigger and this, which are one transaction.
 _COUNT_WHAT_IS_THERE = f"{_INSERT} {_OF_ARCHIVED.format(source='messaging_messagearchive')}"
 _COUNT_NO_MORE = """

@@ -3,6 +3,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.analytics.serializers.economics import EconomicsSerializer
+from apps.campaigns.models import CampaignStatus
 from apps.costs.serializers.reports import CostsSerializer
 
 
@@ -18,16 +19,13 @@ class ModelCostsSerializer(CostsSerializer):
         }
 
 
-class CampaignCostsSerializer(serializers.Serializer[Any]):
+class CampaignCostsSerializer(EconomicsSerializer):
     """Since the campaign's beginning."""
 
-    id = serializers.UUIDField(source="campaign.id")
-    name = serializers.CharField(source="campaign.name")
-    status = serializers.CharField(source="campaign.status")
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    status = serializers.ChoiceField(CampaignStatus.choices)
     by_model = ModelCostsSerializer(many=True, help_text="The dearest first.")
-
-    def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), **EconomicsSerializer().get_fields()}
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         campaign = instance["campaign"]

@@ -56,12 +56,9 @@ def _money(value: Decimal | None) -> dict[str, str] | None:
     return None if value is None else MoneyField().to_representation(Money(value))
 
 
-class EconomicsRowSerializer(serializers.Serializer[Any]):
+class EconomicsRowSerializer(EconomicsSerializer):
     id = serializers.UUIDField()
     name = serializers.CharField(help_text="Of the account or campaign.")
-
-    def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), **EconomicsSerializer().get_fields()}
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         return {"id": str(instance.id), "name": instance.name, **EconomicsSerializer(instance.figures).data}

@@ -84,7 +84,7 @@ def _refuse_twins(told: Sequence[Told]) -> None:
 
 
 def _with_campaigns(told: Sequence[Told]) -> list[Told]:
-    """Each with its message's campaign; a message has to be of the account, and of the campaign if one is named."""
+    """Each with its message's campaign. A message has to be of the account, and of a campaign given."""
     ids = [each.message_id for each in told if each.message_id]
     rows = MessageRecord.objects.filter(pk__in=ids).values_list("pk", "account_id", "outbox__campaign_id")
     messages = {pk: (account, campaign) for pk, account, campaign in rows} if ids else {}

@@ -109,8 +109,8 @@ class UnitEconomics(TenantView):
     def get(self, request: Request) -> HttpResponseBase:
         """The AI's cost, messages sent and revenue of each account or campaign, in some days.
 
-        Accounts and campaigns that had none of them are left out. Revenue is what was told of it; where nothing
-        was, it is null. With `format=csv` it is a file to download, with all rows.
+        Accounts and campaigns that had none of them are left out. Revenue is what was told of it, or null
+        where nothing was. With `format=csv` it is a file to download, with all rows.
         """
         zone = self.tenant.time_zone
         today = period_start("day", at=timezone.now(), time_zone=zone)
@@ -150,7 +150,7 @@ class CampaignCosts(TenantView):
 
     @extend_schema(operation_id="campaign_costs", tags=["campaigns"], examples=[_CAMPAIGN])
     def get(self, request: Request, campaign_id: UUID) -> Response:
-        """What a campaign's texts have cost, by model and per message, and what it is known to have earned."""
+        """What a campaign's texts have cost, by model and per message, and what it is known to earn."""
         if request.query_params:
             raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
         rows = Campaign.objects.filter(tenant_id=self.tenant.pk).select_related("outbox")

@@ -3,6 +3,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
@@ -106,7 +107,7 @@ class UsageImportAdmin(ReadOnlyAdmin):
         Operation(
             "correct_estimates",
             "Correct the estimates",
-            "What its differences explain is entered in the ledger and cannot be taken back. Look at them first.",
+            "What its differences explain is entered in the ledger, for good. Look at them first.",
             _correct,
             "The corrections are planned, and entered within seconds",
             icon="rule",
@@ -151,12 +152,12 @@ class UsageImportAdmin(ReadOnlyAdmin):
     ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return Admin.has_add_permission(self, request)
+        return bool(Admin.has_add_permission(self, request))
 
     def get_fieldsets(self, request: HttpRequest, obj: UsageImport | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
 
-    def get_readonly_fields(self, request: HttpRequest, obj: UsageImport | None = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return super().get_readonly_fields(request, obj) if obj else ()
 
     def get_form(self, request: HttpRequest, obj: UsageImport | None = None, **options: Any) -> Any:

@@ -70,9 +70,7 @@ class Cells:
             return None
         currency = self.values.get("currency", "") or _CURRENCY
         if currency.upper() != _CURRENCY:
-            raise ValueError(
-                f"The amount is in {currency}: the ledger is in {_CURRENCY}, and nothing is converted."
-            )
+            raise ValueError(f"The amount is in {currency}, the ledger in {_CURRENCY}: nothing is converted.")
         return read_amount(text, decimal_comma=self.decimal_comma)
 
     def day(self) -> date:
@@ -91,7 +89,7 @@ class Layout:
 
 
 def layout_of(header: Sequence[str]) -> Layout:
-    """The layout of a file whose first line has these names. Raises ValueError, which names what is missing."""
+    """The layout of a file whose first line has these names. Raises ValueError: what is missing."""
     names = {re.sub(r"[\s_\-]", "", name).lower(): place for place, name in reversed(list(enumerate(header)))}
     places = {
         what: next((names[each] for each in known if each in names), None) for what, known in _NAMES.items()

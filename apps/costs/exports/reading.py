@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from io import TextIOWrapper
@@ -19,7 +19,6 @@ MOST_PROBLEMS = 20
 _LONGEST_LINE = 65_536
 _LONGEST_MODEL, _LONGEST_KEY = 100, 300
 _PLACES = Decimal(1).scaleb(-10)
-_NUMBERS = ("requests", "input_tokens", "cached_tokens", "output_tokens", "amount")
 
 Key = tuple[date, str, str]
 
@@ -167,11 +166,17 @@ def _lines(file: BinaryIO) -> Iterator[str]:
 
 
 def _plus(one: Line, other: Line) -> Line:
-    numbers = {name: _sum(getattr(one, name), getattr(other, name)) for name in _NUMBERS}
-    return Line(one.day, one.model, one.key, **numbers)
+    return replace(
+        one,
+        requests=_sum(one.requests, other.requests),
+        input_tokens=_sum(one.input_tokens, other.input_tokens),
+        cached_tokens=_sum(one.cached_tokens, other.cached_tokens),
+        output_tokens=_sum(one.output_tokens, other.output_tokens),
+        amount=one.amount if other.amount is None else other.amount + (one.amount or 0),
+    )
 
 
-def _sum(one: "Decimal | int | None", other: "Decimal | int | None") -> "Decimal | int | None":
+def _sum(one: int | None, other: int | None) -> int | None:
     return one if other is None else other if one is None else one + other
 
 
@@ -179,6 +184,4 @@ def _rounded(line: Line) -> Line:
     """With an amount as the ledger can hold it: ten places."""
     if line.amount is None:
         return line
-    amount = line.amount.quantize(_PLACES, rounding=ROUND_HALF_EVEN)
-    numbers = {name: getattr(line, name) for name in _NUMBERS if name != "amount"}
-    return Line(line.day, line.model, line.key, **numbers, amount=amount)
+    return replace(line, amount=line.amount.quantize(_PLACES, rounding=ROUND_HALF_EVEN))

@@ -39,7 +39,7 @@ def _day(text: str) -> date:
 
 
 def read_count(text: str, *, decimal_comma: bool) -> int:
-    """A number of tokens or requests, none below zero. Groups of three may be set apart. Raises ValueError."""
+    """A number of tokens or requests, none below zero. Groups of three may be apart. Raises ValueError."""
     bare = _bare(text)
     if _GROUPED.fullmatch(bare):
         bare = re.sub(r"[.,]", "", bare)
@@ -70,7 +70,7 @@ def read_unit(text: str) -> int:
 
 def _bare(text: str) -> str:
     # Spreadsheets part groups by spaces of several kinds, and by apostrophes.
-    return re.sub(r"[\s'’]", "", text)
+    return re.sub(r"[\s'\u2019]", "", text)
 
 
 def _decimal(bare: str, *, decimal_comma: bool) -> Decimal | None:

@@ -1,9 +1,9 @@
-import apps.common.fields
-import apps.common.ids
 import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+import apps.common.fields
+import apps.common.ids
 from apps.common.rls import IsolateTenants, ReadOnlyForTenants, SystemOnly
 
 

@@ -115,9 +115,7 @@ class UsageDifference(_Counted):
     our_cached_tokens = models.BigIntegerField()
     our_output_tokens = models.BigIntegerField()
     our_amount = MoneyField()
-    estimates = models.PositiveIntegerField(
-        help_text="Of our requests, those that still stand at their bound."
-    )
+    estimates = models.PositiveIntegerField(help_text="Of our requests, those that stand at their bound.")
     estimated_amount = MoneyField()
     rest = MoneyField[str | Decimal | None, Decimal | None](
         null=True, help_text="What the estimates come to if corrected; null: they can't be."
@@ -136,7 +134,7 @@ class UsageDifference(_Counted):
 
 
 class UsageCorrection(TenantOwned):
-    """What an estimated attempt has used, by a provider's bill. Planned with all others, entered by itself."""
+    """What an estimated attempt has used, by a provider's bill. Planned with others, entered by itself."""
 
     usage_import = models.ForeignKey(
         UsageImport, on_delete=models.CASCADE, related_name="corrections", db_index=False

@@ -116,7 +116,7 @@ def _enter(correction_id: UUID, *, now: datetime) -> bool:
             now,
         )
         # Whoever knew the usage of this very attempt was first: that is the better figure.
-        done = settled["outcome"] == "corrected"
+        done: bool = settled["outcome"] == "corrected"
         each.state = CorrectionState.ENTERED if done else CorrectionState.OVERTAKEN
         each.entered_at = now if done else None
         each.save(update_fields=["state", "entered_at"])

@@ -22,8 +22,8 @@ from apps.costs.models import (
     UsageLine,
 )
 from apps.costs.pricing import Rates
-from apps.costs.usage_reading import usage_by_day
 from apps.costs.reconciliation import Difference, Ours, Theirs, Tolerance
+from apps.costs.usage_reading import usage_by_day
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -39,9 +39,7 @@ class ImportedAlreadyError(ConflictError):
     code = "imported_already"
 
     def __init__(self, known: UsageImport) -> None:
-        super().__init__(
-            f"This very file was imported on {known.created_at:%Y-%m-%d} as {known.file_name}. Nothing was read."
-        )
+        super().__init__(f"This very file was imported on {known.created_at:%Y-%m-%d} as {known.file_name}.")
         self.known = known
 
 

@@ -23,7 +23,7 @@ _MOST_PROBLEMS = 20
 class Command(BaseCommand):
     help = (
         "Enter revenue from a CSV file with the columns of POST /api/v2/analytics/revenue:"
-        f" {', '.join(_COLUMNS)}. Entries that are there already stay as they are, so a file may be read again."
+        f" {', '.join(_COLUMNS)}. Entries that are there stay as they are, so a file may be read again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -79,7 +79,7 @@ def _entries(lines: Iterable[str]) -> Iterator[Told]:
             if not problems:
                 yield told(parsed.validated_data)
     except csv.Error as error:
-        problems.append(f"Line {reader.line_num}: {error}.")
+        problems.append(f"Line {reader.line_num + 1}: {error}.")
     if problems:
         raise CommandError("\n".join(problems))
 
