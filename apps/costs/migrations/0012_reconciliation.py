@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
                 (
                     "estimates",
                     models.PositiveIntegerField(
-                        help_text="Of our requests, those that still stand at their bound."
+                        help_text="Of our requests, those that stand at their bound."
                     ),
                 ),
                 ("estimated_amount", apps.common.fields.MoneyField(decimal_places=10, max_digits=20)),
