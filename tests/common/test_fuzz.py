@@ -80,6 +80,7 @@ PARAMETERS = [
     *("state", "account", "fan", "campaign", "created_after", "created_before", "limit", "cursor"),
     *("platform", "paused", "external_id", "consent", "task", "source", "status", "type", "ordering"),
     *("rule", "level", "acknowledged", "subject"),
+    *("by", "from", "to", "order", "offset", "format", "kind"),
 ]
 SETTINGS = settings(
     max_examples=80,
@@ -188,6 +189,8 @@ def test_feature_flags(body: Any, owner_api: APIClient) -> None:
             "fans",
             "onlyfans/stats",
             "costs/alerts",
+            "analytics/economics",
+            "analytics/revenue",
         ]
     ),
     query=st.dictionaries(

@@ -31,6 +31,7 @@ from apps.costs.services.usage_imports import ImportedAlreadyError
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from huntaze.celery import app
 from tests.costs.rolled import KINDS, make_partitions
 from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries, take
 from tests.costs.threads import at_once
@@ -381,3 +382,15 @@ def test_the_command_refuses_in_words(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(CommandError, match="say too little"):
         run(path)
+
+
+def test_the_queue_goes_on_with_what_is_planned(agency: Tenant) -> None:
+    lose(agency, 30)
+    found = imported(f"2026-05-14,{MODEL},1,12,0,0,12")
+    corrections.plan_corrections(usage_import=found, now=LATER)
+    with pytest.raises(ConflictError, match="being entered"):
+        usage_imports.compare_again(usage_import=found, now=LATER)
+    task = app.conf.beat_schedule["costs.corrections"]["task"]
+    app.tasks[task]()
+    assert ledger()[0] == 12
+    assert usage_imports.compare_again(usage_import=found, now=LATER).state == ImportState.CORRECTED
