@@ -3,6 +3,7 @@
 It runs in the caller's transaction, the system's, since a provider knows our keys and not our tenants.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -42,16 +43,15 @@ ORDER BY entry.occurred_at, hold.id
 """  # noqa: S608  # as above
 
 
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """An attempt that still stands at its bound."""
 
-    __slots__ = ("attempt", "bound", "generation_id", "hold_id", "tenant_id")
-
-    def __init__(
-        self, tenant_id: UUID, hold_id: UUID, generation_id: UUID, attempt: int, bound: Decimal
-    ) -> None:
-        self.tenant_id, self.hold_id = tenant_id, hold_id
-        self.generation_id, self.attempt, self.bound = generation_id, attempt, bound
+    tenant_id: UUID
+    hold_id: UUID
+    generation_id: UUID
+    attempt: int
+    bound: Decimal
 
 
 def usage_by_day(*, provider: str, since: date, until: date) -> dict[Key, Ours]:

@@ -17,9 +17,8 @@ from apps.costs.reconciliation import (
     Tolerance,
     Verdict,
     compare,
-    share_out,
-    split,
 )
+from apps.costs.sharing import share_out, split
 
 DAY = date(2026, 3, 31)
 KEY = (DAY, "gpt-4o")

@@ -1,3 +1,3 @@
-from apps.costs.admin import budgets, prices, reconciliation, records, tenants
+from apps.costs.admin import bill_rows, bills, budgets, prices, records, tenants
 
-__all__ = ["budgets", "prices", "reconciliation", "records", "tenants"]
+__all__ = ["bill_rows", "bills", "budgets", "prices", "records", "tenants"]

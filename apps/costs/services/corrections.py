@@ -1,5 +1,6 @@
 """Estimates that a provider's bill corrects: planned all at once, entered one by one."""
 
+from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
@@ -7,9 +8,9 @@ import structlog
 
 from apps.common.errors import ConflictError
 from apps.costs.models import CorrectionState, ImportState, UsageCorrection, UsageImport
-from apps.costs.reconciliation import share_out
 from apps.costs.services import usage_imports
-from apps.costs.usage_reading import Estimate, standing_estimates
+from apps.costs.sharing import share_out
+from apps.costs.usage_reading import standing_estimates
 from apps.tenants.doors import call_for_tenant
 from apps.tenants.system import system_transaction
 
@@ -77,7 +78,7 @@ def _planned(held: UsageImport, *, now: datetime, above_bounds: bool) -> list[Us
                 usage_import=held,
                 day=each.day,
                 model=each.model,
-                **_of(estimate),
+                **asdict(estimate),
                 input_tokens=share.input_tokens,
                 cached_tokens=share.cached_tokens,
                 output_tokens=share.output_tokens,
@@ -86,16 +87,6 @@ def _planned(held: UsageImport, *, now: datetime, above_bounds: bool) -> list[Us
             for estimate, share in zip(those, shares, strict=True)
         ]
     return found
-
-
-def _of(estimate: Estimate) -> dict[str, object]:
-    return {
-        "tenant_id": estimate.tenant_id,
-        "hold_id": estimate.hold_id,
-        "generation_id": estimate.generation_id,
-        "attempt": estimate.attempt,
-        "bound": estimate.bound,
-    }
 
 
 def _enter(correction_id: UUID, *, now: datetime) -> bool:
