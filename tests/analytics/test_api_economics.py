@@ -3,6 +3,7 @@
 import csv
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
@@ -22,7 +23,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.conftest import as_json
-from tests.costs.rolled import enter, make_partitions, row
+from tests.costs.rolled import another_connection, enter, make_partitions, row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,15 +136,15 @@ def test_days_are_of_the_tenants_calendar_though_its_clock_changes(api: APIClien
     # The last and the first instant of 2026-03-29, which has 23 hours there.
     begin, end = datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 22, tzinfo=UTC)
     moment = timedelta(microseconds=1)
-    fans = factories.fans(4, account=account)
-    for fan, at in zip(fans, [begin - moment, begin, end - moment, end], strict=True):
-        sent([fan], at=at)
-        earn(account, "1", at=at)
+    # Different numbers, so that no other day has as many.
+    for number, at in enumerate([begin - moment, begin, end - moment, end], start=1):
+        sent(factories.fans(number, account=account), at=at)
+        earn(account, str(number), at=at)
     day = {"from": "2026-03-29", "to": "2026-03-29"}
     for _ in range(2):
         answer = ask(api, **day)
-        assert answer["total"]["messages_sent"] == 2
-        assert answer["total"]["revenue"]["amount"] == "2.00"
+        assert answer["total"]["messages_sent"] == 5
+        assert answer["total"]["revenue"]["amount"] == "5.00"
         # And again of the archive.
         archive_messages(now=end + timedelta(days=60))
     with system_transaction():
@@ -189,6 +190,20 @@ def test_a_message_counts_once_on_its_way_to_the_archive_and_there(
     with system_transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT sum(number) FROM analytics_sentday")
         assert cursor.fetchone() == (5,)
+
+
+def test_what_was_archived_before_is_counted_when_counting_begins(account: Account) -> None:
+    sent(factories.fans(3, account=account))
+    sent(factories.fans(1, account=account), at=NOON + timedelta(days=1))
+    archive_messages(now=NOON + timedelta(days=60))
+    migration = import_module("apps.analytics.migrations.0001_revenue")
+    counted = "SELECT * FROM analytics_sentday ORDER BY day"
+    with another_connection() as owner:
+        by_trigger = owner.execute(counted).fetchall()
+        owner.execute("DELETE FROM analytics_sentday")
+        owner.execute(migration._COUNT_WHAT_IS_THERE)
+        assert owner.execute(counted).fetchall() == by_trigger
+    assert [each[-1] for each in by_trigger] == [3, 1]
 
 
 def test_who_dies_while_archiving_counts_nothing(account: Account) -> None:

@@ -16,6 +16,8 @@ from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.ids import uuid7
 from apps.costs import alert_rules
 from apps.costs.models import (
+    BudgetPeriod,
+    BudgetScope,
     CorrectionState,
     Hold,
     ImportState,
@@ -26,12 +28,13 @@ from apps.costs.models import (
     UsageLine,
 )
 from apps.costs.services import corrections, holds, rollups, usage_imports
-from apps.costs.services.budgets import create_budget
+from apps.costs.services.budgets import change_time_zone, create_budget
 from apps.costs.services.usage_imports import ImportedAlreadyError
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from huntaze.celery import app
+from tests import factories
 from tests.costs.rolled import KINDS, make_partitions
 from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries, take
 from tests.costs.threads import at_once
@@ -201,7 +204,7 @@ def test_two_imports_that_correct_the_same_at_once_do_so_once(agency: Tenant) ->
     both = [imported(f"2026-05-14,{MODEL},1,{each},0,0,{each}", name=str(each)) for each in (12, 20)]
     for each in both:
         corrections.plan_corrections(usage_import=each, now=LATER)
-    assert corrections.enter_corrections(now=LATER) == 1
+    assert corrections.enter_corrections(now=LATER) == 2
     assert ledger()[0] == 12
     with system_transaction():
         states = list(UsageCorrection.objects.order_by("id").values_list("state", flat=True))
@@ -252,7 +255,7 @@ def test_an_estimate_that_is_settled_meanwhile_keeps_what_is_known_of_it(agency:
     found = imported(f"2026-05-14,{MODEL},1,12,0,0,12")
     corrections.plan_corrections(usage_import=found, now=LATER)
     holds.settle(hold=hold, usage=dollars(11), now=LATER)
-    assert corrections.enter_corrections(now=LATER) == 0
+    assert corrections.enter_corrections(now=LATER) == 1
     assert ledger()[0] == 11
     # And one that was settled before the plan is no estimate any more.
     with pytest.raises(ConflictError, match="nothing to correct"):
@@ -261,6 +264,29 @@ def test_an_estimate_that_is_settled_meanwhile_keeps_what_is_known_of_it(agency:
     other = lose(agency, 30, NOON + timedelta(days=1))
     correct(imported(f"2026-05-15,{MODEL},1,12,0,0,12"))
     assert holds.settle(hold=other, usage=dollars(3), now=LATER) is None
+
+
+def test_budgets_that_came_after_the_call_follow_too(agency: Tenant) -> None:
+    account = factories.account(tenant=agency)
+    create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=NOON)
+    lose(agency, 30, account_id=account.pk)
+    of_account = {"scope": BudgetScope.ACCOUNT, "scope_id": account.pk}
+    create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=LATER, **of_account)
+    create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=LATER, period=BudgetPeriod.DAY)
+    provider = {"scope": BudgetScope.PROVIDER, "provider": "azure"}
+    create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=LATER, **provider)
+    assert counters(agency) == [(30, 0), (30, 0), (0, 0), (0, 0)]
+    found = imported(f"2026-05-14,{MODEL},1,12,0,0,12")
+    correct(found)
+    assert counters(agency) == [(12, 0), (12, 0), (0, 0), (0, 0)]
+
+
+def test_budgets_that_were_seeded_anew_follow_too(agency: Tenant) -> None:
+    create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=NOON)
+    lose(agency, 30)
+    change_time_zone(tenant=agency, time_zone="Europe/Berlin", now=LATER)
+    correct(imported(f"2026-05-14,{MODEL},1,12,0,0,12"))
+    assert counters(agency) == [(12, 0)]
 
 
 def test_what_is_not_estimated_is_never_corrected(agency: Tenant) -> None:

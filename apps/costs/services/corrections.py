@@ -8,7 +8,7 @@ import structlog
 
 from apps.common.errors import ConflictError
 from apps.costs.models import CorrectionState, ImportState, UsageCorrection, UsageImport
-from apps.costs.services import usage_imports
+from apps.costs.services import counters, usage_imports
 from apps.costs.sharing import share_out
 from apps.costs.usage_reading import standing_estimates
 from apps.tenants.doors import call_for_tenant
@@ -47,19 +47,19 @@ def plan_corrections(*, usage_import: UsageImport, now: datetime, above_bounds: 
 def enter_corrections(*, now: datetime, limit: int = AT_ONCE) -> int:
     """Enter what is planned, each in a transaction of its own, and finish imports of which all is entered.
 
-    Safe beside itself, and after a kill at any place. Returns how many were entered.
+    Safe beside itself, and after a kill at any place. Returns how many have come to their end.
     """
     with system_transaction():
         planned = UsageCorrection.objects.filter(state=CorrectionState.PLANNED).order_by("id")
         ids = list(planned.values_list("pk", flat=True)[:limit])
-    entered = sum(_enter(each, now=now) for each in ids)
+    ended = sum(_enter(each, now=now) for each in ids)
     with system_transaction():
         open_ones = list(
             UsageImport.objects.filter(state=ImportState.CORRECTING).values_list("pk", flat=True)
         )
     for import_id in open_ones:
         _finish(import_id, now=now)
-    return entered
+    return ended
 
 
 def _planned(held: UsageImport, *, now: datetime, above_bounds: bool) -> list[UsageCorrection]:
@@ -96,6 +96,7 @@ def _enter(correction_id: UUID, *, now: datetime) -> bool:
         each = mine.filter(pk=correction_id, state=CorrectionState.PLANNED).first()
         if each is None:
             return False
+        unnamed = counters.lock_unnamed(tenant_id=each.tenant_id, hold_id=each.hold_id)
         settled = call_for_tenant(
             each.tenant_id,
             "costs_settle_hold",
@@ -107,11 +108,13 @@ def _enter(correction_id: UUID, *, now: datetime) -> bool:
             now,
         )
         # Whoever knew the usage of this very attempt was first: that is the better figure.
-        done: bool = settled["outcome"] == "corrected"
+        done = settled["outcome"] == "corrected"
+        if done:
+            counters.move(unnamed, by=settled["amount"])
         each.state = CorrectionState.ENTERED if done else CorrectionState.OVERTAKEN
         each.entered_at = now if done else None
         each.save(update_fields=["state", "entered_at"])
-    return done
+    return True
 
 
 def _finish(import_id: UUID, *, now: datetime) -> None:
