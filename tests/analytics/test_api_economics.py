@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from apps.analytics.economics import Economics
 from apps.analytics.models import RevenueEntry
 from apps.analytics.queries import Order, Subject, economics
 from apps.campaigns.models import Campaign
@@ -238,6 +239,35 @@ def test_nobody_sees_another_tenants(
     assert ask(api)["rows"] == 1
     assert figures(ask(stranger_api)["total"]) == ("0.00", 0, None, None, None, None)
     assert stranger_api.get(f"/api/v2/campaigns/costs/{campaign.pk}").status_code == 404
+
+
+@pytest.mark.parametrize("by", list(Subject))
+def test_one_tenants_are_its_own_to_an_operator_too(
+    agency: Tenant, stranger: Tenant, price_id: int, by: Subject
+) -> None:
+    for number, tenant in enumerate((agency, stranger), start=1):
+        account = factories.account(tenant=tenant)
+        campaign = factories.campaign(tenant=tenant, accounts=[account])
+        of = {"account_id": account.pk, "campaign_id": campaign.pk}
+        enter(row(tenant, price_id, amount=Decimal(number), **of))
+        rollups.roll_up()
+        enter(row(tenant, price_id, amount=Decimal(number), **of))
+        sent(factories.fans(number, account=account))
+        earn(account, str(number), campaign=campaign)
+    archive_messages(now=NOON + timedelta(days=60))
+    for number, tenant in enumerate((agency, stranger), start=1):
+        sent(factories.fans(number, account=factories.account(tenant=tenant)))
+        with system_transaction():
+            table = economics(
+                tenant_id=tenant.pk,
+                time_zone="UTC",
+                by=by,
+                since=NOON.date() - timedelta(days=10),
+                until=NOON.date(),
+                order=(Order.NAME, False),
+                limit=10,
+            )
+        assert table.total == Economics(Decimal(2 * number), 2 * number, Decimal(number))
 
 
 @pytest.mark.parametrize("order", [*Order, *(f"-{each}" for each in Order)])
