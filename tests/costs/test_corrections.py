@@ -152,7 +152,12 @@ def test_where_only_estimates_differ_the_ledger_becomes_the_bill(agency: Tenant,
     known_now = ledger_of(at) - sum(standing)
     used = Decimal(data.draw(st.integers(0, sum(standing) * 10**10))).scaleb(-10)
     theirs = known_now + used
-    found = imported(f"{at.date()},{MODEL},,,,,{theirs}", name=str(uuid7()), now=LATER + timedelta(days=30))
+    # Every example's file is another one, though it may say the same.
+    found = imported(
+        f"{at.date()},{MODEL},{uuid7()},{theirs}",
+        head="day,model,key,amount\n",
+        now=LATER + timedelta(days=30),
+    )
     corrections.plan_corrections(usage_import=found, now=LATER + timedelta(days=30))
     corrections.enter_corrections(now=LATER)
     assert ledger_of(at) == theirs
@@ -270,10 +275,10 @@ def test_budgets_that_came_after_the_call_follow_too(agency: Tenant) -> None:
     account = factories.account(tenant=agency)
     create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=NOON)
     lose(agency, 30, account_id=account.pk)
-    of_account = {"scope": BudgetScope.ACCOUNT, "scope_id": account.pk}
+    of_account: dict[str, Any] = {"scope": BudgetScope.ACCOUNT, "scope_id": account.pk}
     create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=LATER, **of_account)
     create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=LATER, period=BudgetPeriod.DAY)
-    provider = {"scope": BudgetScope.PROVIDER, "provider": "azure"}
+    provider: dict[str, Any] = {"scope": BudgetScope.PROVIDER, "provider": "azure"}
     create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=LATER, **provider)
     assert counters(agency) == [(30, 0), (30, 0), (0, 0), (0, 0)]
     found = imported(f"2026-05-14,{MODEL},1,12,0,0,12")
