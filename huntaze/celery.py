@@ -80,6 +80,7 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
         "campaigns.sweep": _every(min(sweep, timedelta(seconds=5)), "tasks.campaigns.sweep_campaigns"),
         "costs.sweep": _every(sweep, "tasks.costs.settle_abandoned_holds"),
         "costs.rollups": _every(timedelta(minutes=1), "tasks.costs.roll_up_ledger"),
+        "costs.corrections": _every(sweep, "tasks.costs.enter_corrections"),
         "costs.rules": _every(sweep, "tasks.costs.evaluate_rules"),
         "costs.partitions": {
             "task": "tasks.costs.ensure_ledger_partitions",

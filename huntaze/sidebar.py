@@ -22,6 +22,9 @@ _DISPATCH = reverse_lazy("admin:messaging_dispatch")
 _MATRIX = reverse_lazy("admin:ai_matrix")
 
 
+_ECONOMICS = reverse_lazy("admin:analytics_economics")
+
+
 def _on_accounts(request: HttpRequest) -> bool:
     """The page Dispatch lies below that of the accounts, but is another one."""
     accounts = str(reverse_lazy("admin:messaging_account_changelist"))
@@ -32,6 +35,12 @@ def _on_preferences(request: HttpRequest) -> bool:
     """Likewise the fallback matrix, below the tenants' preferences."""
     preferences = str(reverse_lazy("admin:ai_routingpreference_changelist"))
     return request.path.startswith(preferences) and request.path != str(_MATRIX)
+
+
+def _on_revenue(request: HttpRequest) -> bool:
+    """Likewise the economics, below the revenue that they are reckoned with."""
+    revenue = str(reverse_lazy("admin:analytics_revenueentry_changelist"))
+    return request.path.startswith(revenue) and request.path != str(_ECONOMICS)
 
 
 NAVIGATION = [
@@ -81,6 +90,15 @@ NAVIGATION = [
         _list("Budget counters", "speed", "costs_budgetcounter"),
         _list("Prices", "sell", "costs_price"),
         _list("Exchange rates", "currency_exchange", "costs_exchangerate"),
+        _list("Providers' bills", "upload_file", "costs_usageimport"),
+        _list("Bills' differences", "difference", "costs_usagedifference"),
+        _list("Bills' lines", "list_alt", "costs_usageline"),
+        _list("Bills' corrections", "rule", "costs_usagecorrection"),
+    ),
+    _group(
+        "Economics",
+        {"title": "Economics", "icon": "query_stats", "link": _ECONOMICS},
+        {**_list("Revenue", "payments", "analytics_revenueentry"), "active": _on_revenue},
     ),
     _group(
         "Notifications",

@@ -16,6 +16,7 @@ urlpatterns = [
     path("api/", include("apps.content.urls")),
     path("api/v2/", include("apps.campaigns.urls")),
     path("api/v2/", include("apps.costs.urls")),
+    path("api/v2/", include("apps.analytics.urls")),
 ]
 handler400 = "apps.common.api.fallback.bad_request"
 handler403 = "apps.common.api.fallback.permission_denied"

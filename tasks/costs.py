@@ -4,7 +4,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from apps.costs.services import holds, partitions, retention, rollups, thresholds
+from apps.costs.services import corrections, holds, partitions, retention, rollups, thresholds
 from apps.notifications.hints import hint_deliveries
 from apps.notifications.services import rules
 from apps.operations.services import jobs
@@ -29,6 +29,12 @@ def evaluate_rules() -> None:
     """Raise the alerts that the apps' rules find reason for."""
     if rules.evaluate_rules(now=timezone.now()):
         hint_deliveries()
+
+
+@app.task(base=Tick)
+def enter_corrections() -> None:
+    """Enter what was planned by providers' bills; each tick goes on where one was killed."""
+    corrections.enter_corrections(now=timezone.now())
 
 
 @app.task(base=Tick)

@@ -9,7 +9,8 @@ from uuid import UUID
 import structlog
 from kombu.exceptions import OperationalError as BrokerError
 
-from tasks.costs import check_budgets
+from tasks.base import hint_on_commit
+from tasks.costs import check_budgets, enter_corrections
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,11 @@ def hint_settled(tenant_id: UUID) -> None:
         if len(_hinted) > _MOST_TENANTS:
             _hinted.popitem(last=False)
         _last = _sender.submit(_send, tenant_id)
+
+
+def hint_corrections() -> None:
+    """Have planned corrections entered at once."""
+    hint_on_commit(enter_corrections)
 
 
 def _send(tenant_id: UUID) -> None:

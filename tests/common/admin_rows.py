@@ -17,11 +17,23 @@ from apps.ai.models import (
     PromptTemplate,
     RoutingPreference,
 )
+from apps.analytics.models import RevenueEntry
 from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
 from apps.content.models import Content
-from apps.costs.models import Budget, BudgetCounter, ExchangeRate, Hold, HoldState, LedgerEntry
+from apps.costs.models import (
+    Budget,
+    BudgetCounter,
+    ExchangeRate,
+    Hold,
+    HoldState,
+    LedgerEntry,
+    UsageCorrection,
+    UsageDifference,
+    UsageImport,
+    UsageLine,
+)
 from apps.flags.models import Flag, FlagOverride
 from apps.messaging.models import (
     DispatchEpoch,
@@ -65,6 +77,14 @@ def _messaging(tenant: Tenant, index: int) -> None:
             campaign_id=campaign.pk,
             state="ready",
             text="Hello",
+        )
+        RevenueEntry.objects.create(
+            tenant_id=tenant.pk,
+            external_id=f"tx-{index}",
+            account=account,
+            campaign=campaign,
+            occurred_at=timezone.now(),
+            amount=Decimal(12),
         )
     factories.message(fan=fan, outbox=campaign.outbox, template=template)
     _dispatch(tenant)
@@ -119,7 +139,7 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             "price": price,
             "occurred_at": generation.created_at,
         }
-        Hold.objects.create(
+        hold = Hold.objects.create(
             **spent,
             bound=Decimal("0.01"),
             expires_at=now + timedelta(minutes=1),
@@ -135,6 +155,49 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             currency="EUR",
             date=now.date() - timedelta(days=ExchangeRate.objects.count()),
             per_usd=Decimal("0.92"),
+        )
+    _bill(tenant, by, hold)
+
+
+def _bill(tenant: Tenant, by: User, hold: Hold) -> None:
+    now = timezone.now()
+    with system_transaction():
+        bill = UsageImport.objects.create(
+            provider="openai",
+            file_name="usage.csv",
+            sha256=str(hold.pk),
+            layout="usage",
+            first_day=now.date(),
+            last_day=now.date(),
+            lines=1,
+            other_lines=0,
+            uploaded_by=by.pk,
+            compared_at=now,
+        )
+        of = {"usage_import": bill, "day": now.date(), "model": hold.model}
+        UsageLine.objects.create(**of, input_tokens=10, output_tokens=2)
+        UsageDifference.objects.create(
+            **of,
+            provider="openai",
+            state="different",
+            priced=False,
+            amount=Decimal(3),
+            **dict.fromkeys(
+                ("our_requests", "our_input_tokens", "our_cached_tokens", "our_output_tokens"), 1
+            ),
+            our_amount=Decimal(2),
+            estimates=1,
+            estimated_amount=Decimal(1),
+        )
+        UsageCorrection.objects.create(
+            **of,
+            tenant_id=tenant.pk,
+            hold_id=hold.pk,
+            generation_id=hold.generation_id,
+            attempt=1,
+            **dict.fromkeys(("input_tokens", "cached_tokens", "output_tokens"), 1),
+            bound=Decimal(1),
+            amount=Decimal(2),
         )
 
 

@@ -93,6 +93,7 @@ PARAMETERS = [
     *("platform", "paused", "external_id", "consent", "task", "source", "status", "type", "ordering"),
     *("rule", "level", "acknowledged", "subject"),
     *("scope", "scope_id", "period", "provider", "mode", "is_active"),
+    *("by", "from", "to", "order", "offset", "format", "kind"),
 ]
 SETTINGS = settings(
     max_examples=80,
@@ -222,6 +223,8 @@ def test_feature_flags(body: Any, owner_api: APIClient) -> None:
             "onlyfans/stats",
             "costs/alerts",
             "costs/budgets",
+            "analytics/economics",
+            "analytics/revenue",
         ]
     ),
     query=st.dictionaries(

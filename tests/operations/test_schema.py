@@ -17,6 +17,7 @@ CREATING = [
     "/api/admin/feature-flags",
     "/api/v2/costs/budgets",
     "/api/v2/costs/thresholds",
+    "/api/v2/analytics/revenue",
 ]
 
 

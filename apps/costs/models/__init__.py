@@ -10,20 +10,38 @@ from apps.costs.models.budgets import (
 from apps.costs.models.currencies import ExchangeRate
 from apps.costs.models.ledger import Attribution, Hold, HoldState, LedgerEntry
 from apps.costs.models.prices import Price, PriceKind
+from apps.costs.models.reconciliation import (
+    BilledBy,
+    CorrectionState,
+    DifferenceState,
+    ImportState,
+    UsageCorrection,
+    UsageDifference,
+    UsageImport,
+    UsageLine,
+)
 
 __all__ = [
     "Attribution",
+    "BilledBy",
     "Budget",
     "BudgetCounter",
     "BudgetMode",
     "BudgetPeriod",
     "BudgetScope",
+    "CorrectionState",
+    "DifferenceState",
     "ExchangeRate",
     "Hold",
     "HoldState",
+    "ImportState",
     "LedgerEntry",
     "Price",
     "PriceKind",
+    "UsageCorrection",
+    "UsageDifference",
+    "UsageImport",
+    "UsageLine",
     "default_thresholds",
     "scope_problems",
 ]

@@ -1,0 +1,3 @@
+from apps.analytics.admin import revenue
+
+__all__ = ["revenue"]

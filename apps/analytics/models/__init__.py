@@ -1,0 +1,3 @@
+from apps.analytics.models.revenue import RevenueEntry, RevenueKind
+
+__all__ = ["RevenueEntry", "RevenueKind"]

@@ -1,0 +1,140 @@
+"""Unit economics, as JSON, and what can be asked of them."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.analytics.economics import Economics
+from apps.analytics.queries import Order, Subject
+from apps.common.api.fields import MoneyField
+from apps.common.api.serializers import StrictSerializer
+from apps.common.money import Money
+
+DEFAULT_LIMIT, MOST_ROWS = 100, 1000
+LONGEST = timedelta(days=366)
+_FURTHEST = 1_000_000
+_EARLIEST, _LATEST = date(2000, 1, 1), date(2100, 12, 31)
+_NULL = "Null: unknown, since no revenue was told."
+
+
+class EconomicsSerializer(serializers.Serializer[Economics]):
+    """Of some days. What isn't known is null, never zero."""
+
+    ai_cost = serializers.SerializerMethodField()
+    messages_sent = serializers.IntegerField()
+    cost_per_message = serializers.SerializerMethodField(help_text="Null: no message was sent.")
+    revenue = serializers.SerializerMethodField(help_text=_NULL)
+    margin = serializers.SerializerMethodField(help_text=f"Revenue without the AI's cost. {_NULL}")
+    cost_share = serializers.SerializerMethodField(
+        help_text=f"The AI's cost by revenue: 0.05 is 5 %. {_NULL} Null also where it isn't above zero."
+    )
+
+    @extend_schema_field(MoneyField())
+    def get_ai_cost(self, figures: Economics) -> dict[str, str]:
+        return MoneyField().to_representation(Money(figures.ai_cost))
+
+    @extend_schema_field(MoneyField(allow_null=True))
+    def get_cost_per_message(self, figures: Economics) -> dict[str, str] | None:
+        return _money(figures.cost_per_message)
+
+    @extend_schema_field(MoneyField(allow_null=True))
+    def get_revenue(self, figures: Economics) -> dict[str, str] | None:
+        return _money(figures.revenue)
+
+    @extend_schema_field(MoneyField(allow_null=True))
+    def get_margin(self, figures: Economics) -> dict[str, str] | None:
+        return _money(figures.margin)
+
+    def get_cost_share(self, figures: Economics) -> float | None:
+        return None if figures.cost_share is None else float(figures.cost_share)
+
+
+def _money(value: Decimal | None) -> dict[str, str] | None:
+    return None if value is None else MoneyField().to_representation(Money(value))
+
+
+class EconomicsRowSerializer(EconomicsSerializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField(help_text="Of the account or campaign.")
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return {"id": str(instance.id), "name": instance.name, **EconomicsSerializer(instance.figures).data}
+
+
+class _Days(serializers.Serializer[Any]):
+    """A range of days: `from`, which no attribute in Python may be called, `to`, and the rest."""
+
+    def get_fields(self) -> dict[str, Any]:
+        return {
+            "from": serializers.DateField(help_text="The first day, of the tenant's calendar."),
+            "to": serializers.DateField(help_text="The last day."),
+            **super().get_fields(),
+        }
+
+
+class EconomicsTableSerializer(_Days):
+    time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
+    by = serializers.ChoiceField(list(Subject))
+    revenue_known = serializers.BooleanField(
+        help_text="False: nobody has told any revenue of these days, so it is unknown, not zero."
+    )
+    rows = serializers.IntegerField(help_text="How many there are; `results` has `limit` from `offset` on.")
+    total = EconomicsSerializer(help_text="Of everything, what is unattributed included.")
+    unattributed = EconomicsSerializer(help_text="What is of no account, or no campaign.")
+    results = EconomicsRowSerializer(many=True)
+
+
+@extend_schema_field({"type": "string", "default": "-ai_cost"})
+class OrderField(serializers.Field[tuple[Order, bool], str, str, Any]):
+    """A column, and whether it descends."""
+
+    default_error_messages = {"unknown": "Give one of: {names}; with a minus, the highest comes first."}
+
+    def to_internal_value(self, data: str) -> tuple[Order, bool]:
+        name = str(data).removeprefix("-")
+        if name not in list(Order):
+            self.fail("unknown", names=", ".join(Order))
+        return Order(name), str(data).startswith("-")
+
+
+class EconomicsQuery(_Days, StrictSerializer):
+    by = serializers.ChoiceField(list(Subject), default=Subject.ACCOUNT)
+    order = OrderField(
+        required=False, help_text=f"One of {', '.join(Order)}; with a minus, the highest first."
+    )
+    limit = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_ROWS,
+        help_text=f"{DEFAULT_LIMIT} by default; not of CSV.",
+    )
+    offset = serializers.IntegerField(
+        default=0, min_value=0, max_value=_FURTHEST, help_text="How many of the first are left out."
+    )
+    format = serializers.ChoiceField(["json", "csv"], default="json")
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        for name, text in (
+            ("from", "The first day, of the tenant's calendar; the first of `to`'s month by default."),
+            ("to", "The last day, today by default."),
+        ):
+            fields[name] = serializers.DateField(required=False, help_text=text)
+        return fields
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        until = attrs.setdefault("to", self.context["today"])
+        since = attrs.setdefault("from", until.replace(day=1))
+        for name, day in (("from", since), ("to", until)):
+            if not _EARLIEST <= day <= _LATEST:
+                raise serializers.ValidationError({name: f"Give a day from {_EARLIEST} to {_LATEST}."})
+        if since > until:
+            raise serializers.ValidationError({"to": "The range ends before it begins."})
+        if until - since >= LONGEST:
+            raise serializers.ValidationError({"from": f"A range may have {LONGEST.days} days at most."})
+        attrs.setdefault("order", (Order.AI_COST, True))
+        attrs["by"] = Subject(attrs["by"])
+        return attrs
