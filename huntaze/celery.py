@@ -107,6 +107,7 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
             "task": "tasks.costs.ensure_ledger_partitions",
             "schedule": crontab(hour="*/6", minute="5"),
         },
+        "costs.forecasts": {"task": "tasks.costs.make_forecasts", "schedule": crontab(minute="45")},
         **{
             f"notifications.{channel}": _every(
                 timedelta(seconds=5), "tasks.notifications.send_due", channel=channel

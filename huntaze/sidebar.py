@@ -80,6 +80,7 @@ NAVIGATION = [
         _list("Budgets", "savings", "costs_budget"),
         _list("Budget counters", "speed", "costs_budgetcounter"),
         _list("Prices", "sell", "costs_price"),
+        _list("Forecasts", "online_prediction", "costs_forecast"),
     ),
     _group(
         "Notifications",

@@ -3,7 +3,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from apps.costs.services import holds, partitions, rollups, thresholds
+from apps.costs.services import forecasts, holds, partitions, rollups, thresholds
 from apps.notifications.hints import hint_deliveries
 from apps.notifications.services import rules
 from apps.operations.services import jobs
@@ -50,6 +50,24 @@ def ensure_ledger_partitions(*, period: str | None = None) -> None:
         period=datetime.fromisoformat(period)
         if period
         else jobs.period_start(now=now, every=timedelta(days=1)),
+        now=now,
+        work=work,
+    )
+
+
+@app.task
+def make_forecasts(*, period: str | None = None) -> None:
+    """Once an hour: forecast what tenants will spend whose day has begun."""
+    now = timezone.now()
+
+    def work() -> None:
+        forecasts.make_due_forecasts(now=now)
+
+    jobs.run_once(
+        job="tasks.costs.make_forecasts",
+        period=datetime.fromisoformat(period)
+        if period
+        else jobs.period_start(now=now, every=timedelta(hours=1)),
         now=now,
         work=work,
     )

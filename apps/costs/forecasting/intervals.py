@@ -43,7 +43,7 @@ def of_days(path: Floats, errors: Errors, *, level: float) -> Ends:
 
 
 def of_totals(path: Floats, errors: Errors, *, level: float) -> Ends:
-    """The wider of Student's interval and the quantiles of past totals, both widened for how few there are."""
+    """The wider of Student's interval and the quantiles of past totals, both for how few there are."""
     paths = np.maximum(path + level * errors.relative, 0)
     totals, said = np.cumsum(paths, axis=1), np.cumsum(path)
     reach = _reach(errors.relative)

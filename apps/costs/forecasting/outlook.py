@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
 import numpy as np
 
@@ -11,21 +10,12 @@ from apps.costs.forecasting import backtest, candidates, intervals
 from apps.costs.forecasting.backtest import Backtest, Errors
 from apps.costs.forecasting.bands import PLACES, Band
 from apps.costs.forecasting.candidates import WEEK, Floats
+from apps.costs.forecasting.methods import Method
 
 # With fewer days nothing is said; from two weeks on there is a season, from eight on a model to be tested.
 FEWEST_DAYS = 5
 SEASON_DAYS = 2 * WEEK
 MODEL_DAYS = 8 * WEEK
-
-
-class Method(StrEnum):
-    NONE = "none"
-    RUN_RATE = "run_rate"
-    WEEKDAY_MEANS = "weekday_means"
-    ETS = "ets"
-    LOG_THETA = "log_theta"
-    COMBINATION = "combination"
-    SEASONAL_NAIVE = "seasonal_naive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +71,15 @@ def _chosen(tested: Backtest) -> tuple[Method, str, Errors]:
     off, naive = f"{tested.model_error:.1%}", f"{tested.naive_error:.1%}"
     where = f"at {tested.origins} days of the past"
     if tested.served == tested.model:
-        reason = f"Of the models, {tested.model} did best {where}: its totals were off by {off}, the seasonal naive one's by {naive}."
+        reason = (
+            f"Of the models, {tested.model} did best {where}: its totals were off by {off},"
+            f" those of the seasonal naive forecast by {naive}."
+        )
     else:
-        reason = f"No model did better {where} than the seasonal naive one: its totals were off by {naive}, the best model's by {off}."
+        reason = (
+            f"No model did better {where} than the seasonal naive forecast: its totals were off by {naive},"
+            f" those of the best model by {off}."
+        )
     return Method(tested.served), reason, tested.errors[tested.served]
 
 

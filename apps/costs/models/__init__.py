@@ -6,6 +6,7 @@ from apps.costs.models.budgets import (
     default_thresholds,
     provider_problem,
 )
+from apps.costs.models.forecasts import Forecast
 from apps.costs.models.ledger import Attribution, Hold, HoldState, LedgerEntry
 from apps.costs.models.prices import Price
 
@@ -15,6 +16,7 @@ __all__ = [
     "BudgetCounter",
     "BudgetPeriod",
     "BudgetScope",
+    "Forecast",
     "Hold",
     "HoldState",
     "LedgerEntry",
