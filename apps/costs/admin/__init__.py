@@ -1,3 +1,3 @@
-from apps.costs.admin import budgets, prices, records, tenants
+from apps.costs.admin import budgets, forecasts, prices, records, tenants
 
-__all__ = ["budgets", "prices", "records", "tenants"]
+__all__ = ["budgets", "forecasts", "prices", "records", "tenants"]

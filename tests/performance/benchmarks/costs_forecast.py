@@ -14,7 +14,7 @@ from tests.performance.harness import Benchmark, Sides
 from tests.performance.running import RoundError, say
 
 # Of each kind of series; the public ones, that are longer, take three times as many.
-FORECASTS = int(os.environ.get("HUNTAZE_BENCH_FORECASTS", "48"))
+FORECASTS = int(os.environ.get("HUNTAZE_BENCH_FORECASTS", "24"))
 
 
 class Trials:
