@@ -21,7 +21,7 @@ from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
 from apps.common.models import IdempotencyRecord
 from apps.content.models import Content
-from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry
+from apps.costs.models import Budget, BudgetCounter, Forecast, Hold, HoldState, LedgerEntry
 from apps.flags.models import Flag, FlagOverride
 from apps.messaging.models import (
     DispatchEpoch,
@@ -131,6 +131,16 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             tenant_id=tenant.pk, scope="campaign", scope_id=generation.pk, limit=Decimal(50)
         )
         BudgetCounter.objects.create(tenant_id=tenant.pk, budget=budget, period_start=now.date())
+        Forecast.objects.create(
+            tenant_id=tenant.pk,
+            made_on=now.date() - timedelta(days=index),
+            made_at=now,
+            month=now.date().replace(day=1),
+            method="none",
+            reason="Not enough data.",
+            observed_days=0,
+            spent=Decimal("0.01"),
+        )
 
 
 def _operations(tenant: Tenant, by: User, index: int) -> None:

@@ -188,6 +188,7 @@ def test_feature_flags(body: Any, owner_api: APIClient) -> None:
             "fans",
             "onlyfans/stats",
             "costs/alerts",
+            "costs/forecast",
         ]
     ),
     query=st.dictionaries(

@@ -24,19 +24,23 @@ class BandSerializer(serializers.Serializer[Band]):
     interval_95 = IntervalSerializer()
 
     def to_representation(self, instance: Band) -> dict[str, Any]:
-        amounts = {
-            "point": Money(instance.point),
-            "interval_80": {"low": Money(instance.low_80), "high": Money(instance.high_80)},
-            "interval_95": {"low": Money(instance.low_95), "high": Money(instance.high_95)},
-        }
-        return super().to_representation(amounts)  # type: ignore[arg-type]
+        return super().to_representation(_amounts(instance))  # type: ignore[arg-type]
 
 
 class DayBandSerializer(BandSerializer):
     day = serializers.DateField()
 
     def to_representation(self, instance: DayBand) -> dict[str, Any]:  # type: ignore[override]
-        return {"day": instance.day.isoformat(), **super().to_representation(instance.band)}
+        values = {"day": instance.day, **_amounts(instance.band)}
+        return serializers.Serializer.to_representation(self, values)
+
+
+def _amounts(band: Band) -> dict[str, Any]:
+    return {
+        "point": Money(band.point),
+        "interval_80": {"low": Money(band.low_80), "high": Money(band.high_80)},
+        "interval_95": {"low": Money(band.low_95), "high": Money(band.high_95)},
+    }
 
 
 class _Span(serializers.Serializer[Any]):
