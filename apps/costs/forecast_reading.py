@@ -1,6 +1,6 @@
 """A tenant's latest forecast, with what has been spent since. In the caller's transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -56,12 +56,19 @@ def current_forecast(*, tenant_id: UUID, time_zone: str, now: datetime) -> Curre
     forecast = Forecast.objects.filter(tenant_id=tenant_id).order_by("-made_on").first()
     if forecast is not None and forecast.month != month:
         forecast = None
-    common = {"since": month, "until": last_day("month", month), "spent": spent}
-    budgets = _budgets(tenant_id, forecast, today)
+    empty = CurrentForecast(
+        since=month,
+        until=last_day("month", month),
+        spent=spent,
+        method=Method.NONE,
+        reason=NONE_YET,
+        budgets=_budgets(tenant_id, forecast, today),
+    )
     if forecast is None:
-        return CurrentForecast(method=Method.NONE, reason=NONE_YET, budgets=budgets, **common)
+        return empty
     totals = [_now(DayBand.of_json(each), spent.amount, today) for each in forecast.totals]
-    return CurrentForecast(
+    return replace(
+        empty,
         method=forecast.method,
         reason=forecast.reason,
         made_at=forecast.made_at,
@@ -70,8 +77,6 @@ def current_forecast(*, tenant_id: UUID, time_zone: str, now: datetime) -> Curre
         days=tuple(map(DayBand.of_json, forecast.days)),
         totals=tuple(totals),
         backtest=forecast.backtest,
-        budgets=budgets,
-        **common,
     )
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 
@@ -15,20 +16,20 @@ from apps.costs.forecasting.bands import Band
 from apps.costs.forecasting.methods import Method
 from apps.costs.forecasting.outlook import FEWEST_DAYS, MODEL_DAYS, SEASON_DAYS, Outlook, look_ahead
 from tests.performance import forecast_trial
-from tests.performance.forecast_series import Floats, made
+from tests.performance.forecast_series import made
 from tests.services import ROOT
 
 KINDS_WITHOUT_TREND = ("season", "shocks", "zeros")
 WEEK = [50, 60, 55, 52, 70, 10, 5]
 
 
-def ahead(days: Floats | list[float], *, horizon: int = 10, today: str = "0") -> Outlook:
+def ahead(days: Iterable[float], *, horizon: int = 10, today: str = "0") -> Outlook:
     amounts = [Decimal(repr(float(each))) for each in days]
     return look_ahead(amounts, today=Decimal(today), horizon=horizon)
 
 
 def is_in_order(band: Band) -> bool:
-    ends = [0, band.low_95, band.low_80, band.point, band.high_80, band.high_95]
+    ends = [Decimal(0), band.low_95, band.low_80, band.point, band.high_80, band.high_95]
     return all(one <= other for one, other in pairwise(ends))
 
 
@@ -190,6 +191,7 @@ import sys, warnings
 warnings.simplefilter("error")
 import socket
 socket.socket.connect = None
+from collections.abc import Iterable
 from decimal import Decimal
 from apps.costs.forecasting.outlook import look_ahead
 look_ahead([Decimal(day % 7) for day in range(100)], today=Decimal(0), horizon=31)

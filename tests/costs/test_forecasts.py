@@ -224,7 +224,7 @@ def test_old_forecasts_go(agency: Tenant) -> None:
                 month=TODAY,
                 method="none",
                 observed_days=0,
-                spent=0,
+                spent="0",
             )
     make_forecast(tenant=agency, now=NIGHT)
     assert [each.made_on for each in kept(agency)] == [TODAY - timedelta(days=400), TODAY]
@@ -240,7 +240,7 @@ def test_the_database_refuses_a_forecast_whose_intervals_are_out_of_order(agency
             month=TODAY,
             method="ets",
             observed_days=99,
-            spent=0,
+            spent="0",
             **ends,
         )
 

@@ -159,7 +159,7 @@ def forecast(tenant: Tenant, made: Budget, *, made_at: datetime = NOW, **figures
                 "month": date(2026, 5, 1),
                 "method": "none",
                 "observed_days": 0,
-                "spent": 0,
+                "spent": "0",
                 "budgets": [ahead],
             },
         )
@@ -210,7 +210,7 @@ def test_it_is_not_told_if(figures: dict[str, Any], why: str, agency: Tenant) ->
 def test_the_latest_forecast_and_the_present_limit_count(agency: Tenant) -> None:
     made = budget(agency, 100)
     forecast(agency, made, made_at=NOW - timedelta(days=1))
-    forecast(agency, made, point="90")
+    forecast(agency, made, point="90", low_80="70")
     assert told("forecast_over_budget") == []
 
     change_budget(budget=made, limit=Decimal(80), now=NOW)

@@ -40,7 +40,7 @@ def ets(days: Floats, horizon: int) -> Floats:
     if np.ptp(window) == 0:
         return seasonal_naive(window, horizon)  # a constant has no likelihood
     model = AutoETS(season_length=WEEK, model="ANA")
-    return np.maximum(model.forecast(y=window, h=horizon)["mean"], 0)
+    return np.asarray(np.maximum(model.forecast(y=window, h=horizon)["mean"], 0))
 
 
 def log_theta(days: Floats, horizon: int) -> Floats:
@@ -52,7 +52,7 @@ def log_theta(days: Floats, horizon: int) -> Floats:
     model = DynamicOptimizedTheta(season_length=WEEK, decomposition_type="additive")
     logarithms = model.forecast(y=np.log(window + offset), h=horizon)["mean"]
     # A trend in logarithms may run away; nothing within weeks becomes ten times the highest day.
-    return np.clip(np.exp(np.minimum(logarithms, 50.0)) - offset, 0, 10 * window.max())
+    return np.asarray(np.clip(np.exp(np.minimum(logarithms, 50.0)) - offset, 0, 10 * window.max()))
 
 
 def continuations(days: Floats, horizon: int) -> Mapping[str, Floats]:
@@ -62,7 +62,7 @@ def continuations(days: Floats, horizon: int) -> Mapping[str, Floats]:
         "ets": ets(days, horizon),
         "log_theta": log_theta(days, horizon),
     }
-    return {**found, "combination": sum(found.values()) / len(found)}
+    return {**found, "combination": np.mean(list(found.values()), axis=0)}
 
 
 def _repeated(week: Floats, horizon: int) -> Floats:

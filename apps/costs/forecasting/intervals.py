@@ -16,8 +16,8 @@ COVERAGES = (0.80, 0.95)
 ENOUGH = 12
 # Fewer independent totals show no bias and no quantiles, only how far off they are.
 FEW = 6
-# Days of errors that are too few for their quantiles alone.
-SHORT_SPAN = 56
+# With fewer days than so many to be expected beyond an end, the worst of them are no measure of it.
+BEYOND = 1.5
 
 # For each coverage, the lower and upper ends by day.
 Ends = dict[float, tuple[Floats, Floats]]
@@ -33,7 +33,7 @@ def of_days(path: Floats, errors: Errors, *, level: float) -> Ends:
             missed = _known(errors.relative[:, min(day, reach)])
             tail = min(1.0, (1 + coverage) / 2 * (len(missed) + 1) / len(missed))
             low, high = np.quantile(missed, [1 - tail, tail])
-            if errors.span < SHORT_SPAN:  # its worst day is no measure of what may come
+            if errors.span * (1 - coverage) / 2 < BEYOND:
                 freedom = max(3.0, errors.span / 4)
                 half = t.ppf((1 + coverage) / 2, freedom) * np.sqrt((missed**2).mean())
                 low, high = min(low, -half), max(high, half)

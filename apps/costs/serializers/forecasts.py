@@ -32,7 +32,7 @@ class DayBandSerializer(BandSerializer):
 
     def to_representation(self, instance: DayBand) -> dict[str, Any]:  # type: ignore[override]
         values = {"day": instance.day, **_amounts(instance.band)}
-        return serializers.Serializer.to_representation(self, values)
+        return serializers.Serializer[Any].to_representation(self, values)
 
 
 def _amounts(band: Band) -> dict[str, Any]:

@@ -128,13 +128,15 @@ def _read(tenant: Tenant, now: datetime) -> Spend:
     active = Budget.objects.filter(tenant_id=tenant.pk, is_active=True).exclude(period=BudgetPeriod.DAY)
     # The largest have their own models, if there are too many.
     budgets = list(active.order_by("-limit", "id")[:MOST_BUDGETS])
-    span = {"tenant_id": tenant.pk, "since": since, "until": today}
-    days: dict[Whose, Days] = {_ALL: daily_spend.of_tenant(**span)}
+    days: dict[Whose, Days] = {_ALL: daily_spend.of_tenant(tenant_id=tenant.pk, since=since, until=today)}
     wanted: dict[str, list[Any]] = defaultdict(list)
     for scope, value in {_whose(budget) for budget in budgets} - {_ALL}:
         wanted[scope].append(value)
     for scope, values in wanted.items():
-        found = daily_spend.by_dimension(**span, by=_DIMENSIONS[BudgetScope(scope)], values=values)
+        dimension = _DIMENSIONS[BudgetScope(scope)]
+        found = daily_spend.by_dimension(
+            tenant_id=tenant.pk, since=since, until=today, by=dimension, values=values
+        )
         days.update({(scope, value): of_value for value, of_value in found.items()})
     return Spend(today, since, days, budgets)
 
