@@ -55,7 +55,7 @@ def ensure_ledger_partitions(*, period: str | None = None) -> None:
     )
 
 
-@app.task
+@app.task(base=Tick)
 def make_forecasts(*, period: str | None = None) -> None:
     """Once an hour: forecast what tenants will spend whose day has begun."""
     now = timezone.now()

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from apps.common.ids import uuid7
 from apps.costs.forecasting import outlook
 from apps.costs.models import Budget, BudgetPeriod, BudgetScope, Forecast
-from apps.costs.services import forecasts, rollups
+from apps.costs.services import forecast_rows, forecasts, rollups
 from apps.costs.services.budgets import change_budget, create_budget
 from apps.costs.services.forecasts import make_due_forecasts, make_forecast
 from apps.operations.models import JobRun, JobState
@@ -150,7 +150,7 @@ def test_a_day_that_begins_at_one_has_its_forecast_all_the_same() -> None:
 def test_one_that_fails_keeps_no_other_from_its_turn(agency: Tenant, stranger: Tenant) -> None:
     """The first tenant's row is refused by the database; it is made once that is mended."""
     with refused(agency):
-        with pytest.raises(ExceptionGroup, match="1 forecasts failed"):
+        with pytest.raises(ExceptionGroup, match="1 of 2 forecasts failed, first: .*refused"):
             make_due_forecasts(now=NIGHT)
         assert (kept(agency), len(kept(stranger))) == ([], 1)
 
@@ -295,7 +295,7 @@ def test_a_budget_for_a_part_is_forecast_from_that_part(agency: Tenant, price_id
 
 
 def test_only_the_largest_of_many_budgets_have_models_of_their_own(agency: Tenant, price_id: int) -> None:
-    users = [uuid7() for _ in range(forecasts.MOST_MODELLED + 1)]
+    users = [uuid7() for _ in range(forecast_rows.MOST_MODELLED + 1)]
     for user in users:
         spend(agency, price_id, days=60, user_id=user)
     limits = {

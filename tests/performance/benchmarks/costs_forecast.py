@@ -13,7 +13,7 @@ from tests.performance.forecast_trial import Trial
 from tests.performance.harness import Benchmark, Sides
 from tests.performance.running import RoundError, say
 
-# Of each kind of series; the public ones, that are longer, take three times as many.
+# Of each kind of series; of the public ones, that are longer, three times as many.
 FORECASTS = int(os.environ.get("HUNTAZE_BENCH_FORECASTS", "24"))
 
 
@@ -23,7 +23,7 @@ class Trials:
     def __init__(self) -> None:
         tasks = [
             *forecast_trial.synthetic(forecasts=FORECASTS),
-            *forecast_trial.short(forecasts=2 * FORECASTS),
+            *forecast_trial.short(forecasts=10 * FORECASTS),
         ]
         try:
             for name, series in public().items():
