@@ -145,6 +145,12 @@ def test_any_history_has_a_sane_forecast(days: list[float], today: Decimal, hori
     assert all(each.low_95 >= today for each in found.totals)
 
 
+@pytest.mark.parametrize("days", [20, 100])
+def test_a_time_of_trying_things_makes_no_millions_of_dollars(days: int) -> None:
+    found = ahead([1e-7] * (days // 2) + [50.0] * days, horizon=31)
+    assert all(each.high_95 <= 500 for each in found.days)
+
+
 def test_a_totals_interval_is_wider_than_that_of_independent_days_where_errors_last() -> None:
     found = ahead(made("drift", seed=2, days=400), horizon=28)
     of_days = sum(float(each.high_80 - each.low_80) ** 2 for each in found.days) ** 0.5

@@ -53,9 +53,8 @@ def of_totals(path: Floats, errors: Errors, *, level: float) -> Ends:
         for day in range(len(path)):
             until = min(day, reach)
             off = _known(totals[:, until]) - said[until]
-            ends[:, day] = said[day] + _ends(off, coverage, errors.span / (until + 1)) * (
-                said[day] / said[until] if day > until and said[until] > 0 else 1
-            )
+            further = (day + 1) / (until + 1)
+            ends[:, day] = said[day] + further * _ends(off, coverage, errors.span / (until + 1))
         found[coverage] = _sane(np.maximum.accumulate(ends, axis=1), said)
     return found
 

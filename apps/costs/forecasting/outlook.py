@@ -90,7 +90,7 @@ def _simple(days: Floats, horizon: int, *, may_test: bool) -> tuple[Method, str,
     for row, origin in zip(rows, origins, strict=True):
         actual = days[origin : origin + horizon]
         said = candidates.weekday_means(days[:origin], len(actual))
-        row[: len(actual)] = (actual - said) / (backtest.level(days[:origin]) or 1.0)
+        row[: len(actual)] = (actual - said) / backtest.level_at(origin, days)
     if may_test:
         reason = _too_short(len(days), MODEL_DAYS, "models to be tested on it")
     else:

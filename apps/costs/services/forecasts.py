@@ -38,7 +38,9 @@ def make_due_forecasts(*, now: datetime) -> int:
             log.exception("forecast.failed", tenant_id=str(tenant.pk))
             failures.append(error)
     if failures:
-        raise ExceptionGroup(f"{len(failures)} of {len(due)} forecasts failed, first: {failures[0]}", failures)
+        raise ExceptionGroup(
+            f"{len(failures)} of {len(due)} forecasts failed, first: {failures[0]}", failures
+        )
     return made
 
 
