@@ -150,7 +150,7 @@ def test_a_day_that_begins_at_one_has_its_forecast_all_the_same() -> None:
 def test_one_that_fails_keeps_no_other_from_its_turn(agency: Tenant, stranger: Tenant) -> None:
     """The first tenant's row is refused by the database; it is made once that is mended."""
     with refused(agency):
-        with pytest.raises(ExceptionGroup, match="1 of 2 forecasts failed, first: .*refused"):
+        with pytest.raises(ExceptionGroup, match=r"1 of 2 forecasts failed, first: .*refused"):
             make_due_forecasts(now=NIGHT)
         assert (kept(agency), len(kept(stranger))) == ([], 1)
 
