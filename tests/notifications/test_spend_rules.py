@@ -242,7 +242,7 @@ def test_a_dear_day_is_found_rolled_up_or_not(
     assert (alert.period, alert.data["spent"]) == ("2026-05-14", "51.00")
 
 
-def test_rules_that_look_often_read_no_ledger(
+def test_rules_that_look_often_leave_the_ledger_to_its_tail(
     agency: Tenant, price_id: int, django_assert_max_num_queries: Any
 ) -> None:
     spend(agency, price_id, 100, 10, 10, 10, 10)
