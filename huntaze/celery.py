@@ -90,6 +90,7 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
             "task": "tasks.costs.forget_old_entries",
             "schedule": crontab(hour="*/6", minute="35"),
         },
+        "costs.forecasts": {"task": "tasks.costs.make_forecasts", "schedule": crontab(minute="45")},
         **{
             f"notifications.{channel}": _every(
                 timedelta(seconds=5), "tasks.notifications.send_due", channel=channel

@@ -264,6 +264,9 @@ SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", default="")
 PRIVATE_TARGETS = env.bool("HUNTAZE_PRIVATE_TARGETS", default=False)
 # What a tenant may spend on a day, in the ledger's currency, before it alerts.
 DAILY_COST_ALERT = env.decimal("HUNTAZE_DAILY_COST_ALERT", default=Decimal(50))
+# An hour alerts that is dearer than the same one of past weeks usually was: by so many spreads and so much.
+SPIKE_DEVIATIONS = env.decimal("HUNTAZE_SPIKE_DEVIATIONS", default=Decimal(5))
+SPIKE_AMOUNT = env.decimal("HUNTAZE_SPIKE_AMOUNT", default=Decimal(5))
 
 
 def _months_to_keep(months: int) -> None:

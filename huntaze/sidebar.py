@@ -89,6 +89,7 @@ NAVIGATION = [
         _list("Budgets", "savings", "costs_budget"),
         _list("Budget counters", "speed", "costs_budgetcounter"),
         _list("Prices", "sell", "costs_price"),
+        _list("Forecasts", "online_prediction", "costs_forecast"),
         _list("Exchange rates", "currency_exchange", "costs_exchangerate"),
         _list("Providers' bills", "upload_file", "costs_usageimport"),
         _list("Bills' differences", "difference", "costs_usagedifference"),

@@ -13,9 +13,6 @@ class CostsConfig(AppConfig):
 
         probes.register_metrics("costs", metrics.cost_of_this_month)
         probes.register_metrics("budgets", metrics.budgets_remaining)
-        register_rule("budget_threshold", alert_rules.budgets_at_a_threshold)
-        register_rule("budget_exceeded", alert_rules.budgets_exceeded)
-        register_rule("budget_shadow", alert_rules.budgets_in_shadow)
-        register_rule("daily_cost", alert_rules.dear_days)
-        register_rule("usage_above_bound", alert_rules.usage_above_bound)
+        for name, evaluate in alert_rules.RULES.items():
+            register_rule(name, evaluate)
         subjects.register_subject("user", subjects.has(Membership, "user_id"))

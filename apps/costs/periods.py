@@ -17,6 +17,13 @@ def period_start(period: str, *, at: datetime, time_zone: str) -> date:
     raise ValueError(f"no period: {period!r}")
 
 
+def last_day(period: str, day: date) -> date:
+    """The last day of the week or month that a day is in."""
+    if period == "week":
+        return day + timedelta(days=6 - day.weekday())
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+
+
 def period_bounds(period: str, *, start: date, time_zone: str) -> tuple[datetime, datetime]:
     """A period's first instant and the next one's, in UTC; a day may last 23 or 25 hours."""
     match period:

@@ -158,15 +158,20 @@ def of_campaigns(campaign_ids: Sequence[UUID], *, by: Sequence[Dimension]) -> So
     return Source(sql, [list(campaign_ids)] * 2)
 
 
-def summed(source: Source, *columns: str) -> list[tuple[Any, ...]]:
+def summed(
+    source: Source, *columns: str, only: Mapping[str, Sequence[Any]] | None = None
+) -> list[tuple[Any, ...]]:
     """The sums of each group, in no order: the values of the columns, then those of SUMS.
 
-    Of a source that converts there is one more: the sum of what was converted, null if something wasn't.
+    `only` names columns and the values that rows must have there. Of a source that converts there is one
+    more: the sum of what was converted, null if something wasn't.
     """
+    among = only or {}
+    where = f"WHERE {' AND '.join(f'{name} = ANY(%s)' for name in among)}" if among else ""
     grouped = f"GROUP BY {', '.join(columns)}" if columns else ""
     sums = [*columns, _SUMMED, *([_CONVERTED] if source.converts else [])]
-    statement = f"SELECT {', '.join(sums)} FROM ({source.sql}) AS read {grouped}"
-    return _rows(statement, source.parameters)
+    statement = f"SELECT {', '.join(sums)} FROM ({source.sql}) AS read {where} {grouped}"
+    return _rows(statement, [*source.parameters, *map(list, among.values())])
 
 
 def ranked(

@@ -26,6 +26,7 @@ from apps.costs.models import (
     Budget,
     BudgetCounter,
     ExchangeRate,
+    Forecast,
     Hold,
     HoldState,
     LedgerEntry,
@@ -155,6 +156,16 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             currency="EUR",
             date=now.date() - timedelta(days=ExchangeRate.objects.count()),
             per_usd=Decimal("0.92"),
+        )
+        Forecast.objects.create(
+            tenant_id=tenant.pk,
+            made_on=now.date() - timedelta(days=index),
+            made_at=now,
+            month=now.date().replace(day=1),
+            method="none",
+            reason="Not enough data.",
+            observed_days=0,
+            spent=Decimal("0.01"),
         )
     _bill(tenant, by, hold)
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 from apps.ai.models import BreakerChange, Generation
 from apps.common.admin.paginator import BoundedPaginator
 from apps.common.models import IdempotencyRecord
-from apps.costs.models import BudgetCounter, Hold, LedgerEntry
+from apps.costs.models import BudgetCounter, Forecast, Hold, LedgerEntry
 from apps.messaging.models import Fan, Message
 from apps.notifications.models import Delivery
 from apps.operations.models import JobRun
@@ -31,6 +31,7 @@ READ_ONLY = [
     BreakerChange,
     BudgetCounter,
     Delivery,
+    Forecast,
     Generation,
     Hold,
     IdempotencyRecord,

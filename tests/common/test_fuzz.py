@@ -225,6 +225,7 @@ def test_feature_flags(body: Any, owner_api: APIClient) -> None:
             "costs/budgets",
             "analytics/economics",
             "analytics/revenue",
+            "costs/forecast",
         ]
     ),
     query=st.dictionaries(

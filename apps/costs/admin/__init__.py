@@ -1,3 +1,3 @@
-from apps.costs.admin import bill_rows, bills, budgets, currencies, prices, records, tenants
+from apps.costs.admin import bill_rows, bills, budgets, currencies, forecasts, prices, records, tenants
 
-__all__ = ["bill_rows", "bills", "budgets", "currencies", "prices", "records", "tenants"]
+__all__ = ["bill_rows", "bills", "budgets", "currencies", "forecasts", "prices", "records", "tenants"]

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     """Providers' bills beside the ledger."""
 
     dependencies = [
-        ("costs", "0011_retention"),
+        ("costs", "0012_forecasts"),
     ]
 
     operations = [

@@ -8,6 +8,7 @@ from apps.costs.models.budgets import (
     scope_problems,
 )
 from apps.costs.models.currencies import ExchangeRate
+from apps.costs.models.forecasts import Forecast
 from apps.costs.models.ledger import Attribution, Hold, HoldState, LedgerEntry
 from apps.costs.models.prices import Price, PriceKind
 from apps.costs.models.reconciliation import (
@@ -32,6 +33,7 @@ __all__ = [
     "CorrectionState",
     "DifferenceState",
     "ExchangeRate",
+    "Forecast",
     "Hold",
     "HoldState",
     "ImportState",

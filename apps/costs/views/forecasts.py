@@ -1,0 +1,93 @@
+"""What the tenant's month and budgets will come to."""
+
+from dataclasses import fields
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.costs.forecast_reading import current_forecast
+from apps.costs.serializers.forecasts import ForecastSerializer
+from apps.tenants.views import TenantView
+
+
+def _usd(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "USD"}
+
+
+def _band(point: str, low_80: str, high_80: str, low_95: str, high_95: str) -> dict[str, Any]:
+    return {
+        "point": _usd(point),
+        "interval_80": {"low": _usd(low_80), "high": _usd(high_80)},
+        "interval_95": {"low": _usd(low_95), "high": _usd(high_95)},
+    }
+
+
+_EXAMPLE = OpenApiExample(
+    "On the 12th of March",
+    response_only=True,
+    value={
+        "time_zone": "Europe/Paris",
+        "month": {"from": "2026-03-01", "to": "2026-03-31"},
+        "spent_so_far": _usd("412.80"),
+        "month_end": _band("1134.20", "1051.00", "1219.75", "998.40", "1281.10"),
+        "method": "ets",
+        "reason": "Of the models, ets did best at 90 days of the past: its totals were off by 6.1%, those of "
+        "the seasonal naive forecast by 8.2%.",
+        "observed_days": 310,
+        "backtest": {
+            "measure": "wape_of_running_totals",
+            "model": "ets",
+            "model_error": 0.0612,
+            "naive_error": 0.0823,
+            "origins": 90,
+        },
+        "made_at": "2026-03-12T00:20:04Z",
+        "age_s": 32_400,
+        "days": [{"day": "2026-03-12", **_band("38.10", "30.20", "46.00", "25.90", "52.30")}],
+        "totals": [{"day": "2026-03-31", **_band("1134.20", "1051.00", "1219.75", "998.40", "1281.10")}],
+        "budgets": [
+            {
+                "from": "2026-03-01",
+                "to": "2026-03-31",
+                "id": "0197f3a0-9d2f-7e7c-8a6f-3b5d7f9c1e20",
+                "scope": "tenant",
+                "scope_id": None,
+                "provider": "",
+                "period": "month",
+                "limit": _usd("1100.00"),
+                "spent_so_far": _usd("412.80"),
+                "period_end": _band("1134.20", "1051.00", "1219.75", "998.40", "1281.10"),
+                "exhausted_on": {
+                    "point": "2026-03-30",
+                    "earliest_80": "2026-03-28",
+                    "latest_80": None,
+                    "earliest_95": "2026-03-26",
+                    "latest_95": None,
+                },
+            }
+        ],
+    },
+)
+
+
+class CostForecast(TenantView):
+    serializer_class = ForecastSerializer
+
+    @extend_schema(operation_id="cost_forecast", tags=["costs"], examples=[_EXAMPLE])
+    def get(self, request: Request) -> Response:
+        """What this month will come to, and when each budget will be exhausted, with intervals.
+
+        The forecast is made in the first hours of each day of the tenant's calendar; what was spent since is
+        taken into account. Until there are some days of spend, `method` is `none` and `reason` says so.
+        """
+        if request.query_params:
+            raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
+        zone, now = self.tenant.time_zone, timezone.now()
+        found = current_forecast(tenant_id=self.tenant.pk, time_zone=zone, now=now)
+        answer = {field.name: getattr(found, field.name) for field in fields(found)}
+        age = int((now - found.made_at).total_seconds()) if found.made_at else None
+        return Response(self.get_serializer({**answer, "time_zone": zone, "age_s": age}).data)
