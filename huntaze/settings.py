@@ -208,7 +208,10 @@ SPECTACULAR_SETTINGS = {
         "CampaignStatus": "apps.campaigns.models.CampaignStatus",
         "StepStatus": "apps.campaigns.models.StepStatus",
         "GenerationState": "apps.ai.models.GenerationState",
+        "AnalysisState": "apps.ai.models.AnalysisState",
         "RecommendationStatus": "apps.ai.models.Status",
+        "ReplayState": "apps.ai.models.ReplayState",
+        "TaskKind": "apps.ai.models.TaskKind",
         "MessageState": "apps.messaging.models.MessageState",
     },
     "POSTPROCESSING_HOOKS": [

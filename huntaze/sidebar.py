@@ -70,6 +70,7 @@ NAVIGATION = [
             **_list("Tenants' preferences", "thumb_up", "ai_routingpreference"),
             "active": _on_preferences,
         },
+        _list("Preferences by task", "tune", "ai_taskpreference"),
         {"title": "Fallback matrix", "icon": "alt_route", "link": _MATRIX},
         _list("Prompts", "description", "ai_prompttemplate"),
     ),
@@ -80,6 +81,10 @@ NAVIGATION = [
         _list("Budgets", "savings", "costs_budget"),
         _list("Budget counters", "speed", "costs_budgetcounter"),
         _list("Prices", "sell", "costs_price"),
+        _list("Recommendations", "lightbulb", "ai_recommendation"),
+        _list("Replays", "science", "ai_replay"),
+        _list("Questions of replays", "quiz", "ai_replayitem"),
+        _list("Analyses", "query_stats", "ai_analysis"),
     ),
     _group(
         "Notifications",

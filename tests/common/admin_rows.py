@@ -9,13 +9,18 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from apps.ai.models import (
+    Analysis,
     BreakerChange,
     BreakerState,
     Deployment,
     Generation,
     GenerationState,
     PromptTemplate,
+    Recommendation,
+    Replay,
+    ReplayItem,
     RoutingPreference,
+    TaskPreference,
 )
 from apps.campaigns.models import WorkflowStep
 from apps.common.ids import uuid7
@@ -93,6 +98,9 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             by=by.pk if index % 2 else None,
         )
         RoutingPreference.objects.get_or_create(tenant_id=tenant.pk)
+        TaskPreference.objects.get_or_create(
+            tenant_id=tenant.pk, task_kind="idea", defaults={"deployment": deployment}
+        )
         prompt = PromptTemplate.objects.create(
             key=f"key-{tenant.pk}-{index}", version=1, task_kind="idea", body="?"
         )
@@ -109,6 +117,7 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
                 {"deployment": deployment.name, "attempt": 1, "outcome": "answered"},
             ],
         )
+        _optimisation(tenant, deployment, generation, index)
         spent = {
             "tenant_id": tenant.pk,
             "provider": "openai",
@@ -131,6 +140,34 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             tenant_id=tenant.pk, scope="campaign", scope_id=generation.pk, limit=Decimal(50)
         )
         BudgetCounter.objects.create(tenant_id=tenant.pk, budget=budget, period_start=now.date())
+
+
+def _optimisation(tenant: Tenant, deployment: Deployment, generation: Generation, index: int) -> None:
+    now = timezone.now()
+    Analysis.objects.create(tenant_id=tenant.pk, state="done", finished_at=now)
+    recommendation = Recommendation.objects.create(
+        tenant_id=tenant.pk,
+        kind="dear_model",
+        subject=f"idea:{index}",
+        task_kind="idea",
+        advice="Ask the cheaper one first.",
+        change={"deployment": str(deployment.pk)},
+        monthly_saving=Decimal("1.5"),
+        confidence=Decimal("0.5"),
+        reasons=["It was seen 10 times."],
+        analysed_at=now,
+    )
+    replay = Replay.objects.create(
+        tenant_id=tenant.pk,
+        recommendation=recommendation,
+        deployment=deployment,
+        judged=True,
+        threshold=Decimal("0.7"),
+        max_cost=Decimal(1),
+    )
+    ReplayItem.objects.create(
+        tenant_id=tenant.pk, replay=replay, original_id=generation.pk, generation_id=generation.pk
+    )
 
 
 def _operations(tenant: Tenant, by: User, index: int) -> None:

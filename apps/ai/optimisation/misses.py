@@ -25,8 +25,8 @@ def find(facts: Facts) -> Iterator[Finding]:
                 task_kind,
                 again,
                 facts,
-                advice=f"{len(again)} {task_kind} questions said `fresh` while an answer to the same was kept. "
-                "Leave it out where the caller doesn't need another answer.",
+                advice=f"{len(again)} {task_kind} questions said `fresh` while an answer to the same was "
+                "kept. Leave it out where the caller doesn't need another answer.",
                 because="Whether those callers needed another answer is for people to say.",
                 best="0.5",
             )

@@ -60,6 +60,14 @@ def plan_analyses(*, now: datetime) -> int:
     return planned
 
 
+def run_analyses(*, now: datetime, limit: int = 20) -> int:
+    """Do those that wait, a few at a time. Returns how many."""
+    done = 0
+    while done < limit and run_analysis(now=now) is not None:
+        done += 1
+    return done
+
+
 def run_analysis(*, now: datetime) -> Analysis | None:
     """Do one that nobody works on, the oldest first. None if there is nothing to do."""
     claimed = _claim(now)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from apps.ai.flights.ttl import TTLS
 from apps.ai.models import Recommendation, RecommendationKind, Status, TaskPreference
 from apps.ai.services import configuration
 from apps.ai.services.analyses import QUIET
@@ -176,8 +177,8 @@ def _check_still_better(row: Recommendation, present: dict[str, Any]) -> None:
         if present[_DEPLOYMENT] == change[_DEPLOYMENT]:
             raise ChangedSinceError("That deployment is set for this kind of task already. Analyse again.")
         return
-    fresh = config.ttl(row.tenant_id, row.task_kind).fresh if present[_FRESH] is None else None
-    in_force = present[_FRESH] if fresh is None else fresh.total_seconds()
+    usual = TTLS[row.task_kind].fresh.total_seconds()
+    in_force = usual if present[_FRESH] is None else present[_FRESH]
     if in_force >= change[_FRESH]:
         raise ChangedSinceError(f"Answers are kept for {in_force:g} s already. Analyse again.")
 

@@ -214,7 +214,8 @@ def _conclude(replay: Replay, found: Verdict | None, rows: _Rows, *, now: dateti
 def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: _Rows, *, now: datetime) -> None:
     said = (
         f"{found.number} past questions, asked again: a score of {found.mean:.2f} on average, "
-        f"{found.lower:.2f} to {found.upper:.2f} with 95 % confidence; {replay.threshold:.2f} is needed of the lower bound."
+        f"{found.lower:.2f} to {found.upper:.2f} with 95 % confidence; {replay.threshold:.2f} is needed of "
+        "the lower bound."
     )
     row.evidence = {**row.evidence, "replay": _figures(replay, found, rows)}
     row.verified_at = now
