@@ -122,8 +122,8 @@ class RecommendationAdmin(LongTableAdmin):
         Operation(
             "verify",
             "Verify",
-            "Asks a sample of past questions again of the cheaper model, within the tenant's budgets, and has "
-            "the answers compared. It costs at most what HUNTAZE_REPLAY_MAX_COST says.",
+            "Asks a sample of past questions again of the cheaper model, within the tenant's budgets, and "
+            "has the answers compared. It costs at most what HUNTAZE_REPLAY_MAX_COST says.",
             _verify,
             "Being verified",
             icon="science",
@@ -134,8 +134,8 @@ class RecommendationAdmin(LongTableAdmin):
         Operation(
             "apply",
             "Apply",
-            "Sets it for the tenant's tasks of this kind, from the next second on. What was set before is kept, "
-            "and can be set again.",
+            "Sets it for the tenant's tasks of this kind, from the next second on. What was set before is "
+            "kept, and can be set again.",
             _act(recommendations.apply_recommendation),
             "Applied",
             icon="done",
