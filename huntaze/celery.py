@@ -99,7 +99,7 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
         "dispatch.recover": _every(timedelta(seconds=2), "tasks.dispatch.recover_messages"),
         "dispatch.sweep": _every(sweep, "tasks.dispatch.sweep_messages"),
         "ai.sweep": _every(sweep, "tasks.ai.sweep_generations"),
-        "ai.optimisation": _every(sweep, "tasks.ai.advance_optimisation"),
+        "ai.optimisation": _every(sweep, "tasks.ai.sweep_optimisation"),
         "ai.analyses": {
             "task": "tasks.ai.plan_analyses",
             "schedule": crontab(hour="2-23/6", minute="15"),

@@ -1,4 +1,5 @@
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -30,13 +31,26 @@ def sweep_generations() -> None:
         hint(run_generation, generation_id=str(generation_id))
 
 
+@app.task
+def run_analysis(*, analysis_id: str) -> None:
+    """Look at what a tenant has asked, for what might be had for less."""
+    analyses.run_analysis(analysis_id=UUID(analysis_id), now=timezone.now())
+
+
 @app.task(base=Tick)
-def advance_optimisation() -> None:
-    """Do the analyses that wait, and take replays as far as their generations have come."""
-    now = timezone.now()
-    for generation_id in replaying.advance_replays(now=now):
+def advance_replay(*, replay_id: str) -> None:
+    """Take a replay as far as its generations have come."""
+    for generation_id in replaying.advance_replay(replay_id=UUID(replay_id), now=timezone.now()):
         hint(run_generation, generation_id=str(generation_id))
-    analyses.run_analyses(now=now)
+
+
+@app.task(base=Tick)
+def sweep_optimisation() -> None:
+    """Hint at analyses that nobody works on, and at replays that haven't come to their end."""
+    for analysis_id in analyses.waiting_analyses(now=timezone.now()):
+        hint(run_analysis, analysis_id=str(analysis_id))
+    for replay_id in replaying.open_replays():
+        hint(advance_replay, replay_id=str(replay_id))
 
 
 @app.task

@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from tasks.ai import advance_optimisation, run_generation
+from tasks.ai import run_analysis, run_generation
 from tasks.base import hint_on_commit
 
 
@@ -9,6 +9,6 @@ def hint_generation(generation_id: UUID) -> None:
     hint_on_commit(run_generation, generation_id=str(generation_id))
 
 
-def hint_optimisation() -> None:
-    """Have the analyses that wait, and what becomes of replays, looked at at once."""
-    hint_on_commit(advance_optimisation)
+def hint_analysis(analysis_id: UUID) -> None:
+    """Have a worker do it at once."""
+    hint_on_commit(run_analysis, analysis_id=str(analysis_id))

@@ -18,7 +18,7 @@ from apps.ai.models import (
     Source,
 )
 from apps.ai.services.generations import run_generation
-from apps.ai.services.replaying import advance_replays
+from apps.ai.services.replaying import advance_replay, open_replays
 from apps.ai.services.replays import Begun, Wanted, verify_recommendation
 from apps.common.ids import uuid7
 from apps.tenants.doors import tenant_transaction
@@ -116,12 +116,18 @@ def replay_of(row: Recommendation) -> Replay:
         return Replay.objects.prefetch_related("items").filter(recommendation=row).order_by("-id")[0]
 
 
+def advance_all() -> None:
+    """As the sweep does."""
+    for replay_id in open_replays():
+        advance_replay(replay_id=replay_id, now=timezone.now())
+
+
 def work_off() -> None:
     """As the workers and the sweep do, until there is nothing left to do."""
     for _ in range(5):
         while run_generation(generation_id=None, clock=timezone.now):
             pass
-        advance_replays(now=timezone.now())
+        advance_all()
 
 
 def _id_at(at: datetime) -> UUID:

@@ -25,8 +25,8 @@ from apps.ai.services.analyses import (
     keep_findings,
     plan_analyses,
     request_analysis,
-    run_analyses,
     run_analysis,
+    waiting_analyses,
 )
 from apps.ai.services.recommendations import apply_recommendation, dismiss_recommendation
 from apps.ai.services.usage import read_facts
@@ -57,7 +57,7 @@ def leave(tenant: Tenant) -> Analysis:
 def analysed(tenant: Tenant, **later: Any) -> Analysis:
     """The analysis of what has been asked by now."""
     row = leave(tenant)
-    run_analysis(now=timezone.now() + timedelta(**later))
+    run_analysis(analysis_id=row.pk, now=timezone.now() + timedelta(**later))
     with tenant_transaction(tenant):
         return Analysis.objects.get(pk=row.pk)
 
@@ -192,7 +192,7 @@ def test_an_open_one_is_refreshed_and_one_that_no_longer_holds_is_obsolete(agenc
 
     rows = found(agency)
 
-    assert (rows["caption:openai"].status, rows["caption:openai"].monthly_saving) == (Status.OPEN, 2)
+    assert (rows["caption:openai"].status, rows["caption:openai"].monthly_saving) == (Status.OPEN, Decimal(2))
     assert rows["caption:other"].status == Status.OBSOLETE
 
 
@@ -274,9 +274,11 @@ def test_many_workers_do_each_once(agency: Tenant, stranger: Tenant) -> None:
         many(12, tenant)
         leave(tenant)
 
-    done = at_once(6, lambda _: run_analyses(now=timezone.now()))
+    ids = waiting_analyses(now=timezone.now())
+    done = at_once(6, lambda number: run_analysis(analysis_id=ids[number % 2], now=timezone.now()))
 
-    assert sum(done) == 2
+    assert len(ids) == len([each for each in done if each]) == 2
+    assert waiting_analyses(now=timezone.now()) == []
     assert len(found(agency)) == len(found(stranger)) == 1
 
 
@@ -292,11 +294,13 @@ def test_a_process_that_is_killed_over_it_leaves_it_to_the_next_one(
     with monkeypatch.context() as patch:
         patch.setattr(analyses, "keep_findings", die)
         with pytest.raises(KilledError):
-            run_analysis(now=now)
+            run_analysis(analysis_id=row.pk, now=now)
     assert found(agency) == {}
-    assert run_analysis(now=now + LEASE / 2) is None
+    assert run_analysis(analysis_id=row.pk, now=now + LEASE / 2) is None
+    assert waiting_analyses(now=now + LEASE / 2) == []
 
-    assert run_analysis(now=now + LEASE) is not None
+    assert waiting_analyses(now=now + LEASE) == [row.pk]
+    assert run_analysis(analysis_id=row.pk, now=now + LEASE) is not None
 
     with tenant_transaction(agency):
         again_ = Analysis.objects.get(pk=row.pk)
@@ -308,17 +312,17 @@ def test_who_comes_back_late_changes_nothing_any_more(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(12, agency)
-    leave(agency)
-    now, read = timezone.now(), analyses.read_facts
+    left = leave(agency)
+    now, read = timezone.now(), read_facts
 
     def be_overtaken(**given: Any) -> Any:
         monkeypatch.setattr(analyses, "read_facts", read)
-        run_analysis(now=now + LEASE)
+        run_analysis(analysis_id=left.pk, now=now + LEASE)
         keep(agency)
         return read(**given)
 
     monkeypatch.setattr(analyses, "read_facts", be_overtaken)
-    run_analysis(now=now)
+    run_analysis(analysis_id=left.pk, now=now)
 
     (row,) = found(agency).values()
     assert row.status == Status.OBSOLETE
@@ -334,9 +338,9 @@ def test_one_that_kills_whoever_works_on_it_is_given_up(
     row, now = leave(agency), timezone.now()
     for attempt in range(MOST_ATTEMPTS):
         with pytest.raises(MemoryError):
-            run_analysis(now=now + attempt * LEASE)
+            run_analysis(analysis_id=row.pk, now=now + attempt * LEASE)
 
-    run_analysis(now=now + MOST_ATTEMPTS * LEASE)
+    run_analysis(analysis_id=row.pk, now=now + MOST_ATTEMPTS * LEASE)
 
     with tenant_transaction(agency):
         ended = Analysis.objects.get(pk=row.pk)

@@ -133,7 +133,7 @@ def test_a_month_was_predicted_and_the_calls_before_are_of_ten_days() -> None:
     before = Calls(100, Decimal(10))
     found = saved(before=before, span=timedelta(days=10), since=before, monthly_saving=Decimal(9))
     assert found is not None
-    assert (found.measured, found.predicted) == (0, Decimal(3))
+    assert (found.measured, found.predicted) == (Decimal(0), Decimal(3))
 
 
 def test_what_has_cost_more_is_a_loss() -> None:

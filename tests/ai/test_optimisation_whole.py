@@ -11,7 +11,7 @@ from apps.ai.services.measurements import measure_applied
 from apps.costs.models import Hold, HoldState, LedgerEntry
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
-from tasks.ai import advance_optimisation
+from tasks.ai import run_analysis
 from tests.ai.asking import answer, caption
 from tests.ai.optimising import deployment, work_off
 from tests.conftest import Sandbox, as_json
@@ -42,7 +42,7 @@ def test_what_is_recommended_is_verified_applied_measured_and_reverted(
 
     begun = api.post(OPTIMISE, {"action": "analyse"})
     assert begun.status_code == 202, begun.content
-    advance_optimisation()
+    run_analysis(analysis_id=as_json(begun)["id"])
 
     (found,) = [each for each in as_json(api.get(LIST))["results"] if each["kind"] == "dear_model"]
     assert (found["subject"], found["status"]) == ("caption:openai", "open")

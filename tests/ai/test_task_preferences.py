@@ -146,7 +146,7 @@ def test_a_deployment_that_is_deleted_is_preferred_no_longer(agency: Tenant) -> 
 def test_times_that_contradict_each_other_are_refused(
     agency: Tenant, fresh: int | None, stale: int | None
 ) -> None:
-    times = {
+    times: dict[str, Any] = {
         name: None if value is None else timedelta(seconds=value)
         for name, value in (("fresh", fresh), ("stale", stale))
     }

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.ai.hints import hint_generation, hint_optimisation
+from apps.ai.hints import hint_analysis, hint_generation
 from apps.ai.models import Analysis, Recommendation, RecommendationKind, Replay, ReplayItem, Status
 from apps.ai.services import analyses, recommendations, replays
 from apps.ai.services.replays import Wanted
@@ -84,8 +84,7 @@ def _act(service: Any) -> Any:
 
 
 def _analyse(row: Recommendation, order: Order) -> None:
-    analyses.request_analysis(tenant_id=row.tenant_id, by=order.by)
-    hint_optimisation()
+    hint_analysis(analyses.request_analysis(tenant_id=row.tenant_id, by=order.by).pk)
 
 
 def _may_apply(row: Recommendation) -> bool:

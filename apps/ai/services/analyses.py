@@ -60,17 +60,16 @@ def plan_analyses(*, now: datetime) -> int:
     return planned
 
 
-def run_analyses(*, now: datetime, limit: int = 20) -> int:
-    """Do those that wait, a few at a time. Returns how many."""
-    done = 0
-    while done < limit and run_analysis(now=now) is not None:
-        done += 1
-    return done
+def waiting_analyses(*, now: datetime, limit: int = 500) -> list[UUID]:
+    """Those that nobody works on, the oldest first."""
+    with system_transaction():
+        waiting = Analysis.objects.waiting(now=now).order_by("id")
+        return list(waiting.values_list("pk", flat=True)[:limit])
 
 
-def run_analysis(*, now: datetime) -> Analysis | None:
-    """Do one that nobody works on, the oldest first. None if there is nothing to do."""
-    claimed = _claim(now)
+def run_analysis(*, analysis_id: UUID, now: datetime) -> Analysis | None:
+    """Do an analysis that nobody works on. None if somebody does, or has."""
+    claimed = _claim(analysis_id, now=now)
     if claimed is None:
         return None
     if claimed.attempts > MOST_ATTEMPTS:
@@ -142,10 +141,10 @@ def _columns(finding: Finding, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _claim(now: datetime) -> Analysis | None:
+def _claim(analysis_id: UUID, *, now: datetime) -> Analysis | None:
     with system_transaction():
         waiting = Analysis.objects.waiting(now=now).select_for_update(skip_locked=True)
-        found = waiting.order_by("id").first()
+        found = waiting.filter(pk=analysis_id).first()
         if found is None:
             return None
         Analysis.objects.filter(pk=found.pk).update(

@@ -10,6 +10,7 @@ from apps.ai.routing import Candidate
 from apps.ai.services import configuration
 from apps.ai.services.configuration import Configuration
 from apps.ai.services.prompts import active_prompt, render_request
+from apps.common.liquid import TemplateError
 from apps.costs import pricing
 from apps.costs.models import Price
 
@@ -19,7 +20,7 @@ _BYTES_PER_TOKEN = 8
 
 
 def most_cost(originals: Iterable[Generation], *, target: Candidate, judge: bool) -> Decimal:
-    """By the bound that each call is held at. Raises TemplateError if a question can't be put any more."""
+    """By the bound that each call is held at, of questions that can be put."""
     config = configuration.current()
     total = Decimal(0)
     for each in originals:
@@ -29,6 +30,17 @@ def most_cost(originals: Iterable[Generation], *, target: Candidate, judge: bool
         if judge:
             total += _most_of_judging(each, size, config)
     return total
+
+
+def can_be_put(generation: Generation) -> bool:
+    """Whether its prompt can still be filled in as it was: a filter may have gone since."""
+    try:
+        render_request(
+            prompt=generation.prompt, variables=generation.variables, max_tokens=generation.max_tokens
+        )
+    except TemplateError:
+        return False
+    return True
 
 
 def judge_variables(*, question: str, original: str, candidate: str) -> Mapping[str, str]:

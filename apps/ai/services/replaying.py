@@ -1,110 +1,59 @@
 """What becomes of a replay, step by step, as its generations come to their ends."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-import structlog
-
-from apps.ai.models import (
-    Generation,
-    GenerationState,
-    ItemState,
-    Recommendation,
-    Replay,
-    ReplayItem,
-    ReplayState,
-    Status,
-)
-from apps.ai.optimisation import scoring
-from apps.ai.optimisation.verdicts import LEAST, Verdict, verdict
-from apps.ai.services.analyses import QUIET
+from apps.ai.models import Generation, GenerationState, ItemState, Replay, ReplayState
 from apps.ai.services.estimates import JUDGE, judge_variables, put
 from apps.ai.services.generations import request_generation
-from apps.common.liquid import TemplateError
+from apps.ai.services.replay_outcomes import Rows, finish, problem, rows_of, words_of
+from apps.common.errors import DomainError
 from apps.common.priority import Priority
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.system import system_transaction
 
-log = structlog.get_logger(__name__)
-
 _OPEN = (ReplayState.RUNNING, ReplayState.JUDGING)
-_ENDED = (GenerationState.SUCCEEDED, GenerationState.FAILED)
-# The model's own fault: it couldn't do what it was asked. Anything else says nothing of its answers.
-_COULD_NOT = frozenset(
-    {"unusable_answer", "context_too_long", "content_filtered", "bad_request", "unsupported_format"}
-)
-_ZERO = Decimal("0.0000")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A replay's items with all generations that they name."""
-
-    items: Sequence[ReplayItem]
-    generations: Mapping[UUID, Generation]
-
-    def of(self, pk: UUID | None) -> Generation | None:
-        return self.generations.get(pk) if pk is not None else None
-
-    def costs(self, item: ReplayItem) -> Decimal:
-        """Of asking again and judging."""
-        asked = (self.of(item.generation_id), self.of(item.judge_id))
-        return sum((each.cost for each in asked if each is not None), Decimal(0))
-
-    def waits(self, item: ReplayItem) -> bool:
-        waited = self.of(item.judge_id if item.state == ItemState.JUDGING else item.generation_id)
-        return (
-            item.state in (ItemState.RUNNING, ItemState.JUDGING)
-            and waited is not None
-            and waited.state not in _ENDED
-        )
-
-
-def advance_replays(*, now: datetime, limit: int = 100) -> list[UUID]:
-    """Take every open replay as far as its generations allow. Returns new generations, for hints."""
+def open_replays(*, limit: int = 500) -> list[UUID]:
+    """Those that haven't come to their end, the oldest first."""
     with system_transaction():
-        rows = list(
-            Replay.objects.filter(state__in=_OPEN).order_by("id").values_list("pk", "tenant_id")[:limit]
-        )
-    return [
-        each for pk, tenant_id in rows for each in advance_replay(replay_id=pk, tenant_id=tenant_id, now=now)
-    ]
+        rows = Replay.objects.filter(state__in=_OPEN).order_by("id")
+        return list(rows.values_list("pk", flat=True)[:limit])
 
 
-def advance_replay(*, replay_id: UUID, tenant_id: UUID, now: datetime) -> list[UUID]:
-    """One step, in one transaction; nothing if somebody else is at it."""
+def advance_replay(*, replay_id: UUID, now: datetime) -> list[UUID]:
+    """Take a replay as far as its generations allow, in one transaction. Returns new ones, for hints.
+
+    Nothing happens if somebody else is at it.
+    """
+    with system_transaction():
+        tenant_id = Replay.objects.filter(pk=replay_id).values_list("tenant_id", flat=True).first()
+    if tenant_id is None:
+        return []
     with tenant_transaction(tenant_id):
         free = Replay.objects.select_for_update(skip_locked=True)
         replay = free.filter(pk=replay_id, state__in=_OPEN).first()
         if replay is None:
             return []
-        rows = _rows(replay)
+        rows = rows_of(replay)
         replay.cost = sum((rows.costs(each) for each in rows.items), Decimal(0))
         replay.save(update_fields=["cost"])
-        if replay.cost > replay.max_cost:
+        is_spent = replay.cost > replay.max_cost
+        if is_spent:
             _stop(rows, now=now)
-            rows = _rows(replay)
+            rows = rows_of(replay)
         if any(rows.waits(each) for each in rows.items):
             return []
-        if replay.judged and replay.state == ReplayState.RUNNING:
-            return _begin_judging(replay, rows) or _finish(replay, _rows(replay), now=now)
-        return _finish(replay, rows, now=now)
+        judges = replay.judged and replay.state == ReplayState.RUNNING and not is_spent
+        asked = _begin_judging(replay, rows) if judges else []
+        if not asked:
+            finish(replay, rows, now=now)
+        return asked
 
 
-def _rows(replay: Replay) -> _Rows:
-    items = list(replay.items.order_by("id"))
-    ids = {
-        pk for each in items for pk in (each.original_id, each.generation_id, each.judge_id) if pk is not None
-    }
-    generations = Generation.objects.select_related("prompt").defer("explain").in_bulk(list(ids))
-    return _Rows(items, generations)
-
-
-def _stop(rows: _Rows, *, now: datetime) -> None:
+def _stop(rows: Rows, *, now: datetime) -> None:
     """Ask no more of what nobody has begun: it has cost enough."""
     asked = [each for item in rows.items for each in (item.generation_id, item.judge_id) if each is not None]
     Generation.objects.filter(pk__in=asked, state=GenerationState.PENDING).update(
@@ -115,137 +64,37 @@ def _stop(rows: _Rows, *, now: datetime) -> None:
     )
 
 
-def _begin_judging(replay: Replay, rows: _Rows) -> list[UUID]:
+def _begin_judging(replay: Replay, rows: Rows) -> list[UUID]:
     """Leave the judge's questions; those of items without an answer to judge have none."""
     asked: list[UUID] = []
     for item in rows.items:
         original, again = rows.of(item.original_id), rows.of(item.generation_id)
-        if original is None or again is None or _problem(original, again, replay):
+        if original is None or again is None or problem(original, again, replay):
             continue
         try:
-            question = put(original)
-        except TemplateError:
+            item.judge_id, item.state = _ask_judge(original, again), ItemState.JUDGING
+        except DomainError as refusal:  # the judge's prompt was changed, or has gone
+            item.error = refusal.message
+            item.save(update_fields=["error"])
             continue
-        judge = request_generation(
-            tenant_id=replay.tenant_id,
-            prompt_key=JUDGE,
-            variables=judge_variables(question=question, original=_words(original), candidate=_words(again)),
-            user_id=again.user_id,
-            priority=Priority.MEDIUM,
-            fresh=True,
-        )
-        item.judge_id, item.state = judge.pk, ItemState.JUDGING
         item.save(update_fields=["judge_id", "state"])
-        asked.append(judge.pk)
+        asked.append(item.judge_id)
     if asked:
         replay.state = ReplayState.JUDGING
         replay.save(update_fields=["state"])
     return asked
 
 
-def _finish(replay: Replay, rows: _Rows, *, now: datetime) -> list[UUID]:
-    for item in rows.items:
-        _score(item, replay, rows)
-        item.save()
-    scores = [each.score for each in rows.items if each.score is not None]
-    found = verdict(scores)
-    replay.finished_at = now
-    if found is None:
-        why = next((each.error for each in rows.items if each.error), "")
-        replay.state = ReplayState.FAILED
-        said = f"Only {len(scores)} of {len(rows.items)} questions got a score; {LEAST} are needed."
-        replay.error = f"{said} {why}".strip()
-    else:
-        replay.state = ReplayState.DONE
-        replay.score, replay.lower, replay.upper = found.mean, found.lower, found.upper
-    replay.save()
-    _conclude(replay, found, rows, now=now)
-    log.info("replay.finished", replay_id=str(replay.pk), state=replay.state, scores=len(scores))
-    return []
-
-
-def _score(item: ReplayItem, replay: Replay, rows: _Rows) -> None:
-    """What one question's answers come to."""
-    original, again = rows.of(item.original_id), rows.of(item.generation_id)
-    item.cost, item.state = rows.costs(item), ItemState.FAILED
-    if original is None or again is None:
-        item.error = "The generation is no longer there."
-        return
-    if again.state == GenerationState.FAILED and again.error_code in _COULD_NOT:
-        item.state, item.score, item.scores = ItemState.DONE, _ZERO, {"answered": 0}
-        item.error = again.error
-        return
-    if problem := _problem(original, again, replay):
-        item.error = problem
-        return
-    judge = None
-    if replay.judged:
-        said = rows.of(item.judge_id)
-        judge = scoring.judged(said.data) if said is not None else None
-        if judge is None:
-            item.error = (said.error if said is not None else "") or "The judge gave no score."
-            return
-    found = scoring.compare(_words(original), _words(again), judge=judge)
-    item.state, item.score, item.scores = ItemState.DONE, found.total, {"answered": 1, **found.as_json()}
-
-
-def _problem(original: Generation, again: Generation, replay: Replay) -> str:
-    """Why there is nothing to compare; empty if there is."""
-    if again.state == GenerationState.FAILED:
-        return again.error or "Nobody answered."
-    if again.deployment_id != replay.deployment_id:
-        return "Another deployment answered it."
-    return ""
-
-
-def _conclude(replay: Replay, found: Verdict | None, rows: _Rows, *, now: datetime) -> None:
-    row = Recommendation.objects.select_for_update().get(pk=replay.recommendation_id)
-    row.verification_cost += replay.cost
-    changed = ["verification_cost"]
-    if row.status == Status.VERIFYING:
-        changed += ["status", "remark", "quiet_until", "verified_at", "confidence", "reasons", "evidence"]
-        if found is None:
-            row.status, row.remark = Status.OPEN, replay.error
-        else:
-            _judge(row, replay, found, rows, now=now)
-    row.save(update_fields=changed)
-
-
-def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: _Rows, *, now: datetime) -> None:
-    said = (
-        f"{found.number} past questions, asked again: a score of {found.mean:.2f} on average, "
-        f"{found.lower:.2f} to {found.upper:.2f} with 95 % confidence; {replay.threshold:.2f} is needed of "
-        "the lower bound."
+def _ask_judge(original: Generation, again: Generation) -> UUID:
+    """Leave it one question. Raises UnknownPromptError, TemplateError."""
+    judge = request_generation(
+        tenant_id=again.tenant_id,
+        prompt_key=JUDGE,
+        variables=judge_variables(
+            question=put(original), original=words_of(original), candidate=words_of(again)
+        ),
+        user_id=again.user_id,
+        priority=Priority.MEDIUM,
+        fresh=True,
     )
-    row.evidence = {**row.evidence, "replay": _figures(replay, found, rows)}
-    row.verified_at = now
-    row.confidence = found.lower.quantize(Decimal("0.01"))
-    row.reasons = [
-        said,
-        "Judged by an advanced model." if replay.judged else "Compared by their n-grams and lengths.",
-    ]
-    if found.reaches(replay.threshold):
-        row.status, row.remark = Status.VERIFIED, ""
-    else:
-        row.status, row.remark, row.quiet_until = Status.REJECTED, said, now + QUIET
-
-
-def _figures(replay: Replay, found: Verdict, rows: _Rows) -> dict[str, Any]:
-    """What was paid for the same questions then and now, judging aside."""
-    done = [each for each in rows.items if each.state == ItemState.DONE]
-    again = [rows.generations[each.generation_id].cost for each in done]
-    return {
-        "id": str(replay.pk),
-        "questions": found.number,
-        "score": str(found.mean),
-        "lower": str(found.lower),
-        "upper": str(found.upper),
-        "threshold": str(replay.threshold),
-        "judged": replay.judged,
-        "paid_then": str(sum((each.original_cost for each in done), Decimal(0))),
-        "paid_again": str(sum(again, Decimal(0))),
-    }
-
-
-def _words(generation: Generation) -> str:
-    return scoring.words_of(generation.text, generation.data)
+    return judge.pk

@@ -30,7 +30,7 @@ from apps.ai.models import (
 from apps.ai.optimisation.verdicts import LEAST
 from apps.ai.routing import Candidate
 from apps.ai.services import configuration
-from apps.ai.services.estimates import most_cost
+from apps.ai.services.estimates import can_be_put, most_cost
 from apps.ai.services.recommendations import (
     ChangedSinceError,
     NothingToApplyError,
@@ -75,6 +75,13 @@ class Wanted:
     judge: bool = True
     threshold: Decimal | None = None
 
+    @property
+    def needed(self) -> Decimal:
+        """What the score's lower bound has to reach."""
+        if self.threshold is not None:
+            return self.threshold
+        return THRESHOLD_JUDGED if self.judge else THRESHOLD
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
@@ -109,7 +116,7 @@ def verify_recommendation(
             deployment_id=target.id,
             requested_by=by,
             judged=wanted.judge,
-            threshold=wanted.threshold or (THRESHOLD_JUDGED if wanted.judge else THRESHOLD),
+            threshold=wanted.needed,
             max_cost=limit,
         )
         asked = [_ask_again(each, target, user_id) for each in originals]
@@ -164,7 +171,7 @@ def _draw(row: Recommendation, *, target: Candidate, number: int, now: datetime)
     number = min(number, len(ids))
     chosen = [ids[len(ids) * place // number] for place in range(number)]
     rows = Generation.objects.select_related("prompt").defer("explain")
-    return list(rows.filter(pk__in=chosen).order_by("id"))
+    return [each for each in rows.filter(pk__in=chosen).order_by("id") if can_be_put(each)]
 
 
 def _limit(originals: Iterable[Generation], target: Candidate, wanted: Wanted) -> Decimal:

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.ai.filters import RecommendationFilter
-from apps.ai.hints import hint_generation, hint_optimisation
+from apps.ai.hints import hint_analysis, hint_generation
 from apps.ai.models import Analysis, Recommendation, Replay, ReplayItem
 from apps.ai.queries import savings
 from apps.ai.recommendation_serializers import (
@@ -126,7 +126,7 @@ class Optimise(RecommendationView):
         tenant_id = self.tenant.pk
         if action == Action.ANALYSE:
             analysis = analyses.request_analysis(tenant_id=tenant_id, by=by)
-            hint_optimisation()
+            hint_analysis(analysis.pk)
             return Response(AnalysisSerializer(analysis).data, status=status.HTTP_202_ACCEPTED)
         recommendation_id = body.validated_data["recommendation"]
         if action == Action.VERIFY:
