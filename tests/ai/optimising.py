@@ -51,10 +51,10 @@ def past(tenant: Tenant, *, at: datetime | None = None, **fields: Any) -> Genera
         "cost": Decimal("0.0009"),
     }
     with system_transaction():
-        prompt = PromptTemplate.objects.get(key="assistant_caption", is_active=True)
-        identifier = fields.pop("id", None) or _id_at(at)
+        if "prompt" not in fields:
+            fields["prompt"] = PromptTemplate.objects.get(key="assistant_caption", is_active=True)
         return Generation.objects.create(
-            id=identifier, tenant_id=tenant.pk, prompt=prompt, created_at=at, **{**defaults, **fields}
+            id=_id_at(at), tenant_id=tenant.pk, created_at=at, **{**defaults, **fields}
         )
 
 

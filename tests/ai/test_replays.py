@@ -21,7 +21,7 @@ from apps.ai.models import (
 )
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind
-from apps.ai.services.generations import run_generation
+from apps.ai.services.generations import make_question, run_generation
 from apps.ai.services.recommendations import ChangedSinceError, NothingToApplyError, WrongStatusError
 from apps.ai.services.replaying import advance_replay
 from apps.ai.services.replays import TooDearError, TooFewQuestionsError
@@ -32,7 +32,7 @@ from apps.costs.services.budgets import create_budget
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
-from tests.ai.asking import answer, caption
+from tests.ai.asking import answer
 from tests.ai.optimising import (
     advance_all,
     again,
@@ -213,15 +213,23 @@ def test_the_stand_in_can_be_judge_too(agency: Tenant) -> None:
     assert {each.state for each in replay_of(row).items.all()} == {"done"}
 
 
-@pytest.mark.usefixtures("asked_before")
 def test_nobody_else_is_given_an_answer_of_a_replay(agency: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    question = caption(agency, "The lake, as ever.", max_tokens=100)
-    past(agency, variables=question.variables, deployment=deployment("azure"))
+    """Not even where it is the same question to the cache: of the same class of model as the judge's."""
+    fields: dict[str, Any] = {
+        "prompt_key": "assistant_planning",
+        "variables": {"input": "A", "variables": {}},
+    }
+    plan = make_question(tenant_id=agency.pk, now=timezone.now(), max_tokens=100, **fields)
+    rows = {"task_kind": "planning", "prompt": plan.prompt, "deployment": deployment("azure")}
+    past(agency, variables=plan.variables, **rows)
+    for number in range(4):
+        past(agency, variables={"input": str(number), "variables": {}}, **rows)
     says(monkeypatch, "Of the replay.")
-    without_a_judge(recommendation(agency), sample=26)
-    says(monkeypatch, "Of today.")
+    without_a_judge(recommendation(agency, task_kind="planning"), sample=5)
+    says(monkeypatch, "Of today.", "azure")
 
-    assert answer(question).text == "Of today."
+    assert len(rows_of(agency)) == 5
+    assert answer(plan).text == "Of today."
 
 
 # --- what is drawn

@@ -125,8 +125,8 @@ class _Generation:
     def _begin(self, ask: Ask, config: Configuration) -> Begun:
         """Whose turn it is, and how the breakers are, in one round trip."""
         if self._is_alone:
-            # It never began, so nobody joins it; what it finds is cached all the same, but for a replay's.
-            return Begun(Leading(None if self.question.pinned_id else ask), None)
+            # It never began, so nobody joins it; what it finds is cached all the same.
+            return Begun(Leading(ask), None)
         read = [read_call(config.deployments)]
         begun = desk().begin(ask, read)
         if begun.extra is not None or isinstance(begun.turn, Hit):
@@ -149,8 +149,7 @@ class _Generation:
 
     @property
     def _is_alone(self) -> bool:
-        alone = self.question.fresh or self.question.pinned_id is not None
-        return alone or self.caller.emit is not None
+        return self.question.fresh or self.caller.emit is not None
 
     def _time_to_wait(self) -> timedelta:
         """Until the deadline, for one who waits for another's answer; meanwhile its row stays its own."""
