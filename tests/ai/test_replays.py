@@ -164,6 +164,23 @@ def test_an_outage_says_nothing_of_the_answers(agency: Tenant, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("asked_before")
+def test_answers_that_are_as_good_and_no_cheaper_are_rejected(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wordy(body: Any) -> Completion:
+        return Completion(ORIGINAL, usage=Usage(100, 600), model="m", finish_reason="stop")
+
+    says(monkeypatch, wordy)
+    row = without_a_judge(recommendation(agency), sample=5)
+
+    assert row.status == Status.REJECTED
+    assert (
+        row.remark == "The same questions have cost 0.0045 USD then and 0.00475 USD again: it saves nothing."
+    )
+    assert row.evidence["replay"]["lower"] == "1.0000"
+
+
+@pytest.mark.usefixtures("asked_before")
 def test_a_judge_compares_question_original_and_answer(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +237,7 @@ def test_nobody_else_is_given_an_answer_of_a_replay(agency: Tenant, monkeypatch:
         "variables": {"input": "A", "variables": {}},
     }
     plan = make_question(tenant_id=agency.pk, now=timezone.now(), max_tokens=100, **fields)
-    rows = {"task_kind": "planning", "prompt": plan.prompt, "deployment": deployment("azure")}
+    rows: dict[str, Any] = {"task_kind": "planning", "prompt": plan.prompt, "deployment": deployment("azure")}
     past(agency, variables=plan.variables, **rows)
     for number in range(4):
         past(agency, variables={"input": str(number), "variables": {}}, **rows)

@@ -22,6 +22,7 @@ from apps.ai.models import (
 from apps.ai.optimisation import scoring
 from apps.ai.optimisation.verdicts import LEAST, Verdict, verdict
 from apps.ai.services.analyses import QUIET
+from apps.common.money import plain
 
 log = structlog.get_logger(__name__)
 
@@ -141,23 +142,29 @@ def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: Rows, *, n
         f"{found.lower:.2f} to {found.upper:.2f} with 95 % confidence; {replay.threshold:.2f} is needed of "
         "the lower bound."
     )
-    row.evidence = {**row.evidence, "replay": _figures(replay, found, rows)}
+    done = [each for each in rows.items if each.state == ItemState.DONE]
+    then = sum((each.original_cost for each in done), Decimal(0))
+    again = sum((rows.generations[each.generation_id].cost for each in done), Decimal(0))
+    row.evidence = {**row.evidence, "replay": _figures(replay, found, then=then, again=again)}
     row.verified_at = now
     row.confidence = found.lower.quantize(Decimal("0.01"))
     row.reasons = [
         said,
         "Judged by an advanced model." if replay.judged else "Compared by their n-grams and lengths.",
     ]
-    if found.reaches(replay.threshold):
+    if found.reaches(replay.threshold) and again < then:
         row.status, row.remark = Status.VERIFIED, ""
-    else:
-        row.status, row.remark, row.quiet_until = Status.REJECTED, said, now + QUIET
+        return
+    row.status, row.remark, row.quiet_until = Status.REJECTED, said, now + QUIET
+    if found.reaches(replay.threshold):
+        row.remark = (
+            f"The same questions have cost {plain(then)} {row.currency} then and {plain(again)} "
+            f"{row.currency} again: it saves nothing."
+        )
 
 
-def _figures(replay: Replay, found: Verdict, rows: Rows) -> dict[str, Any]:
-    """What was paid for the same questions then and now, judging aside."""
-    done = [each for each in rows.items if each.state == ItemState.DONE]
-    again = [rows.generations[each.generation_id].cost for each in done]
+def _figures(replay: Replay, found: Verdict, *, then: Decimal, again: Decimal) -> dict[str, Any]:
+    """`then`, `again`: what was paid for the same questions, judging aside."""
     return {
         "id": str(replay.pk),
         "questions": found.number,
@@ -166,8 +173,8 @@ def _figures(replay: Replay, found: Verdict, rows: Rows) -> dict[str, Any]:
         "upper": str(found.upper),
         "threshold": str(replay.threshold),
         "judged": replay.judged,
-        "paid_then": str(sum((each.original_cost for each in done), Decimal(0))),
-        "paid_again": str(sum(again, Decimal(0))),
+        "paid_then": str(then),
+        "paid_again": str(again),
     }
 
 
