@@ -31,13 +31,13 @@ from apps.ai.services.analyses import (
 from apps.ai.services.recommendations import apply_recommendation, dismiss_recommendation
 from apps.ai.services.usage import read_facts
 from apps.costs.models import LedgerEntry
+from apps.flags.models import Flag, FlagOverride
 from apps.operations.models import JobRun
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tasks.ai import measure_recommendations
 from tasks.ai import plan_analyses as plan_task
-from tests import factories
 from tests.ai.asking import answer, caption
 from tests.ai.optimising import HOUR, again, deployment, longer, many, past, recommendation
 from tests.conftest import Sandbox
@@ -173,8 +173,6 @@ def test_a_tenant_without_questions_is_analysed_to_nothing(agency: Tenant) -> No
 
 
 def test_a_tenant_without_the_hybrid_orchestrator_is_not_moved(agency: Tenant) -> None:
-    from apps.flags.models import Flag, FlagOverride
-
     many(15, agency)
     with system_transaction():
         flag, _ = Flag.objects.get_or_create(name="hybrid_orchestrator")
@@ -381,4 +379,3 @@ def test_a_tenant_sees_no_analysis_of_another(agency: Tenant, stranger: Tenant) 
     with tenant_transaction(agency):
         assert not Analysis.objects.exists()
         assert not Recommendation.objects.exists()
-    assert factories.tenant().pk != agency.pk

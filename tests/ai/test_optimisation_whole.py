@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from celery import Task
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -24,8 +25,6 @@ OPTIMISE, LIST = "/api/v2/costs/optimize", "/api/v2/costs/optimization"
 @pytest.fixture
 def hinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody hears hints here; the test does the work."""
-    from celery import Task
-
     monkeypatch.setattr(Task, "apply_async", lambda *_, **__: None)
 
 

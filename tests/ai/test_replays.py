@@ -21,6 +21,7 @@ from apps.ai.models import (
 )
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind
+from apps.ai.services.analyses import request_analysis
 from apps.ai.services.generations import make_question, run_generation
 from apps.ai.services.recommendations import ChangedSinceError, NothingToApplyError, WrongStatusError
 from apps.ai.services.replaying import advance_replay
@@ -32,6 +33,9 @@ from apps.costs.services.budgets import create_budget
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tasks.ai import advance_replay as advance_task
+from tasks.ai import run_analysis, sweep_optimisation
+from tasks.ai import run_generation as generation_task
 from tests.ai.asking import answer
 from tests.ai.optimising import (
     advance_all,
@@ -178,6 +182,20 @@ def test_answers_that_are_as_good_and_no_cheaper_are_rejected(
         row.remark == "The same questions have cost 0.0045 USD then and 0.00475 USD again: it saves nothing."
     )
     assert row.evidence["replay"]["lower"] == "1.0000"
+
+
+@pytest.mark.usefixtures("asked_before")
+@pytest.mark.parametrize(("earlier", "status"), [(ORIGINAL, Status.VERIFIED), ("Buy!", Status.OPEN)])
+def test_an_outage_takes_nothing_back_that_an_earlier_replay_has_shown(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch, earlier: str, status: Status
+) -> None:
+    row = recommendation(agency)
+    says(monkeypatch, earlier)
+    without_a_judge(row, sample=5)
+    refused = Failure(FailureKind.FORBIDDEN, "Not from here.")
+    says(monkeypatch, lambda _: refused)
+
+    assert without_a_judge(row, sample=5).status == status
 
 
 @pytest.mark.usefixtures("asked_before")
@@ -517,3 +535,34 @@ def test_a_tenant_sees_no_replay_of_another(agency: Tenant, stranger: Tenant) ->
         assert not Replay.objects.exists()
         assert not ReplayItem.objects.exists()
         assert not TaskPreference.objects.exists()
+
+
+@pytest.mark.usefixtures("asked_before")
+def test_the_sweep_hints_at_what_waits_and_a_step_at_the_questions_that_it_leaves(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, dict[str, str]]] = []
+    for task in (run_analysis, advance_task, generation_task):
+        monkeypatch.setattr(
+            task, "apply_async", lambda _, given, name=task.name, **__: sent.append((name, given))
+        )
+    says(monkeypatch, ORIGINAL)
+    replay = verify(recommendation(agency), sample=5).replay
+    with tenant_transaction(agency):
+        analysis = request_analysis(tenant_id=agency.pk)
+
+    sweep_optimisation()
+    waiting = list(sent)
+    while run_generation(generation_id=None, clock=timezone.now):
+        pass
+    sent.clear()
+    advance_task(replay_id=str(replay.pk))
+
+    assert waiting == [
+        ("tasks.ai.run_analysis", {"analysis_id": str(analysis.pk)}),
+        ("tasks.ai.advance_replay", {"replay_id": str(replay.pk)}),
+    ]
+    with tenant_transaction(agency):
+        judges = {str(each.judge_id) for each in ReplayItem.objects.all()}
+    assert {given["generation_id"] for _, given in sent} == judges
+    assert [name for name, _ in sent] == ["tasks.ai.run_generation"] * 5

@@ -130,10 +130,20 @@ def _conclude(replay: Replay, found: Verdict | None, rows: Rows, *, now: datetim
     if row.status == Status.VERIFYING:
         changed += ["status", "remark", "quiet_until", "verified_at", "confidence", "reasons", "evidence"]
         if found is None:
-            row.status, row.remark = Status.OPEN, replay.error
+            row.status, row.remark = _status_before(row), replay.error
         else:
             _judge(row, replay, found, rows, now=now)
     row.save(update_fields=changed)
+
+
+def _status_before(row: Recommendation) -> Status:
+    """What an earlier replay has verified stays so, where a later one came to nothing."""
+    figures = row.evidence.get("replay")
+    if figures is None:
+        return Status.OPEN
+    number = {name: Decimal(figures[name]) for name in ("lower", "threshold", "paid_then", "paid_again")}
+    reached = number["lower"] >= number["threshold"] and number["paid_again"] < number["paid_then"]
+    return Status.VERIFIED if reached else Status.OPEN
 
 
 def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: Rows, *, now: datetime) -> None:
