@@ -77,6 +77,15 @@ def _schedule(sweep: timedelta) -> dict[str, Any]:
         "dispatch.recover": _every(timedelta(seconds=2), "tasks.dispatch.recover_messages"),
         "dispatch.sweep": _every(sweep, "tasks.dispatch.sweep_messages"),
         "ai.sweep": _every(sweep, "tasks.ai.sweep_generations"),
+        "ai.optimisation": _every(sweep, "tasks.ai.sweep_optimisation"),
+        "ai.analyses": {
+            "task": "tasks.ai.plan_analyses",
+            "schedule": crontab(hour="2-23/6", minute="15"),
+        },
+        "ai.measurements": {
+            "task": "tasks.ai.measure_recommendations",
+            "schedule": crontab(hour="2-23/6", minute="45"),
+        },
         "campaigns.sweep": _every(min(sweep, timedelta(seconds=5)), "tasks.campaigns.sweep_campaigns"),
         "costs.sweep": _every(sweep, "tasks.costs.settle_abandoned_holds"),
         "costs.rollups": _every(timedelta(minutes=1), "tasks.costs.roll_up_ledger"),

@@ -210,6 +210,10 @@ SPECTACULAR_SETTINGS = {
         "GenerationState": "apps.ai.models.GenerationState",
         "BudgetMode": "apps.costs.models.BudgetMode",
         "BudgetProvider": "apps.costs.price_list.PROVIDERS",
+        "AnalysisState": "apps.ai.models.AnalysisState",
+        "RecommendationStatus": "apps.ai.models.Status",
+        "ReplayState": "apps.ai.models.ReplayState",
+        "TaskKind": "apps.ai.models.TaskKind",
         "MessageState": "apps.messaging.models.MessageState",
     },
     "POSTPROCESSING_HOOKS": [
@@ -240,6 +244,11 @@ AI_STREAMS = env.int("HUNTAZE_AI_STREAMS", default=64)
 AI_ATTEMPT_TIMEOUT = env.timedelta("HUNTAZE_AI_ATTEMPT_TIMEOUT", default=timedelta(seconds=60))
 # How much of Redis the cached answers of one tenant may take; 0: none are kept.
 AI_CACHE_BYTES = env.int("HUNTAZE_AI_CACHE_BYTES", default=16 * 2**20)
+# Optimisation: how many of a tenant's questions are looked at, what is worth recommending (a month, in the
+# ledger's currency), and what verifying a recommendation may cost at most.
+OPTIMISATION_GENERATIONS = env.int("HUNTAZE_OPTIMISATION_GENERATIONS", default=20_000)
+OPTIMISATION_LEAST_SAVING = env.decimal("HUNTAZE_OPTIMISATION_LEAST_SAVING", default=Decimal("0.01"))
+REPLAY_MAX_COST = env.decimal("HUNTAZE_REPLAY_MAX_COST", default=Decimal(1))
 
 # How long a deployment's breaker stays open the first time, and the seconds in which it counts calls.
 BREAKER_RECOVERY = env.timedelta("HUNTAZE_BREAKER_RECOVERY_SECONDS", default=timedelta(seconds=60))

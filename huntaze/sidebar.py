@@ -79,6 +79,7 @@ NAVIGATION = [
             **_list("Tenants' preferences", "thumb_up", "ai_routingpreference"),
             "active": _on_preferences,
         },
+        _list("Preferences by task", "tune", "ai_taskpreference"),
         {"title": "Fallback matrix", "icon": "alt_route", "link": _MATRIX},
         _list("Prompts", "description", "ai_prompttemplate"),
     ),
@@ -95,6 +96,10 @@ NAVIGATION = [
         _list("Bills' differences", "difference", "costs_usagedifference"),
         _list("Bills' lines", "list_alt", "costs_usageline"),
         _list("Bills' corrections", "rule", "costs_usagecorrection"),
+        _list("Recommendations", "lightbulb", "ai_recommendation"),
+        _list("Replays", "science", "ai_replay"),
+        _list("Questions of replays", "quiz", "ai_replayitem"),
+        _list("Analyses", "query_stats", "ai_analysis"),
     ),
     _group(
         "Economics",

@@ -1,6 +1,14 @@
 import django_filters
 
-from apps.ai.models import Generation, GenerationState, Source, TaskKind
+from apps.ai.models import (
+    Generation,
+    GenerationState,
+    Recommendation,
+    RecommendationKind,
+    Source,
+    Status,
+    TaskKind,
+)
 
 
 class GenerationFilter(django_filters.FilterSet):
@@ -14,4 +22,14 @@ class GenerationFilter(django_filters.FilterSet):
 
     class Meta:
         model = Generation
+        fields: list[str] = []
+
+
+class RecommendationFilter(django_filters.FilterSet):
+    status = django_filters.MultipleChoiceFilter(choices=Status.choices)
+    kind = django_filters.MultipleChoiceFilter(choices=RecommendationKind.choices)
+    task = django_filters.MultipleChoiceFilter("task_kind", choices=TaskKind.choices)
+
+    class Meta:
+        model = Recommendation
         fields: list[str] = []

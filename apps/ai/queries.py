@@ -1,15 +1,17 @@
-"""Aggregates over generations. Each runs in the caller's transaction and sees what that may see."""
+"""Aggregates over generations and recommendations, of what the caller's transaction may see."""
 
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Aggregate, Count, DurationField
+from django.db.models import Aggregate, Count, DurationField, Q, Sum
 
-from apps.ai.models import Generation, GenerationState, Source
+from apps.ai.models import Generation, GenerationState, Recommendation, Source, Status
 from apps.common.ids import first_id_of
+from apps.common.money import Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,30 @@ def figures(*, tenant_id: UUID, since: datetime) -> Figures:
         p50=p50,
         p95=p95,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What recommendations promise, and what those that are applied have kept of it."""
+
+    expected_monthly_saving: Money
+    measured_saving: Money
+    predicted_saving: Money
+    verification_cost: Money
+
+
+def savings(*, tenant_id: UUID) -> Savings:
+    """Over all of a tenant's recommendations."""
+    open_ones = Q(status__in=[Status.OPEN, Status.VERIFYING, Status.VERIFIED])
+    applied = Q(status=Status.APPLIED)
+    sums = (
+        Recommendation.objects.filter(tenant_id=tenant_id)
+        .order_by()
+        .aggregate(
+            expected_monthly_saving=Sum("monthly_saving", filter=open_ones),
+            measured_saving=Sum("measured_saving", filter=applied),
+            predicted_saving=Sum("predicted_saving", filter=applied),
+            verification_cost=Sum("verification_cost"),
+        )
+    )
+    return Savings(**{name: Money(amount or Decimal(0)) for name, amount in sums.items()})

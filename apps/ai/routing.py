@@ -7,6 +7,7 @@ price, or its breaker or a cool-down forbids it. The first rule that applies ord
 |---|---|
 | less than `LAST_OF_BUDGET` is left of a budget | the cheapest: the least that the request can cost at most |
 | less than `LOW_BUDGET` is left, and the priority isn't high | the cheapest |
+| the tenant prefers a deployment for this kind of task | that one, then the balanced order |
 | the tenant prefers the cheapest | the cheapest |
 | the tenant prefers quality | the advanced class, whatever the task |
 | the priority is low | the cheapest |
@@ -62,9 +63,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What caller and tenant want. `budget_left`: the share, 0 to 1, that the tightest budget has left."""
+    """What caller and tenant want. `budget_left`: the share, 0 to 1, that the tightest budget has left.
+
+    `first`: the deployment that the tenant prefers for this kind of task.
+    """
 
     policy: Policy = Policy.BALANCED
+    first: UUID | None = None
     priority: int = MEDIUM
     budget_left: Decimal | float | None = None
     hybrid: bool = True
@@ -114,6 +119,8 @@ PREFERENCES: Mapping[str, Preference] = {
     "idea": _STANDARD,
     "caption": _STANDARD,
     "embedding": _EMBEDDING,
+    # The judge of a replay; what is replayed names its deployment.
+    "replay": _ADVANCED,
 }
 
 
@@ -124,13 +131,14 @@ class _Rule:
     wanted: Preference
     reason: str
     by_cost: bool = False
+    first: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
     candidate: Candidate
     cost: Decimal | None
-    rank: tuple[bool, Decimal, bool, bool, float]
+    rank: tuple[bool, bool, Decimal, bool, bool, float]
 
 
 def route(
@@ -204,6 +212,8 @@ def _rule(task_kind: str, wish: Wish) -> _Rule:
     threshold = LAST_OF_BUDGET if wish.priority == HIGH else LOW_BUDGET
     if left is not None and left < threshold:
         return _Rule(wanted, f"less than {100 * threshold:g} % of the budget is left", by_cost=True)
+    if wish.first is not None:
+        return _Rule(wanted, task_kind, first=wish.first)
     if wish.policy is Policy.CHEAPEST:
         return _Rule(wanted, "the tenant prefers it", by_cost=True)
     if wish.policy is Policy.QUALITY:
@@ -215,9 +225,10 @@ def _rule(task_kind: str, wish: Wish) -> _Rule:
 
 def _rank(
     each: Candidate, rule: _Rule, cost: Decimal | None, rng: random.Random
-) -> tuple[bool, Decimal, bool, bool, float]:
+) -> tuple[bool, bool, Decimal, bool, bool, float]:
     return (
         each.weight == 0,
+        rule.first is not None and each.id != rule.first,
         cost or Decimal(0),
         each.model_class != rule.wanted.model_class,
         each.provider != rule.wanted.provider,
@@ -237,6 +248,8 @@ def _reason(ranked: _Ranked, rule: _Rule, place: int) -> str:
         what += f", at most {plain(ranked.cost)} {LEDGER_CURRENCY}"
     if each.weight == 0:
         return f"{what}: weight 0, only as a fallback"
+    if each.id == rule.first:
+        return f"{what}: the tenant prefers it for {rule.reason}"
     if rule.by_cost:
         return f"{what}: {'the cheapest' if place == 1 else 'by cost'}, since {rule.reason}"
     if (each.model_class, each.provider) == (wanted.model_class, wanted.provider):

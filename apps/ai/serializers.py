@@ -56,7 +56,9 @@ class QuestionRequest(serializers.Serializer[Any]):
 class AssistantRequest(QuestionRequest):
     """A question to the assistant; `task` chooses the prompt and the class of model."""
 
-    task = serializers.ChoiceField([each for each in TaskKind.choices if each[0] != TaskKind.EMBEDDING])
+    task = serializers.ChoiceField(
+        [each for each in TaskKind.choices if each[0] not in {TaskKind.EMBEDDING, TaskKind.REPLAY}]
+    )
 
 
 class GenerationAccepted(serializers.Serializer[Generation]):

@@ -9,13 +9,18 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from apps.ai.models import (
+    Analysis,
     BreakerChange,
     BreakerState,
     Deployment,
     Generation,
     GenerationState,
     PromptTemplate,
+    Recommendation,
+    Replay,
+    ReplayItem,
     RoutingPreference,
+    TaskPreference,
 )
 from apps.analytics.models import RevenueEntry
 from apps.campaigns.models import WorkflowStep
@@ -114,6 +119,9 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
             by=by.pk if index % 2 else None,
         )
         RoutingPreference.objects.get_or_create(tenant_id=tenant.pk)
+        TaskPreference.objects.get_or_create(
+            tenant_id=tenant.pk, task_kind="idea", defaults={"deployment": deployment}
+        )
         prompt = PromptTemplate.objects.create(
             key=f"key-{tenant.pk}-{index}", version=1, task_kind="idea", body="?"
         )
@@ -130,6 +138,7 @@ def _ai_and_costs(tenant: Tenant, by: User, index: int) -> None:
                 {"deployment": deployment.name, "attempt": 1, "outcome": "answered"},
             ],
         )
+        _optimisation(tenant, deployment, generation, index)
         spent = {
             "tenant_id": tenant.pk,
             "provider": "openai",
@@ -210,6 +219,34 @@ def _bill(tenant: Tenant, by: User, hold: Hold) -> None:
             bound=Decimal(1),
             amount=Decimal(2),
         )
+
+
+def _optimisation(tenant: Tenant, deployment: Deployment, generation: Generation, index: int) -> None:
+    now = timezone.now()
+    Analysis.objects.create(tenant_id=tenant.pk, state="done", finished_at=now)
+    recommendation = Recommendation.objects.create(
+        tenant_id=tenant.pk,
+        kind="dear_model",
+        subject=f"idea:{index}",
+        task_kind="idea",
+        advice="Ask the cheaper one first.",
+        change={"deployment": str(deployment.pk)},
+        monthly_saving=Decimal("1.5"),
+        confidence=Decimal("0.5"),
+        reasons=["It was seen 10 times."],
+        analysed_at=now,
+    )
+    replay = Replay.objects.create(
+        tenant_id=tenant.pk,
+        recommendation=recommendation,
+        deployment=deployment,
+        judged=True,
+        threshold=Decimal("0.7"),
+        max_cost=Decimal(1),
+    )
+    ReplayItem.objects.create(
+        tenant_id=tenant.pk, replay=replay, original_id=generation.pk, generation_id=generation.pk
+    )
 
 
 def _operations(tenant: Tenant, by: User, index: int) -> None:

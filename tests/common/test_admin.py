@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from apps.ai.models import BreakerChange, Generation
+from apps.ai.models import Analysis, BreakerChange, Generation, Recommendation, Replay, ReplayItem
 from apps.common.admin.paginator import BoundedPaginator
 from apps.common.models import IdempotencyRecord
 from apps.costs.models import BudgetCounter, Forecast, Hold, LedgerEntry
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db
 admin.autodiscover()
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 READ_ONLY = [
+    Analysis,
     BreakerChange,
     BudgetCounter,
     Delivery,
@@ -39,6 +40,9 @@ READ_ONLY = [
     LedgerEntry,
     LogEntry,
     Message,
+    Recommendation,
+    Replay,
+    ReplayItem,
 ]
 # Session, user, the door, the count, the rows, and what a filter or two needs.
 STATEMENTS = 16

@@ -1,3 +1,3 @@
-from apps.ai.admin import deployments, generations, preferences, prompts
+from apps.ai.admin import deployments, generations, optimisation, preferences, prompts
 
-__all__ = ["deployments", "generations", "preferences", "prompts"]
+__all__ = ["deployments", "generations", "optimisation", "preferences", "prompts"]

@@ -1,12 +1,14 @@
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import path
 
 from apps.ai.admin.matrix_page import matrix_page
-from apps.ai.models import RoutingPreference
+from apps.ai.models import RoutingPreference, TaskKind, TaskPreference
 from apps.common.admin.base import Admin
-from apps.common.admin.columns import TENANT
+from apps.common.admin.columns import TENANT, RowLink
 from apps.tenants.admin.forms import TenantChoice
 
 
@@ -34,3 +36,36 @@ class RoutingPreferenceAdmin(Admin):
     def get_urls(self) -> list[Any]:
         matrix = self.admin_site.admin_view(matrix_page)
         return [path("matrix/", matrix, name="ai_matrix"), *super().get_urls()]
+
+
+class TaskPreferenceForm(TenantChoice):
+    class Meta:
+        model = TaskPreference
+        fields = ["tenant", "task_kind", "deployment", "fresh", "stale"]
+
+    def clean_task_kind(self) -> str:
+        kind: str = self.cleaned_data["task_kind"]
+        if kind == TaskKind.REPLAY:
+            raise forms.ValidationError("A replay has its deployment, and is never kept.")
+        return kind
+
+
+@admin.register(TaskPreference)
+class TaskPreferenceAdmin(Admin):
+    deletable = True
+    empty_hint = (
+        "Applying a recommendation sets a row, for one tenant and kind of task. One may be set by hand."
+    )
+    form = TaskPreferenceForm
+    list_display = [TENANT, "task_kind", RowLink("first", "deployment"), "fresh", "stale", "created_at"]
+    list_display_links = ["task_kind"]
+    list_select_related = ["deployment"]
+    list_filter = ["task_kind", "deployment"]
+    search_ids = ["pk", "tenant_id"]
+    search_help_text = "8+ digits of a tenant's id"
+    ordering = ["-pk"]
+    add_fieldsets = [(None, {"fields": ["tenant", "task_kind", "deployment", ("fresh", "stale")]})]
+    fieldsets = [(None, {"fields": [(TENANT, "task_kind"), "deployment", ("fresh", "stale")]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: TaskPreference | None = None) -> list[Any]:
+        return [TENANT, "task_kind"] if obj else [TENANT]

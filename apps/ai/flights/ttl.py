@@ -47,4 +47,6 @@ TTLS: Mapping[str, Ttl] = {
     "caption": Ttl(timedelta(minutes=5), _DAY),
     # The same text has the same vector for as long as the model does; only memory is a reason to forget it.
     "embedding": Ttl(7 * _DAY, 7 * _DAY),
+    # It is asked again to see what another model says now.
+    "replay": NOT_CACHED,
 }

@@ -13,11 +13,12 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from apps.ai.flights.ttl import TTLS, Ttl
 from apps.ai.models import PromptTemplate
 from apps.ai.providers import PROVIDERS
 from apps.ai.routing import Candidate, Policy
 from apps.ai.services import deployments
-from apps.ai.services.preferences import read_preferences
+from apps.ai.services.preferences import TaskWish, read_preferences, read_task_preferences
 from apps.costs.models import Price
 from apps.flags.rollout import Flags
 from apps.flags.services import read_flags
@@ -35,6 +36,7 @@ class Configuration:
     prices: Mapping[UUID, Price | None]
     prompts: Mapping[str, PromptTemplate]
     preferences: Mapping[UUID, Policy]
+    tasks: Mapping[tuple[UUID, str], TaskWish]
     flags: Flags
 
     def deployment(self, deployment_id: UUID | None) -> Candidate | None:
@@ -42,6 +44,16 @@ class Configuration:
 
     def policy(self, tenant_id: UUID) -> Policy:
         return self.preferences.get(tenant_id, Policy.BALANCED)
+
+    def first(self, tenant_id: UUID, task_kind: str) -> UUID | None:
+        """The deployment that the tenant prefers for this kind of task."""
+        wish = self.tasks.get((tenant_id, task_kind))
+        return wish.first if wish else None
+
+    def ttl(self, tenant_id: UUID, task_kind: str) -> Ttl:
+        """For how long this kind of answer is kept for the tenant."""
+        wish = self.tasks.get((tenant_id, task_kind))
+        return wish.ttl if wish and wish.ttl else TTLS[task_kind]
 
 
 class _Kept:
@@ -104,5 +116,6 @@ def _read(now: datetime) -> Configuration:
             prices=prices,
             prompts=prompts,
             preferences=read_preferences(),
+            tasks=read_task_preferences(),
             flags=read_flags(),
         )

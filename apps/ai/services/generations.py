@@ -145,6 +145,7 @@ def row_of(question: Question, ending: Ending) -> Generation:
         max_tokens=question.max_tokens,
         priority=question.priority,
         fresh=question.fresh,
+        pinned_id=question.pinned_id,
         **columns,
         **asdict(ending.came_to),
     )

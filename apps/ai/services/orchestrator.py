@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from apps.ai import crowd, ladder, observation, routing, spans
 from apps.ai.deadlines import Deadlines, Timing
 from apps.ai.flights.desk import desk
 from apps.ai.flights.identity import identity
-from apps.ai.flights.ttl import TTLS
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Stale, Told
 from apps.ai.flights.turns import Lead as Leading
 from apps.ai.models import Source
@@ -34,6 +34,7 @@ from apps.common.errors import DomainError
 
 # Off, one provider answers; the answers have the same shape.
 HYBRID = "hybrid_orchestrator"
+PINNED = "a replay asks one deployment alone"
 # A row that waits for somebody else's answer is kept ours for so long at a time.
 _KEPT = timedelta(seconds=60)
 # What became of a wait for somebody else's answer, for the figures.
@@ -169,12 +170,13 @@ class _Generation:
         route = routing.route(
             task_kind=question.task_kind,
             deployments=config.deployments,
-            exclusions=config.exclusions,
+            exclusions=_exclusions(question, config),
             rng=self.timing.rng,
             breakers=watch.obstacles(),
             costs=costs,
             wish=Wish(
                 policy=config.policy(question.tenant_id),
+                first=config.first(question.tenant_id, question.task_kind),
                 priority=question.priority,
                 budget_left=budget_left.of(question.tenant_id),
                 hybrid=config.flags.is_enabled(HYBRID, question.tenant_id, default=True),
@@ -272,12 +274,24 @@ class _Generation:
         return replace(timed, finished_at=now, came_to=came_to)
 
 
+def _exclusions(question: Question, config: Configuration) -> Mapping[UUID, str]:
+    """Which deployments may not be asked, and why; for a replay all but one."""
+    if question.pinned_id is None:
+        return config.exclusions
+    others = (each.id for each in config.deployments if each.id != question.pinned_id)
+    return {**dict.fromkeys(others, PINNED), **config.exclusions}
+
+
 def _ask(question: Question, config: Configuration, deadlines: Deadlines) -> Ask:
     """What makes it the same question as another one, and whom it waits for.
 
     By the whole time that it has, not by what is left of it: among equals it is always the first who leads.
     """
     wanted = routing.PREFERENCES[question.task_kind].model_class
+    parameters: dict[str, str] = {"policy": config.policy(question.tenant_id)}
+    if first := config.first(question.tenant_id, question.task_kind):
+        # Answers of whoever was preferred before are no answers of this one.
+        parameters["first"] = str(first)
     return Ask(
         question.tenant_id,
         identity(
@@ -286,10 +300,10 @@ def _ask(question: Question, config: Configuration, deadlines: Deadlines) -> Ask
             prompt_version_id=question.prompt.pk,
             variables=question.variables,
             max_tokens=question.max_tokens,
-            parameters={"policy": config.policy(question.tenant_id)},
+            parameters=parameters,
             model_class=wanted,
         ),
-        TTLS[question.task_kind],
+        config.ttl(question.tenant_id, question.task_kind),
         takes=deadlines.total,
         waits=None if deadlines.degrades else deadlines.total,
     )

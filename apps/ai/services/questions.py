@@ -18,8 +18,9 @@ from apps.costs.services.holds import Purpose
 class Question:
     """Everything that a generation's row says before there is an answer.
 
-    `fresh`: neither the cache nor an identical call in flight may answer it. `asked_at` decides the budgets'
-    periods. `request` is what the prompt makes of the variables, where that is known already.
+    `fresh`: neither the cache nor an identical call in flight may answer it. `pinned_id`: the one deployment
+    that is asked, for a replay, whose answer is for nobody else. `asked_at` decides the budgets' periods.
+    `request` is what the prompt makes of the variables, where that is known already.
     """
 
     tenant_id: UUID
@@ -32,6 +33,7 @@ class Question:
     campaign_id: UUID | None = None
     user_id: UUID | None = None
     fresh: bool = False
+    pinned_id: UUID | None = None
     request: ChatRequest | EmbeddingRequest | None = None
     id: UUID = field(default_factory=uuid7)
 
@@ -49,12 +51,13 @@ class Question:
             campaign_id=generation.campaign_id,
             user_id=generation.user_id,
             fresh=generation.fresh,
+            pinned_id=generation.pinned_id,
             id=generation.pk,
         )
 
     @property
     def task_kind(self) -> str:
-        return self.prompt.task_kind
+        return self.prompt.task_kind if self.pinned_id is None else str(TaskKind.REPLAY)
 
     @property
     def embeds(self) -> bool:

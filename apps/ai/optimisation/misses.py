@@ -1,0 +1,82 @@
+"""Answers that the cache had or should have had, and that were paid for again. Pure.
+
+Two ways lead there: who asks says `fresh`, or the cache has lost what it should still have kept.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+
+from apps.ai.optimisation.facts import Asked, Facts
+from apps.ai.optimisation.findings import Finding, confidence, samples
+from apps.ai.optimisation.repeats import by_question
+
+KIND = "cache_misses"
+# Fewer than that are chance: two who ask within one call's time, a restart of Redis.
+LEAST = 3
+
+
+def find(facts: Facts) -> Iterator[Finding]:
+    for task_kind, asked in facts.by_kind():
+        again, lost = _missed(asked, facts)
+        if len(again) >= LEAST:
+            yield _finding(
+                f"{task_kind}:fresh",
+                task_kind,
+                again,
+                facts,
+                advice=f"{len(again)} {task_kind} questions said `fresh` while an answer to the same was "
+                "kept. Leave it out where the caller doesn't need another answer.",
+                because="Whether those callers needed another answer is for people to say.",
+                best="0.5",
+            )
+        if len(lost) >= LEAST:
+            yield _finding(
+                f"{task_kind}:lost",
+                task_kind,
+                lost,
+                facts,
+                advice=f"{len(lost)} {task_kind} questions were paid for although the same had been answered "
+                "within the time that answers are kept for. Give the cache more room "
+                "(HUNTAZE_AI_CACHE_BYTES), or see why Redis was away.",
+                because="The answer was paid for again within its own time in the cache.",
+                best="0.7",
+            )
+
+
+def _missed(asked: list[Asked], facts: Facts) -> tuple[list[Asked], list[Asked]]:
+    """Those paid again within the time in force: because of `fresh`, and for no reason that a row has."""
+    ttl = facts.ttl(asked[0].task_kind).fresh
+    again: list[Asked] = []
+    lost: list[Asked] = []
+    for arrivals in by_question(asked):
+        kept_at: datetime | None = None
+        for each in arrivals:
+            if not each.paid:
+                continue
+            if kept_at is not None and each.at - kept_at < ttl:
+                (again if each.fresh else lost).append(each)
+            kept_at = each.at
+    return sorted(again, key=lambda each: each.at), sorted(lost, key=lambda each: each.at)
+
+
+def _finding(
+    subject: str, task_kind: str, missed: list[Asked], facts: Facts, *, advice: str, because: str, best: str
+) -> Finding:
+    paid = sum((each.cost for each in missed), Decimal(0))
+    return Finding(
+        kind=KIND,
+        subject=subject,
+        task_kind=task_kind,
+        advice=advice,
+        monthly_saving=facts.monthly(paid),
+        confidence=confidence(
+            best, because=because, cases=len(missed), half_at=10, is_sample=facts.is_sample
+        ),
+        evidence={
+            "questions": len(missed),
+            "paid_in_span": str(paid),
+            "fresh_s": int(facts.ttl(task_kind).fresh.total_seconds()),
+            "generations": samples([each.id for each in missed]),
+        },
+    )

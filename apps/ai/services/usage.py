@@ -1,0 +1,152 @@
+"""What a tenant has asked, as analysis and measurement read it, in the caller's transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Min, Q, QuerySet, Sum, TextField
+from django.db.models.functions import MD5, Cast, Coalesce
+
+from apps.ai.matrix import Refusal
+from apps.ai.models import Generation, GenerationState, Source, TaskKind
+from apps.ai.optimisation.facts import MONTH, Asked, Facts, Lost, Offer, span_of
+from apps.ai.optimisation.measurement import Calls
+from apps.ai.services import configuration
+from apps.ai.services.configuration import Configuration
+from apps.ai.services.orchestrator import HYBRID
+from apps.ai.services.preferences import ttls_of
+from apps.common.ids import first_id_of
+from apps.costs.models import LedgerEntry
+
+WINDOW = MONTH
+# Generations with attempts that came to nothing, whose words about them are read.
+MOST_TRIED = 2_000
+
+_ENDED = (GenerationState.SUCCEEDED, GenerationState.FAILED)
+# What `explain` calls an attempt, although no provider was asked.
+_UNASKED = frozenset(str(each) for each in Refusal if each != Refusal.UNUSABLE_ANSWER) | {"answered"}
+_FIELDS = (
+    "id",
+    "created_at",
+    "task_kind",
+    "prompt_id",
+    "max_tokens",
+    "fresh",
+    "state",
+    "source",
+    "joined_id",
+    "deployment_id",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "cost",
+)
+
+
+def read_facts(*, tenant_id: UUID, now: datetime) -> Facts:
+    """Of the last 30 days; of them no more than HUNTAZE_OPTIMISATION_GENERATIONS questions, the newest."""
+    most = settings.OPTIMISATION_GENERATIONS
+    asked = list(_asked(tenant_id, since=now - WINDOW, most=most + 1))
+    is_sample = len(asked) > most
+    asked = asked[:most][::-1]
+    config = configuration.current()
+    wishes = {kind: wish for (owner, kind), wish in config.tasks.items() if owner == tenant_id}
+    return Facts(
+        asked=asked,
+        lost=list(_lost(tenant_id, since=asked[0].at if asked else now)),
+        offers=offers(config, tenant_id=tenant_id),
+        ttls=ttls_of(wishes),
+        preferred={kind: wish.first for kind, wish in wishes.items() if wish.first is not None},
+        span=span_of(first=asked[0].at if asked else None, now=now, window=WINDOW),
+        is_sample=is_sample,
+    )
+
+
+def offers(config: Configuration, *, tenant_id: UUID) -> Mapping[UUID, Offer]:
+    """The deployments with their prices. A tenant without the hybrid orchestrator isn't moved to another."""
+    hybrid = config.flags.is_enabled(HYBRID, tenant_id, default=True)
+    return {
+        each.id: Offer(
+            id=each.id,
+            name=each.name,
+            provider=each.provider,
+            model=each.model,
+            model_class=each.model_class,
+            rates=config.prices.get(each.id),
+            able=hybrid and each.id not in config.exclusions and each.weight > 0,
+            context_tokens=each.context_tokens,
+        )
+        for each in config.deployments
+    }
+
+
+def calls_of(
+    *, task_kind: str, tenant_id: UUID, since: datetime, until: datetime
+) -> tuple[Calls, datetime | None]:
+    """The questions of a kind that have ended, from wherever, with their cost; and when the first came."""
+    rows = _ended_rows(tenant_id, since=since).filter(task_kind=task_kind, created_at__lt=until)
+    sums = rows.order_by().aggregate(
+        number=Count("*"), cost=Coalesce(Sum("cost"), Decimal(0)), first=Min("created_at")
+    )
+    return Calls(sums["number"], sums["cost"]), sums["first"]
+
+
+def _ended_rows(tenant_id: UUID, *, since: datetime) -> QuerySet[Generation]:
+    """By id, which has an index, and not by date; replays are no questions of the tenant's own."""
+    rows = Generation.objects.filter(tenant_id=tenant_id, pk__gte=first_id_of(since), state__in=_ENDED)
+    return rows.exclude(task_kind=TaskKind.REPLAY).filter(created_at__gte=since)
+
+
+def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
+    """The newest first. What makes two questions the same is compared by the database, and not read."""
+    said = MD5(Cast("variables", TextField()))
+    rows = _ended_rows(tenant_id, since=since).annotate(said=said).order_by("-id")
+    for row in rows.values(*_FIELDS, "said")[:most]:
+        yield Asked(
+            id=row["id"],
+            at=row["created_at"],
+            task_kind=row["task_kind"],
+            question=f"{row['prompt_id']}:{row['max_tokens']}:{row['said']}",
+            fresh=row["fresh"],
+            paid=row["source"] == Source.PROVIDER and row["joined_id"] is None,
+            answered=row["state"] == GenerationState.SUCCEEDED and row["source"] != Source.TEMPLATE,
+            deployment_id=row["deployment_id"],
+            input_tokens=row["input_tokens"],
+            cached_tokens=row["cached_tokens"],
+            output_tokens=row["output_tokens"],
+            cost=row["cost"],
+        )
+
+
+def _lost(tenant_id: UUID, *, since: datetime) -> Iterator[Lost]:
+    """The attempts that came to nothing, by what the generations say of them and the ledger of their cost."""
+    tried = _ended_rows(tenant_id, since=since).filter(
+        Q(attempts__gt=1) | Q(state=GenerationState.FAILED, attempts__gt=0)
+    )
+    rows = list(tried.order_by("-id").values_list("id", "created_at", "explain")[:MOST_TRIED])
+    paid = _paid(rows)
+    for generation_id, _, explain in rows:
+        for said in explain:
+            if not isinstance(said, dict) or "attempt" not in said or said.get("outcome") in _UNASKED:
+                continue
+            cost, estimated = paid.get((generation_id, said["attempt"]), (Decimal(0), False))
+            yield Lost(generation_id, str(said["deployment"]), str(said["outcome"]), cost, estimated)
+
+
+def _paid(rows: Sequence[tuple[UUID, datetime, Any]]) -> Mapping[tuple[UUID, int], tuple[Decimal, bool]]:
+    """What each attempt of these generations cost, corrections included, and whether that is an estimate."""
+    entries = LedgerEntry.objects.filter(
+        occurred_at__in=[made_at for _, made_at, _ in rows], generation_id__in=[each for each, _, _ in rows]
+    )
+    sums: dict[tuple[UUID, int], Decimal] = defaultdict(Decimal)
+    estimated: dict[tuple[UUID, int], bool] = {}
+    for each, attempt, amount, guess in entries.order_by("sequence").values_list(
+        "generation_id", "attempt", "amount", "estimated"
+    ):
+        sums[each, attempt] += amount
+        estimated[each, attempt] = guess  # a correction's is the last word
+    return {key: (amount, estimated[key]) for key, amount in sums.items()}
