@@ -212,3 +212,18 @@ def test_a_budget_made_while_calls_run_ends_up_right(agency: Tenant) -> None:
     at_once(16, work)
 
     assert counters(agency) == [truth(agency)]
+
+
+def test_a_late_correction_reaches_budgets_that_were_made_after_the_call(agency: Tenant) -> None:
+    now = timezone.now()
+    create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=now)
+    hold = take(agency, 30)
+    holds.settle(hold=hold, usage=None, now=now)
+    create_budget(tenant_id=agency.pk, limit=Decimal(1000), now=now, period=BudgetPeriod.DAY)
+    create_budget(
+        tenant_id=agency.pk, limit=Decimal(1000), now=now, scope=BudgetScope.PROVIDER, provider="azure"
+    )
+
+    holds.settle(hold=hold, usage=dollars(12), now=now)
+
+    assert counters(agency) == [(12, 0), (12, 0), (0, 0)]

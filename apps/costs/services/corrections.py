@@ -8,7 +8,7 @@ import structlog
 
 from apps.common.errors import ConflictError
 from apps.costs.models import CorrectionState, ImportState, UsageCorrection, UsageImport
-from apps.costs.services import counters, usage_imports
+from apps.costs.services import usage_imports
 from apps.costs.sharing import share_out
 from apps.costs.usage_reading import standing_estimates
 from apps.tenants.doors import call_for_tenant
@@ -96,7 +96,6 @@ def _enter(correction_id: UUID, *, now: datetime) -> bool:
         each = mine.filter(pk=correction_id, state=CorrectionState.PLANNED).first()
         if each is None:
             return False
-        unnamed = counters.lock_unnamed(tenant_id=each.tenant_id, hold_id=each.hold_id)
         settled = call_for_tenant(
             each.tenant_id,
             "costs_settle_hold",
@@ -109,8 +108,6 @@ def _enter(correction_id: UUID, *, now: datetime) -> bool:
         )
         # Whoever knew the usage of this very attempt was first: that is the better figure.
         done = settled["outcome"] == "corrected"
-        if done:
-            counters.move(unnamed, by=settled["amount"])
         each.state = CorrectionState.ENTERED if done else CorrectionState.OVERTAKEN
         each.entered_at = now if done else None
         each.save(update_fields=["state", "entered_at"])
