@@ -85,6 +85,7 @@ NAVIGATION = [
     ),
     _group(
         "Costs",
+        {"title": "Costs", "icon": "bar_chart", "link": reverse_lazy("admin_costs")},
         _list("Ledger", "receipt_long", "costs_ledgerentry"),
         _list("Holds", "lock_clock", "costs_hold"),
         _list("Budgets", "savings", "costs_budget"),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.analytics import overview
@@ -77,7 +78,7 @@ def _cards(seen: overview.Overview) -> list[Card]:
             "Spent today (UTC)",
             _money(seen.spent_today),
             f"{_money(seen.held)} held for calls under way" if seen.held else "nothing held",
-            list_url("costs.ledgerentry"),
+            reverse("admin_costs"),
             "receipt_long",
         ),
         Card(

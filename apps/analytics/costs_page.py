@@ -1,0 +1,125 @@
+"""The admin's page Costs: a tenant's spend, budgets, forecast and alerts, as charts and as tables."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, QueryDict
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from apps.analytics import cost_figures, cost_sections
+from apps.analytics.cost_ranges import RANGES
+from apps.analytics.cost_sections import Section
+from apps.tenants.models import Tenant
+
+DEFAULT_DAYS = 30
+ALL = "all"
+# Of all tenants, longer ranges would read too much.
+PLATFORM_DAYS = 30
+# Tenants to choose from.
+_TENANTS = 500
+
+
+class ChoiceError(ValueError):
+    """What was asked for can't be shown; its text says what can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Without a tenant it is the whole platform."""
+
+    tenant: Tenant | None
+    days: int
+
+
+def costs_page(request: HttpRequest) -> TemplateResponse:
+    if not request.user.has_perm("costs.view_ledgerentry"):
+        raise PermissionDenied
+    now = timezone.now()
+    tenants = list(Tenant.objects.order_by("name", "pk")[:_TENANTS])
+    context = {
+        **admin.site.each_context(request),
+        "title": "Costs",
+        "ranges": list(RANGES),
+        "tenants": tenants,
+    }
+    status = 200
+    try:
+        choice = _choice(request.GET, tenants, now)
+    except ChoiceError as error:
+        status = 400
+        context |= {"problem": str(error), "days": DEFAULT_DAYS}
+    else:
+        if choice is not None:
+            context |= _shown(choice, now) | {"tenants": _with(choice.tenant, tenants)}
+    return TemplateResponse(request, "admin/costs.html", context, status=status)
+
+
+def _choice(asked: QueryDict, tenants: list[Tenant], now: datetime) -> Choice | None:
+    """None while there is no tenant. Raises ChoiceError."""
+    if unknown := sorted(set(asked) - {"tenant", "days"}):
+        raise ChoiceError(f"There is no parameter “{unknown[0]}”; there are: tenant, days.")
+    days, wanted = asked.get("days") or str(DEFAULT_DAYS), asked.get("tenant", "")
+    if days not in map(str, RANGES):
+        raise ChoiceError(f"“{days}” days can't be shown; {', '.join(map(str, RANGES))} can.")
+    if wanted == ALL:
+        if int(days) > PLATFORM_DAYS:
+            raise ChoiceError(
+                f"Of all tenants, {PLATFORM_DAYS} days are shown at most. Choose fewer days, or one tenant."
+            )
+        return Choice(None, int(days))
+    if not tenants:
+        return None
+    tenant = _tenant(wanted) if wanted else _tenant_at_first(tenants, now)
+    return Choice(tenant, int(days))
+
+
+def _tenant(wanted: str) -> Tenant:
+    try:
+        found = Tenant.objects.filter(pk=UUID(wanted)).first()
+    except ValueError:
+        found = None
+    if found is None:
+        raise ChoiceError(f"There is no tenant “{wanted}”: choose one from the list.")
+    return found
+
+
+def _tenant_at_first(tenants: list[Tenant], now: datetime) -> Tenant:
+    """The one that spent most in the last week."""
+    dearest = cost_figures.dearest_tenant(now=now)
+    return _tenant(str(dearest)) if dearest else tenants[0]
+
+
+def _with(tenant: Tenant | None, tenants: list[Tenant]) -> list[Tenant]:
+    """The one that is shown is there to choose, however many there are."""
+    return tenants if tenant is None or tenant in tenants else [tenant, *tenants]
+
+
+def _shown(choice: Choice, now: datetime) -> dict[str, Any]:
+    if choice.tenant is None:
+        of_all = cost_figures.figures_of_platform(days=choice.days, now=now)
+        found = cost_sections.of_platform(of_all, days=choice.days)
+    else:
+        figures = cost_figures.figures_of_tenant(tenant=choice.tenant, days=choice.days, now=now)
+        found = cost_sections.of_tenant(choice.tenant, figures, days=choice.days, now=now)
+    return {
+        "tenant": choice.tenant,
+        "platform": choice.tenant is None,
+        "days": choice.days,
+        "scope": found.scope,
+        "cards": found.cards,
+        "sections": [_drawn(section) for section in found.sections],
+    }
+
+
+def _drawn(section: Section) -> dict[str, Any]:
+    """With what the canvas is given, as JSON."""
+    values = {name: getattr(section, name) for name in Section.__dataclass_fields__}
+    if section.chart:
+        values |= {"data": json.dumps(section.chart.data), "options": json.dumps(section.chart.options)}
+    return values
