@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from apps.analytics import cost_figures, cost_sections
 from apps.analytics.cost_ranges import RANGES
@@ -63,10 +64,10 @@ def costs_page(request: HttpRequest) -> TemplateResponse:
 def _choice(asked: QueryDict, tenants: list[Tenant], now: datetime) -> Choice | None:
     """None while there is no tenant. Raises ChoiceError."""
     if unknown := sorted(set(asked) - {"tenant", "days"}):
-        raise ChoiceError(f"There is no parameter “{unknown[0]}”; there are: tenant, days.")
+        raise ChoiceError(f"There is no parameter “{_cut(unknown[0])}”; there are: tenant, days.")
     days, wanted = asked.get("days") or str(DEFAULT_DAYS), asked.get("tenant", "")
     if days not in map(str, RANGES):
-        raise ChoiceError(f"“{days}” days can't be shown; {', '.join(map(str, RANGES))} can.")
+        raise ChoiceError(f"“{_cut(days)}” days can't be shown; {', '.join(map(str, RANGES))} can.")
     if wanted == ALL:
         if int(days) > PLATFORM_DAYS:
             raise ChoiceError(
@@ -85,7 +86,7 @@ def _tenant(wanted: str) -> Tenant:
     except ValueError:
         found = None
     if found is None:
-        raise ChoiceError(f"There is no tenant “{wanted}”: choose one from the list.")
+        raise ChoiceError(f"There is no tenant “{_cut(wanted)}”: choose one from the list.")
     return found
 
 
@@ -98,6 +99,10 @@ def _tenant_at_first(tenants: list[Tenant], now: datetime) -> Tenant:
 def _with(tenant: Tenant | None, tenants: list[Tenant]) -> list[Tenant]:
     """The one that is shown is there to choose, however many there are."""
     return tenants if tenant is None or tenant in tenants else [tenant, *tenants]
+
+
+def _cut(text: str) -> str:
+    return Truncator(text).chars(40)
 
 
 def _shown(choice: Choice, now: datetime) -> dict[str, Any]:

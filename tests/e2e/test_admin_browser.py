@@ -1,65 +1,25 @@
 """The operator's admin in a real browser: it signs in, opens every list, and the console stays silent."""
 
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.urls import reverse
-from playwright.sync_api import Page, sync_playwright
 
 from apps.messaging.models import Account
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.common.admin_rows import add_rows
+from tests.e2e.browser import NEEDED, OPERATOR, PASSWORD, Visit, signed_in
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PASSWORD = "a long password"
-
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
-]
-
-
-@dataclass
-class Visit:
-    """A browser's tab and all that went wrong in it."""
-
-    page: Page
-    base: str
-    troubles: list[str] = field(default_factory=list)
-
-    def watch(self) -> None:
-        self.page.on("console", self._note_console)
-        self.page.on("pageerror", lambda error: self.troubles.append(f"{self.page.url}: {error}"))
-        self.page.on("request", self._note_request)
-        self.page.on("response", self._note_response)
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.base + path)
-        self.page.wait_for_load_state("networkidle")
-
-    def _note_console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.troubles.append(f"{self.page.url}: {message.text}")
-
-    def _note_request(self, request: Any) -> None:
-        if not request.url.startswith((self.base, "data:")):
-            self.troubles.append(f"{self.page.url}: asked elsewhere for {request.url}")
-
-    def _note_response(self, response: Any) -> None:
-        if response.status >= 400:
-            self.troubles.append(f"{self.page.url}: {response.status} for {response.url}")
+pytestmark = [pytest.mark.long, pytest.mark.django_db(transaction=True), NEEDED]
 
 
 @pytest.fixture
 def rows() -> Account:
     """Something in every table, made before the browser's event loop runs in this thread."""
-    operator = factories.user(email="ada@example.com", password=PASSWORD, is_staff=True, is_superuser=True)
+    operator = factories.user(email=OPERATOR, password=PASSWORD, is_staff=True, is_superuser=True)
     agency = factories.tenant(name="Ada's agency")
     add_rows(to=agency, by=operator, number=2)
     with system_transaction():
@@ -68,17 +28,8 @@ def rows() -> Account:
 
 @pytest.fixture
 def visit(rows: Account, live_server: Any) -> Iterator[Visit]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        seen = Visit(browser.new_page(), live_server.url)
-        seen.watch()
-        seen.open(reverse("admin:index"))
-        seen.page.fill("#id_username", "ada@example.com")
-        seen.page.fill("#id_password", PASSWORD)
-        seen.page.click("button[type=submit]")
-        seen.page.wait_for_selector("text=Campaigns under way")
+    with signed_in(live_server.url) as seen:
         yield seen
-        browser.close()
 
 
 def test_every_list_opens_without_a_word_in_the_console(visit: Visit) -> None:

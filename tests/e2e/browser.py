@@ -1,0 +1,62 @@
+"""Chromium at the admin, as an operator who has signed in."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NEEDED = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
+OPERATOR, PASSWORD = "ada@example.com", "a long password"
+
+
+@dataclass
+class Visit:
+    """A browser's tab and all that went wrong in it."""
+
+    page: Page
+    base: str
+    troubles: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", self._note_console)
+        self.page.on("pageerror", lambda error: self.troubles.append(f"{self.page.url}: {error}"))
+        self.page.on("request", self._note_request)
+        self.page.on("response", self._note_response)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.base + path)
+        self.page.wait_for_load_state("networkidle")
+
+    def _note_console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(f"{self.page.url}: {message.text}")
+
+    def _note_request(self, request: Any) -> None:
+        if not request.url.startswith((self.base, "data:")):
+            self.troubles.append(f"{self.page.url}: asked elsewhere for {request.url}")
+
+    def _note_response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.troubles.append(f"{self.page.url}: {response.status} for {response.url}")
+
+
+@contextmanager
+def signed_in(base: str) -> Iterator[Visit]:
+    """As OPERATOR, whom the test has made before, since the browser's event loop runs in its thread."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        seen = Visit(browser.new_page(), base)
+        seen.watch()
+        seen.open(reverse("admin:index"))
+        seen.page.fill("#id_username", OPERATOR)
+        seen.page.fill("#id_password", PASSWORD)
+        seen.page.click("button[type=submit]")
+        seen.page.wait_for_selector("text=Campaigns under way")
+        yield seen
+        browser.close()
