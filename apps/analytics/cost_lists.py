@@ -10,13 +10,13 @@ from django.utils.timesince import timesince
 
 from apps.analytics.cost_figures import COUNTED, DEAREST, Alerts, PlatformFigures, TenantFigures
 from apps.analytics.cost_ranges import percent
-from apps.analytics.cost_tables import Table, ledger_url, money
+from apps.analytics.cost_tables import Table, ledger_url, money, unbroken
 from apps.common.admin.columns import EMPTY, badge, change_url, link
 from apps.costs.queries import Breakdown, Costs
 from apps.tenants.models import Tenant
 
 # Characters of a name and of an alert.
-_NAME, _MESSAGE = 60, 200
+_NAME, _MESSAGE = 60, 120
 _HEADERS = ["cost", "share", "attempts"]
 
 
@@ -69,7 +69,7 @@ def alerts(found: Alerts) -> Table:
             badge(each.level, each.get_level_display()),
             _link("notifications.alert", each.pk, each.message, characters=_MESSAGE),
             each.rule,
-            f"{each.created_at:%Y-%m-%d %H:%M}",
+            unbroken(f"{each.created_at:%Y-%m-%d %H:%M}"),
         ]
         for each in found.rows
     ]

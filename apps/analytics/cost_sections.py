@@ -108,7 +108,8 @@ def _ahead(seen: TenantFigures, url: str) -> Card:
     found = seen.month.forecast
     title = f"Forecast for {found.since:%B}"
     if found.month_end is None:
-        return Card(title, "Not enough days yet", f"{money(found.spent.amount)} spent so far", url)
+        figure = "None yet" if found.made_at is None else "Not enough days yet"
+        return Card(title, figure, f"{money(found.spent.amount)} spent so far", url)
     band = found.month_end
     interval = f"with 80 % from {money(band.low_80)} to {money(band.high_80)}"
     note = f"{interval}; {money(found.spent.amount)} spent so far"
@@ -131,7 +132,7 @@ def _month(seen: TenantFigures, now: datetime) -> Section:
     month, found = seen.month, seen.month.forecast
     today, spent = month.so_far[-1]
     ahead = [each for each in found.totals if each.day >= today]
-    title = f"{found.since:%B %Y}, day upon day"
+    title = f"{found.since:%B %Y}, spent and forecast"
     note = _made(seen, now)
     if month.limit is not None and not cost_charts.limit_in_sight(
         month.limit, max([spent, *(each.band.high_95 for each in ahead)])
@@ -145,7 +146,9 @@ def _month(seen: TenantFigures, now: datetime) -> Section:
 
 def _made(seen: TenantFigures, now: datetime) -> str:
     found = seen.month.forecast
-    if found.method == Method.NONE or found.made_at is None:
+    if found.made_at is None:
+        return found.reason
+    if found.method == Method.NONE:
         return f"Not enough days yet. {found.reason}"
     age, days = cost_lists.age(found.made_at, now), f"{found.observed_days:,} whole days"
     return f"Forecast made {age} ago by “{found.method}”, of {days}. {found.reason}"
@@ -181,7 +184,7 @@ def _models(seen: TenantFigures, tenant: Tenant) -> Section:
 
 def _alerts(alerts: Alerts, tenant_id: UUID | None) -> Section:
     if not alerts.rows:
-        return Section("alerts", "Open alerts", "There is none that nobody has acknowledged.")
+        return Section("alerts", "Open alerts", "There is none.")
     return Section(
         "alerts",
         "Open alerts",

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.analytics.cost_charts import of_series, series
@@ -13,7 +14,7 @@ from apps.analytics.cost_figures import Budgets
 from apps.analytics.cost_ranges import Bar, Spend, rounded
 from apps.common.admin.columns import EMPTY, amount, badge, change_url, link, list_url
 from apps.costs.admin.budgets import WHAT_FOR
-from apps.costs.admin.gauges import GAUGE
+from apps.costs.admin.gauges import gauge
 from apps.costs.forecast_reading import BudgetOutlook
 from apps.costs.forecasting.bands import DayBand
 from apps.costs.periods import period_bounds
@@ -26,6 +27,11 @@ _MOMENT = timedelta(microseconds=1)
 
 def money(value: Decimal) -> str:
     return amount(rounded(value))
+
+
+def unbroken(text: str) -> SafeString:
+    """In one line, however narrow its column is."""
+    return format_html('<span class="whitespace-nowrap">{}</span>', text)
 
 
 def spend(found: Spend, tenant: Tenant | None) -> Table:
@@ -69,12 +75,12 @@ def budgets(found: Budgets, now: datetime) -> Table:
             [
                 link(change_url("costs.budget", each.pk), f"{each.get_scope_display()}, a {each.period}"),
                 WHAT_FOR(each),
-                GAUGE(each),
+                gauge(standing),
                 money(standing.spent),
                 money(standing.held),
                 money(standing.limit),
                 badge(each.mode, each.get_mode_display()),
-                str((standing.end - _MOMENT).astimezone(ZoneInfo(each.time_zone)).date()),
+                unbroken(str((standing.end - _MOMENT).astimezone(ZoneInfo(each.time_zone)).date())),
                 "already" if standing.exhausted and standing.limit else exhausted(outlook),
             ]
         )
@@ -86,10 +92,10 @@ def exhausted(outlook: BudgetOutlook | None) -> str:
     if outlook is None or outlook.exhausted_on is None:
         return EMPTY
     found = outlook.exhausted_on
-    if found.point is None and found.earliest_80 is None:
+    if found.earliest_80 is None:
         return "not in this period"
-    interval = f"{found.earliest_80 or EMPTY} to {found.latest_80 or 'after it'}"
-    return f"{found.point or 'after this period'} (with 80 %: {interval})"
+    end = f" to {found.latest_80}" if found.latest_80 else ""
+    return f"{found.point or 'not in this period'} (with 80 %: from {found.earliest_80}{end})"
 
 
 def ledger_url(tenant: Tenant, since: date, until: date, **lookups: str) -> str:

@@ -1,11 +1,15 @@
 """Spend for tests of the admin's page Costs: through the ledger, whatever of it is rolled up by then."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
+from apps.analytics import costs_page
 from apps.costs.models import Budget, BudgetMode, BudgetPeriod
 from apps.costs.services import rollups
 from apps.costs.services.budgets import create_budget
@@ -18,7 +22,13 @@ from tests import factories
 from tests.costs.rolled import enter, row
 
 # Monday to Sunday, in dollars of OpenAI's; Azure's are half of it.
+AT = datetime(2026, 5, 14, 12, 45, tzinfo=UTC)  # a Thursday
 WEEK = [50, 60, 55, 52, 70, 10, 5]
+
+
+def stop_the_clock(patch: pytest.MonkeyPatch) -> None:
+    """For whoever opens the page it is AT."""
+    patch.setattr(costs_page, "timezone", SimpleNamespace(now=lambda: AT))
 
 
 def partitions(today: date, *, days: int) -> None:
@@ -69,7 +79,7 @@ def alert(tenant: Tenant | None, *, subject: str, level: Level = Level.WARNING, 
         )
 
 
-def a_year(tenant: Tenant, *, now: datetime) -> None:
+def a_year(tenant: Tenant, *, now: datetime = AT) -> None:
     """Everything that the page can show, until today by the tenant's calendar."""
     today = now.astimezone(ZoneInfo(tenant.time_zone)).date()
     partitions(today, days=730)
@@ -81,10 +91,10 @@ def a_year(tenant: Tenant, *, now: datetime) -> None:
         of = {"campaign_id": campaign.pk, "task_kind": f"kind-{number}"}
         spend(tenant, price_id, days=days_until(today, 20 + number), rolled=False, **of)
     spend(tenant, price_id, days=days_until(today, 500))
-    make_forecast(tenant=tenant, now=now)
-    budget(tenant, 60_000, now=now)
+    budget(tenant, 30_000, now=now)
     budget(tenant, 1_000, now=now, period=BudgetPeriod.DAY, mode=BudgetMode.WATCH)
     budget(tenant, 4_000, now=now, period=BudgetPeriod.WEEK, mode=BudgetMode.SHADOW)
+    make_forecast(tenant=tenant, now=now)
     for number in range(12):
         level = (Level.CRITICAL, Level.WARNING, Level.INFO)[number % 3]
         alert(

@@ -20,18 +20,7 @@ class Gauge(Column):
     def __call__(self, budget: Any) -> SafeString | str:
         if budget._state.adding:
             return EMPTY
-        standing: Standing = budget.standing(at=timezone.now())
-        spent, held = standing.percent, standing.held_percent
-        if spent is None or held is None:
-            return f"{amount(standing.spent)} spent, of nothing"
-        words = f"{amount(spent).removesuffix('0')} % spent"
-        if standing.held:
-            words += f", {amount(held).removesuffix('0')} % held"
-        title = f"{amount(standing.spent)} spent, {amount(standing.held)} held of {amount(standing.limit)}"
-        return format_html(
-            '<div class="whitespace-nowrap" style="min-width: 9rem" title="{}">{}{}</div>',
-            *(title, _bar(spent, held), words),
-        )
+        return gauge(budget.standing(at=timezone.now()))
 
 
 class Shadow(Column):
@@ -49,11 +38,29 @@ class Shadow(Column):
         return format_html('<span class="whitespace-nowrap">{}</span>', text)
 
 
+def gauge(standing: Standing) -> SafeString | str:
+    spent, held = standing.percent, standing.held_percent
+    if spent is None or held is None:
+        return f"{amount(standing.spent)} spent, of nothing"
+    words = f"{amount(spent).removesuffix('0')} % spent"
+    if standing.held:
+        words += f", {amount(held).removesuffix('0')} % held"
+    title = f"{amount(standing.spent)} spent, {amount(standing.held)} held of {amount(standing.limit)}"
+    return format_html(
+        '<div class="whitespace-nowrap" style="min-width: 9rem" title="{}">{}{}</div>',
+        *(title, _bar(spent, held), words),
+    )
+
+
 def _bar(spent: Decimal, held: Decimal) -> SafeString:
     """What is beyond the limit has no room in it."""
     spent = min(spent, _FULL)
     items = [
-        {"title": "spent", "value": spent, "progress_class": "bg-red-600" if spent == _FULL else ""},
+        {
+            "title": "spent",
+            "value": spent,
+            "progress_class": "bg-red-600 dark:bg-red-500" if spent == _FULL else "",
+        },
         {"title": "held", "value": min(held, _FULL - spent), "progress_class": "opacity-50"},
     ]
     return SafeString(render_to_string("unfold/components/progress.html", {"items": items}))
