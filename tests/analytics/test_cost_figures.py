@@ -86,6 +86,14 @@ def test_a_correction_counts_on_the_day_that_it_corrects(agency: Tenant, price_i
     assert {bar.first: bar.total for bar in found.bars if bar.total} == {date(2026, 5, 9): 3}
 
 
+def test_the_range_is_compared_with_as_many_days_before_it(agency: Tenant, price_id: int) -> None:
+    for days_ago, amount in ((0, 1), (6, 2), (7, 4), (13, 8), (14, 16)):
+        at = NOW - timedelta(days=days_ago)
+        enter(row(agency, price_id, occurred_at=at, amount=Decimal(amount)))
+    found = figures(agency).spend
+    assert (found.total, found.before, found.change) == (3, 12, Decimal("-75.0"))
+
+
 @pytest.mark.parametrize(
     ("begin", "end"),
     [
