@@ -146,10 +146,8 @@ def _month(seen: TenantFigures, now: datetime) -> Section:
 
 def _made(seen: TenantFigures, now: datetime) -> str:
     found = seen.month.forecast
-    if found.made_at is None:
+    if found.made_at is None or found.method == Method.NONE:
         return found.reason
-    if found.method == Method.NONE:
-        return f"Not enough days yet. {found.reason}"
     age, days = cost_lists.age(found.made_at, now), f"{found.observed_days:,} whole days"
     return f"Forecast made {age} ago by “{found.method}”, of {days}. {found.reason}"
 

@@ -1,7 +1,7 @@
 """The admin's page Costs: a tenant's spend, budgets, forecast and alerts, as charts and as tables."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -124,7 +124,7 @@ def _shown(choice: Choice, now: datetime) -> dict[str, Any]:
 
 def _drawn(section: Section) -> dict[str, Any]:
     """With what the canvas is given, as JSON."""
-    values = {name: getattr(section, name) for name in Section.__dataclass_fields__}
+    values = {field.name: getattr(section, field.name) for field in fields(section)}
     if section.chart:
         values |= {"data": json.dumps(section.chart.data), "options": json.dumps(section.chart.options)}
     return values

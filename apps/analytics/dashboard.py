@@ -78,7 +78,7 @@ def _cards(seen: overview.Overview) -> list[Card]:
             "Spent today (UTC)",
             _money(seen.spent_today),
             f"{_money(seen.held)} held for calls under way" if seen.held else "nothing held",
-            reverse("admin_costs"),
+            f"{reverse('admin_costs')}?tenant=all&days=7",
             "receipt_long",
         ),
         Card(

@@ -50,7 +50,7 @@ def test_the_change_is_against_as_many_days_before() -> None:
         (TODAY - timedelta(days=6), "azure"): Decimal(50),
     }
     found = spend_of(spent, days=7, today=TODAY)
-    assert (found.before, found.total, found.change) == (40, 50, Decimal("25.0"))
+    assert (found.before, found.total, found.change) == (Decimal(40), Decimal(50), Decimal("25.0"))
     assert found.providers == ("azure",)
 
 

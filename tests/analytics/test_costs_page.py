@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from apps.analytics import costs_page
 from apps.common.ids import uuid7
+from apps.costs.services.forecasts import make_forecast
 from apps.tenants.models import Tenant, User
 from tests import factories
 from tests.analytics.spending import a_year, days_until, partitions, spend, stop_the_clock
@@ -37,7 +38,7 @@ def browser(operator: User, client: Client) -> Client:
     return client
 
 
-def page(browser: Client, *, status: int = 200, **asked: object) -> str:
+def page(browser: Client, *, status: int = 200, **asked: Any) -> str:
     answer = browser.get(reverse("admin_costs"), asked)
     assert answer.status_code == status
     return html.unescape(answer.content.decode())
@@ -67,6 +68,17 @@ def test_without_spend_each_part_says_so_and_nothing_is_drawn(browser: Client, a
     ):
         assert words in text
     assert "<canvas" not in text
+
+
+def test_after_too_few_days_it_says_how_many_it_takes(browser: Client, agency: Tenant) -> None:
+    now = timezone.now()
+    partitions(now.date(), days=3)
+    spend(agency, factories.price().pk, days=days_until(now.date(), 3))
+    make_forecast(tenant=agency, now=now)
+    text = page(browser)
+    assert "Not enough days yet" in text
+    assert "it takes 5." in text
+    assert [each["label"] for each in chart(text, "line")["datasets"]] == ["spent"]
 
 
 def test_a_years_page_has_charts_tables_and_links_in_the_same_few_statements(
@@ -171,5 +183,6 @@ def test_it_loads_nothing_from_elsewhere(browser: Client, agency: Tenant) -> Non
 
 
 def test_the_overview_and_the_sidebar_lead_to_it(browser: Client) -> None:
-    text = browser.get(reverse("admin:index")).content.decode()
-    assert text.count(f'href="{reverse("admin_costs")}"') >= 2
+    text = html.unescape(browser.get(reverse("admin:index")).content.decode())
+    assert f'href="{reverse("admin_costs")}"' in text
+    assert f'href="{reverse("admin_costs")}?tenant=all&days=7"' in text
