@@ -21,7 +21,7 @@ from apps.costs.periods import period_bounds
 from apps.tenants.models import Tenant
 
 Table = dict[str, Any]
-_BUDGET = ("budget", "for", "this period", "spent", "held", "limit", "mode", "until", "exhausted by forecast")
+_BUDGET = ("budget", "this period", "spent, held", "limit", "mode", "until", "exhausted by forecast")
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -32,6 +32,10 @@ def money(value: Decimal) -> str:
 def unbroken(text: str) -> SafeString:
     """In one line, however narrow its column is."""
     return format_html('<span class="whitespace-nowrap">{}</span>', text)
+
+
+def two_lines(first: str, second: str) -> SafeString:
+    return format_html("{}<br>{}", unbroken(first), unbroken(second))
 
 
 def spend(found: Spend, tenant: Tenant | None) -> Table:
@@ -70,32 +74,33 @@ def budgets(found: Budgets, now: datetime) -> Table:
     rows = []
     for each in found.rows:
         standing = each.standing(at=now)
+        name = link(change_url("costs.budget", each.pk), f"{each.get_scope_display()}, a {each.period}")
+        last = (standing.end - _MOMENT).astimezone(ZoneInfo(each.time_zone)).date()
         outlook = found.outlooks.get(each.pk)
         rows.append(
             [
-                link(change_url("costs.budget", each.pk), f"{each.get_scope_display()}, a {each.period}"),
-                WHAT_FOR(each),
+                name if WHAT_FOR(each) == EMPTY else two_lines(name, WHAT_FOR(each)),
                 gauge(standing),
-                money(standing.spent),
-                money(standing.held),
+                two_lines(money(standing.spent), f"{money(standing.held)} held"),
                 money(standing.limit),
                 badge(each.mode, each.get_mode_display()),
-                unbroken(str((standing.end - _MOMENT).astimezone(ZoneInfo(each.time_zone)).date())),
+                unbroken(str(last)),
                 "already" if standing.exhausted and standing.limit else exhausted(outlook),
             ]
         )
     return {"headers": _BUDGET, "rows": rows}
 
 
-def exhausted(outlook: BudgetOutlook | None) -> str:
-    """The day on which the limit is reached, with its interval of 80 %."""
+def exhausted(outlook: BudgetOutlook | None) -> SafeString | str:
+    """The day on which the limit is reached, and its interval of 80 % in a line below."""
     if outlook is None or outlook.exhausted_on is None:
         return EMPTY
     found = outlook.exhausted_on
     if found.earliest_80 is None:
         return "not in this period"
     end = f" to {found.latest_80}" if found.latest_80 else ""
-    return f"{found.point or 'not in this period'} (with 80 %: from {found.earliest_80}{end})"
+    point, interval = found.point or "not in this period", f"80 %: from {found.earliest_80}{end}"
+    return two_lines(str(point), interval)
 
 
 def ledger_url(tenant: Tenant, since: date, until: date, **lookups: str) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from apps.analytics import costs_page
-from apps.costs.models import Budget, BudgetMode, BudgetPeriod
+from apps.costs.models import Budget, BudgetMode, BudgetPeriod, BudgetScope
 from apps.costs.services import rollups
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.forecasts import make_forecast
@@ -94,6 +94,10 @@ def a_year(tenant: Tenant, *, now: datetime = AT) -> None:
     budget(tenant, 30_000, now=now)
     budget(tenant, 1_000, now=now, period=BudgetPeriod.DAY, mode=BudgetMode.WATCH)
     budget(tenant, 4_000, now=now, period=BudgetPeriod.WEEK, mode=BudgetMode.SHADOW)
+    scope = {"scope": BudgetScope.ACCOUNT, "scope_id": account.pk}
+    of_account = budget(tenant, 123_456, now=now, mode=BudgetMode.SHADOW, **scope)
+    with system_transaction():
+        of_account.counters.update(spent=Decimal("100200.5"), held=Decimal("1234.5678"))
     make_forecast(tenant=tenant, now=now)
     for number in range(12):
         level = (Level.CRITICAL, Level.WARNING, Level.INFO)[number % 3]
