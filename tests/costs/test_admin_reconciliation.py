@@ -90,3 +90,10 @@ def test_whoever_may_only_look_neither_uploads_nor_corrects(client: Client) -> N
     client.force_login(factories.user(is_staff=True))
     assert client.get(reverse(ADD)).status_code == 403
     assert client.get(reverse(LIST)).status_code == 403
+
+
+def test_without_a_provider_a_file_is_asked_for_one(browser: Client) -> None:
+    file = SimpleUploadedFile("bill.csv", f"{HEAD}2026-05-14,x,1,1,0,0,1\n".encode())
+    answer = browser.post(reverse(ADD), {"file": file})
+    assert answer.status_code == 200
+    assert "This field is required" in answer.content.decode()

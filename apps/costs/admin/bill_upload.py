@@ -42,10 +42,11 @@ def uploading(request: HttpRequest) -> type[UploadForm]:
     class Uploading(UploadForm):
         def clean(self) -> dict[str, Any]:
             given = super().clean() or {}
-            if file := given.get("file"):
+            file, provider = given.get("file"), given.get("provider")
+            if file and provider:
                 try:
                     self.instance = usage_imports.import_usage(
-                        provider=given["provider"],
+                        provider=provider,
                         file=file.file,
                         file_name=file.name,
                         now=timezone.now(),
