@@ -245,7 +245,7 @@ def test_a_column_that_is_not_there_is_not_nothing() -> None:
     (found,) = lines(f"day,model,input_tokens,output_tokens\n{DAY},gpt-4o,7,\n")
     assert (found.input_tokens, found.cached_tokens, found.output_tokens) == (7, None, 0)
     (found,) = lines(f"day,model,input_tokens,amount\n{DAY},gpt-4o,7,1\n")
-    assert (found.input_tokens, found.output_tokens, found.amount) == (7, None, 1)
+    assert (found.input_tokens, found.output_tokens, found.amount) == (7, None, Decimal(1))
 
 
 @pytest.mark.parametrize(

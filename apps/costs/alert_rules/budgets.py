@@ -62,7 +62,7 @@ WHERE correction.id >= %(corrected_since)s AND correction.state = 'entered'
     OR budget.scope = 'campaign' AND budget.scope_id = hold.campaign_id
     OR budget.scope = 'user' AND budget.scope_id = hold.user_id)
 ORDER BY 2, 5
-"""  # as above
+"""  # noqa: S608  # as above
 
 _SHADOW = f"""
 SELECT budget.tenant_id, budget.id, budget.scope, budget.period, present.start, budget."limit", counter.spent,

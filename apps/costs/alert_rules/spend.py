@@ -16,7 +16,8 @@ from apps.costs.models import BudgetPeriod
 from apps.costs.periods import period_start
 from apps.notifications.rules import Finding
 
-# Of its zone's present day, and of one that has only just ended, each tenant's roll-up and tail: one statement, so that no entry is in both.
+# Of its zone's present day, and of one that has just ended, each tenant's roll-up and tail: one statement,
+# so that no entry is in both.
 _DEAR_DAYS = """
 WITH present AS (
     SELECT tenant.id AS tenant_id, zone.day

@@ -69,7 +69,7 @@ def _first_kept() -> date | None:
     with system_transaction(), connection.cursor() as cursor:
         cursor.execute(KEPT_SINCE)
         (first,) = cursor.fetchone()
-    return first and first.astimezone(UTC).date()
+    return first.astimezone(UTC).date() if first else None
 
 
 def _forget_holds(since: date) -> int:
