@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeVar
 
+from apps.costs.exports.values import MOST_AMOUNT
 from apps.costs.pricing import Rates, Usage, cost
 
 Key = tuple[date, str]
+_Number = TypeVar("_Number", int, Decimal)
 # What a column of the ledger can hold.
 _MOST_TOKENS = 2**31 - 1
 
@@ -36,7 +39,7 @@ class Theirs:
             _sum(self.input_tokens, other.input_tokens),
             _sum(self.cached_tokens, other.cached_tokens),
             _sum(self.output_tokens, other.output_tokens),
-            self.amount if other.amount is None else other.amount + (self.amount or Decimal(0)),
+            _sum(self.amount, other.amount),
         )
 
     @property
@@ -44,6 +47,12 @@ class Theirs:
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return Usage(self.input_tokens, self.output_tokens, self.cached_tokens or 0)
+
+    def beside(self, ours: "Ours") -> "Theirs":
+        """Where the export doesn't say how many were cached, it is as many as we know of."""
+        if self.cached_tokens is not None or self.input_tokens is None:
+            return self
+        return replace(self, cached_tokens=min(ours.cached_tokens, self.input_tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +156,9 @@ def _difference(
     if ours is None:
         amount = _priced(theirs, Ours(), rates) if priced else theirs.amount
         return Difference(*key, Verdict.THEIRS_ONLY, replace(theirs, amount=amount), None, priced)
-    theirs = replace(theirs, amount=_priced(theirs, ours, rates)) if priced else theirs
+    theirs = replace(theirs, amount=_priced(theirs.beside(ours), ours, rates)) if priced else theirs
     verdict = Verdict.MATCHED if _match(theirs, ours, tolerance) else Verdict.DIFFERENT
-    rest, reason = _rest(theirs, ours, tolerance, above_bounds) if ours.estimates else (None, "")
+    rest, reason = _rest(theirs.beside(ours), ours, tolerance, above_bounds) if ours.estimates else (None, "")
     return Difference(*key, verdict, theirs, ours, priced, rest, reason)
 
 
@@ -157,7 +166,8 @@ def _priced(theirs: Theirs, ours: Ours, rates: Rates | None) -> Decimal | None:
     """What theirs come to: what we know, plus or minus what their tokens are more or less than ours."""
     if theirs.usage is None or rates is None:
         return None
-    return ours.known_amount + cost(usage=theirs.usage, rates=rates) - cost(usage=ours.usage, rates=rates)
+    found = ours.known_amount + cost(usage=theirs.usage, rates=rates) - cost(usage=ours.usage, rates=rates)
+    return found if abs(found) <= MOST_AMOUNT else None
 
 
 def _match(theirs: Theirs, ours: Ours, tolerance: Tolerance) -> bool:
@@ -173,7 +183,7 @@ def _match(theirs: Theirs, ours: Ours, tolerance: Tolerance) -> bool:
 
 def _rest(theirs: Theirs, ours: Ours, tolerance: Tolerance, above_bounds: bool) -> tuple[Rest | None, str]:
     if theirs.amount is None:
-        return None, "The export has no amounts, and the model has no price."
+        return None, "The export has no amounts, and the model has no price by which they can be reckoned."
     amount = theirs.amount - ours.known_amount
     if amount < 0 and tolerance.amounts_match(theirs.amount, ours.known_amount):
         amount = Decimal(0)
@@ -202,5 +212,5 @@ def _rest(theirs: Theirs, ours: Ours, tolerance: Tolerance, above_bounds: bool) 
     return Rest(*tokens, amount=amount), ""
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return one if other is None else other if one is None else one + other
+def _sum(one: _Number | None, other: _Number | None) -> _Number | None:
+    return None if one is None or other is None else one + other

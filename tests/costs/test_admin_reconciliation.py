@@ -1,15 +1,16 @@
 """The operator's way with a bill: upload it, look at what differs, correct."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from apps.costs.models import ImportState, UsageDifference, UsageImport
-from apps.costs.services import corrections
+from apps.costs.services import corrections, usage_imports
 from apps.tenants.models import Tenant, User
 from apps.tenants.system import system_transaction
 from tests import factories
@@ -90,3 +91,27 @@ def test_whoever_may_only_look_neither_uploads_nor_corrects(client: Client) -> N
     client.force_login(factories.user(is_staff=True))
     assert client.get(reverse(ADD)).status_code == 403
     assert client.get(reverse(LIST)).status_code == 403
+
+
+def test_without_a_provider_a_file_is_asked_for_one(browser: Client) -> None:
+    file = SimpleUploadedFile("bill.csv", f"{HEAD}2026-05-14,x,1,1,0,0,1\n".encode())
+    answer = browser.post(reverse(ADD), {"file": file})
+    assert answer.status_code == 200
+    assert "This field is required" in answer.content.decode()
+
+
+def test_a_long_file_may_be_read_for_longer_than_transactions_idle(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty megabytes of short lines take more than the ten seconds that others have."""
+    real, allowed = usage_imports._read, []
+
+    def read(file: BinaryIO) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            allowed.append(cursor.fetchone()[0])
+        return real(file)
+
+    monkeypatch.setattr(usage_imports, "_read", read)
+    upload(browser, f"{HEAD}2026-05-14,x,1,1,0,0,1\n".encode())
+    assert allowed == ["3min"]

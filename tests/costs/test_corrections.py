@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -317,6 +318,34 @@ def test_more_than_was_held_is_corrected_only_where_it_is_wished_and_then_alerts
     assert (finding.tenant_id, finding.data["spent"]) == (agency.pk, "75.00")
 
 
+@pytest.mark.parametrize("days_later", [0, 400])
+def test_a_budget_of_a_period_that_is_over_alerts_too_and_others_do_not(
+    agency: Tenant, stranger: Tenant, days_later: int
+) -> None:
+    account: dict[str, Any] = {"scope": BudgetScope.ACCOUNT, "scope_id": factories.account(tenant=agency).pk}
+    for tenant in (agency, stranger):
+        create_budget(tenant_id=tenant.pk, limit=Decimal(30), period=BudgetPeriod.DAY, now=NOON)
+    create_budget(tenant_id=agency.pk, limit=Decimal(30), period=BudgetPeriod.DAY, now=NOON, **account)
+    lose(agency, 30)
+    lose(stranger, 30)
+    lose(stranger, 0)
+    found = imported(f"2026-05-14,{MODEL},3,50,0,0,50")
+    correct(found)  # below the bounds
+    with system_transaction():
+        assert list(alert_rules.budgets_exceeded(LATER)) == []
+    lose(agency, 0, NOON + timedelta(hours=1))
+    found = imported(f"2026-05-14,{MODEL},4,70,0,0,70")
+    correct(found, above_bounds=True)
+
+    with system_transaction():
+        told = list(alert_rules.budgets_exceeded(timezone.now() + timedelta(days=days_later)))
+
+    # The first correction brought each to 25; the second, of an attempt of nothing, the agency's to 45.
+    assert [(each.tenant_id, each.data["spent"]) for each in told] == (
+        [] if days_later else [(agency.pk, "45.00")]
+    )
+
+
 def test_tokens_alone_are_priced_by_our_prices(agency: Tenant) -> None:
     spend(agency, 5)
     lose(agency, 30)
@@ -404,6 +433,34 @@ def test_the_command_shows_then_corrects_then_finds_nothing(agency: Tenant, tmp_
     assert ledger()[0] == 20
     assert "nothing to correct" in run(path, "--apply")
     assert ledger()[0] == 20
+
+
+def test_a_dated_model_that_has_a_price_of_its_own_is_the_one_that_was_called(agency: Tenant) -> None:
+    dated = f"{MODEL}-2026-01-01"
+    factories.price(provider="openai", model=dated, input_per_million=1, output_per_million=1)
+    lose(agency, 30)
+    correct(imported(f"2026-05-14,{dated},1,12,0,0,12"))
+    assert ledger()[0] == 12
+
+
+def test_a_bill_of_another_provider_is_refused(agency: Tenant) -> None:
+    costs = "start_time_iso,line_item,amount_value,amount_currency\n"
+    data = f'{costs}2026-05-14,"{MODEL}, input",12,usd\n'.encode()
+    with pytest.raises(InvalidInputError, match="a bill of openai, and not of azure"):
+        usage_imports.import_usage(provider="azure", file=BytesIO(data), file_name="x", now=LATER)
+    with system_transaction():
+        assert not UsageImport.objects.exists()
+
+
+def test_the_tolerance_that_is_given_counts_to_the_end(agency: Tenant, tmp_path: Path) -> None:
+    spend(agency, 100)
+    lose(agency, 30)
+    path = tmp_path / "usage.csv"
+    # Four per cent less than is known without the estimate.
+    path.write_text(f"day,model,amount\n2026-05-14,{MODEL},96\n")
+    text = run(path, "--apply", "--tolerance", "5")
+    assert ledger()[0] == 100
+    assert "1 days of models match, 0 don't. Corrected: 1." in text
 
 
 def test_the_command_refuses_in_words(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_spreadsheets_way_of_writing_is_understood(encoding: str) -> None:
     text = "Day;Model;Requests;Input Tokens;Output-Tokens;Amount;Key\r\n\r\n"
     text += "2026-03-31 10:00;gpt-4o;1.200;1 000;5;1.234,5;Größe “ü”\r\n"
     (found,) = lines(text.encode(encoding))
-    assert found == Line(DAY, "gpt-4o", "Größe “ü”", 1200, 1000, 0, 5, Decimal("1234.5"))
+    assert found == Line(DAY, "gpt-4o", "Größe “ü”", 1200, 1000, None, 5, Decimal("1234.5"))
 
 
 def test_every_line_that_can_not_be_is_named_and_nothing_is_taken() -> None:
@@ -213,3 +213,53 @@ def test_numbers_of_either_half_of_the_world() -> None:
 )
 def test_a_dated_model_is_the_model(theirs: str, ours: str) -> None:
     assert canonical(theirs, known=["gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo"]) == ours
+
+
+@pytest.mark.parametrize(
+    ("theirs", "used", "ours"),
+    [
+        # The list knows some dated models by themselves; whoever calls gpt-4o is billed for one of them.
+        ("gpt-4o-2024-05-13", ["gpt-4o"], "gpt-4o"),
+        ("gpt-4o-2024-05-13", ["gpt-4o", "gpt-4o-2024-05-13"], "gpt-4o-2024-05-13"),
+        ("gpt-4o-2024-05-13", [], "gpt-4o-2024-05-13"),
+        ("gpt-4o-2024-08-06", ["gpt-4o-2024-05-13"], "gpt-4o"),
+        ("gpt 4o 0513", ["gpt-4o-2024-05-13"], "gpt-4o-2024-05-13"),
+        ("gpt-4o-0513", [], "gpt-4o-2024-05-13"),
+        ("gpt-4o-mini-0513", ["gpt-4o"], "gpt-4o-mini-0513"),
+    ],
+)
+def test_of_a_models_names_the_one_that_was_called_counts(theirs: str, used: list[str], ours: str) -> None:
+    assert canonical(theirs, known=["gpt-4o", "gpt-4o-2024-05-13"], used=used) == ours
+
+
+def test_of_what_a_line_does_not_say_nothing_is_known_of_the_day() -> None:
+    """Half of a day's amounts would look like all of them."""
+    day = "2026-03-31,gpt-4o"
+    (found,) = lines(NEUTRAL + f"{day},1,100,20,10,0.5,\n{day},1,100,0,10,,\n")
+    assert found == Line(DAY, "gpt-4o", "", 2, 200, 20, 20, None)
+    (found,) = lines(NEUTRAL + f"{day},,100,20,10,0.5,\n{day},,,,,0.5,\n")
+    assert found == Line(DAY, "gpt-4o", "", None, None, None, None, Decimal(1))
+
+
+def test_a_column_that_is_not_there_is_not_nothing() -> None:
+    (found,) = lines(f"day,model,input_tokens,output_tokens\n{DAY},gpt-4o,7,\n")
+    assert (found.input_tokens, found.cached_tokens, found.output_tokens) == (7, None, 0)
+    (found,) = lines(f"day,model,input_tokens,amount\n{DAY},gpt-4o,7,1\n")
+    assert (found.input_tokens, found.output_tokens, found.amount) == (7, None, Decimal(1))
+
+
+@pytest.mark.parametrize(
+    "row", ["2026-03-31,a{},1,1,0,1,1000000000,USD\n", "2026-03-31,a{},1,1000000000000000,0,1,1,USD\n"]
+)
+def test_sums_that_no_column_can_hold_are_refused(row: str) -> None:
+    assert len(lines(NEUTRAL + row)) == 1
+    assert "together are more than" in problems(NEUTRAL + row.format(1) + row.format(2))[-1]
+
+
+def test_credits_and_other_currencies_of_something_else_are_passed_over() -> None:
+    azure = "Date,MeterName,Quantity,UnitOfMeasure,CostInBillingCurrency,BillingCurrencyCode\n"
+    azure += "03/31/2026,gpt-4o-0806-Inp-glbl Tokens,1,1K,0.5,USD\n03/31/2026,LRS Data Stored,1,1 GB,"
+    assert [each.amount for each in lines(azure + "-2.5,USD\n")] == [Decimal("0.5")]
+    assert [each.amount for each in lines(azure + "2.5,EUR\n")] == [Decimal("0.5")]
+    openai = "start_time_iso,line_item,amount_value,amount_currency\n2026-03-31,web search,-1,usd\n"
+    assert len(lines(openai + '2026-03-31,"gpt-4o, input",1,usd\n')) == 1

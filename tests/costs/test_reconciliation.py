@@ -150,3 +150,28 @@ def test_tokens_without_amounts_cost_what_our_prices_say() -> None:
     assert found.theirs is not None
     assert found.theirs.amount == Decimal("4.5")
     assert found.rest == Rest(1_000_000, 0, 0, Decimal("2.5"))
+
+
+def test_an_export_without_cached_tokens_has_as_many_as_we_know_of() -> None:
+    """They are part of the input, so that nothing of them is missing says nothing."""
+    found = difference(Theirs(3, 150, None, 20, Decimal(5)), ESTIMATED)
+    assert found.rest == Rest(50, 0, 10, Decimal(3))
+    assert found.theirs == Theirs(3, 150, None, 20, Decimal(5))
+    rates = listed_price(provider="openai", model="gpt-4o", at=AS_OF)
+    assert rates is not None
+    ours = Ours(1, 1_000_000, 1_000_000, 0, Decimal("1.25"))
+    found = difference(Theirs(1, 1_000_000, None, 0), ours, rates={KEY: rates}, tolerance=EXACTLY)
+    assert found.verdict is Verdict.MATCHED
+
+
+def test_what_a_part_does_not_say_is_unknown_of_the_sum() -> None:
+    assert Theirs(1, 10, 1, 1, Decimal(1)) + Theirs(1, 10, None, 1) == Theirs(2, 20, None, 2)
+
+
+def test_tokens_that_would_cost_more_than_can_be_have_no_amount() -> None:
+    rates = listed_price(provider="openai", model="gpt-4o", at=AS_OF)
+    assert rates is not None
+    found = difference(Theirs(3, 10**15, 0, 10**15), None, rates={KEY: rates})
+    assert found.theirs is not None
+    assert found.theirs.amount is None
+    assert "can be reckoned" in difference(Theirs(3, 10**15, 0, 10), ESTIMATED, rates={KEY: rates}).reason

@@ -245,13 +245,18 @@ def test_holds_that_have_ended_go_with_their_months(
     for number, tenant in enumerate([agency, stranger, agency, stranger, agency]):
         state = HoldState.RELEASED if number % 2 else HoldState.SETTLED
         hold(tenant, price_id, last - timedelta(days=number * 20), state)
+    held = hold(agency, price_id, last, HoldState.HELD)
     kept = {
-        hold(agency, price_id, last, HoldState.HELD),
         hold(agency, price_id, last + timedelta(milliseconds=1), HoldState.SETTLED),
         hold(agency, price_id, clock.now(), HoldState.SETTLED),
     }
 
-    assert forgotten().holds == 5
+    # February waits, and its estimates can be corrected by its holds.
+    assert forgotten() == Forgotten([JANUARY], 3, "held")
+    assert len(holds()) == 5
+    with system_transaction():
+        Hold.objects.filter(pk=held).update(state=HoldState.SETTLED, ended_at=clock.now())
+    assert forgotten() == Forgotten([FEBRUARY], 3)
     assert holds() == kept
 
 

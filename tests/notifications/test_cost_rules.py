@@ -184,6 +184,30 @@ def test_usage_above_what_was_held_is_told_of(agency: Tenant) -> None:
     assert (alert.subject, alert.data["spent"]) == (str(hold.pk), "6.00")
 
 
+def test_usage_above_what_was_held_is_told_of_where_it_is_known_late(agency: Tenant) -> None:
+    dollar_price()
+    hold = take(agency, 5)
+    holds.settle(hold=hold, usage=None, now=timezone.now())
+    rules.evaluate_rules(now=timezone.now())
+    assert alerts("usage_above_bound") == []
+    holds.settle(hold=hold, usage=dollars(6), now=timezone.now())
+    rules.evaluate_rules(now=timezone.now())
+    (alert,) = alerts("usage_above_bound")
+    assert (alert.subject, alert.data["spent"]) == (str(hold.pk), "6.00")
+
+
+def test_a_day_that_was_dear_just_before_its_end_is_told_of_after_it(agency: Tenant, settings: Any) -> None:
+    settings.DAILY_COST_ALERT = Decimal(50)
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    midnight = NOON.replace(hour=0)
+    hold = take(agency, 51, now=midnight - timedelta(seconds=5))
+    holds.settle(hold=hold, usage=dollars(51), now=midnight + timedelta(seconds=5))
+    for _ in range(2):
+        rules.evaluate_rules(now=midnight + timedelta(seconds=15))
+    (alert,) = alerts("daily_cost")
+    assert alert.period == str((midnight - timedelta(days=1)).date())
+
+
 def test_evaluating_again_what_was_told_writes_nothing(
     agency: Tenant, budget: Budget, django_assert_max_num_queries: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.db import connection
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
@@ -11,8 +12,9 @@ from apps.common.errors import DomainError
 from apps.costs.models import BilledBy, UsageImport
 from apps.costs.services import usage_imports
 
-# It is read in the page's transaction, which may not idle for long.
+# It is read in the page's transaction, which idles meanwhile: so many bytes may take more than ten seconds.
 _MOST_BYTES = 20 * 2**20
+_MAY_IDLE = "SET LOCAL idle_in_transaction_session_timeout = '3min'"
 
 
 class UploadForm(forms.ModelForm):  # type: ignore[type-arg]  # of one model
@@ -42,10 +44,13 @@ def uploading(request: HttpRequest) -> type[UploadForm]:
     class Uploading(UploadForm):
         def clean(self) -> dict[str, Any]:
             given = super().clean() or {}
-            if file := given.get("file"):
+            file, provider = given.get("file"), given.get("provider")
+            if file and provider:
+                with connection.cursor() as cursor:
+                    cursor.execute(_MAY_IDLE)
                 try:
                     self.instance = usage_imports.import_usage(
-                        provider=given["provider"],
+                        provider=provider,
                         file=file.file,
                         file_name=file.name,
                         now=timezone.now(),

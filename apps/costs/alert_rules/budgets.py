@@ -6,16 +6,17 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from apps.common.ids import first_id_of
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import rows, time_zones
+from apps.costs.alert_rules.reading import SETTLED_LATE, rows, time_zones
 from apps.costs.alert_rules.wording import PERIOD, money, named
 from apps.costs.models import BudgetPeriod
 from apps.costs.periods import period_start
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
-# What was asked before a period's end may be settled so long after it.
-SETTLED_LATE = timedelta(minutes=10)
+# Corrections that were planned in this time are looked at.
+CORRECTED_LATE = timedelta(days=1)
 
 # Percentages are compared by products, which are exact. The periods are those that Python has reckoned.
 _OF_PRESENT_PERIODS = """
@@ -37,12 +38,31 @@ WHERE budget.is_active AND counter.spent > 0 AND counter.spent * 100 >= budget."
 ORDER BY budget.id, present.start, threshold.percent DESC
 """  # no data in it
 
+# Bills correct days that are over, and so mostly periods that are.
 _EXCEEDED = f"""
-SELECT budget.tenant_id, budget.id, budget.scope, budget.period, present.start, budget."limit", counter.spent
+SELECT budget.tenant_id, budget.id, budget.scope, budget.period, counter.period_start, budget."limit",
+       counter.spent
 {_OF_PRESENT_PERIODS}
 WHERE budget.is_active AND budget.mode = 'stop' AND counter.spent > budget."limit"
-ORDER BY budget.id, present.start
-"""  # as above
+UNION
+SELECT budget.tenant_id, budget.id, budget.scope, budget.period, counter.period_start, budget."limit",
+       counter.spent
+FROM costs_usagecorrection AS correction
+JOIN tenants_tenant AS tenant ON tenant.id = correction.tenant_id
+JOIN costs_hold AS hold ON hold.id = correction.hold_id
+JOIN costs_budget AS budget ON budget.tenant_id = tenant.id
+JOIN costs_budgetcounter AS counter ON counter.budget_id = budget.id
+  AND counter.period_start = costs_period_start(budget.period, hold.occurred_at, costs_zone(tenant.time_zone))
+WHERE correction.id >= %(corrected_since)s AND correction.state = 'entered'
+  AND correction.amount > correction.bound
+  AND budget.is_active AND budget.mode = 'stop' AND counter.spent > budget."limit"
+  AND (budget.scope = 'tenant'
+    OR budget.scope = 'provider' AND budget.provider = hold.provider
+    OR budget.scope = 'account' AND budget.scope_id = hold.account_id
+    OR budget.scope = 'campaign' AND budget.scope_id = hold.campaign_id
+    OR budget.scope = 'user' AND budget.scope_id = hold.user_id)
+ORDER BY 2, 5
+"""  # noqa: S608  # as above
 
 _SHADOW = f"""
 SELECT budget.tenant_id, budget.id, budget.scope, budget.period, present.start, budget."limit", counter.spent,
@@ -77,8 +97,12 @@ def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iter
 
 
 def budgets_exceeded(now: datetime) -> Iterator[Finding]:
-    """Budgets that stop calls, and yet have spent more than their limit: it, or their mode, was changed."""
-    for tenant, budget, scope, period, start, limit, spent in rows(_EXCEEDED, _present(now)):
+    """Budgets that stop calls, and yet have spent more than their limit: it, or their mode, was changed.
+
+    Of periods that are over, those that a bill's correction has raised.
+    """
+    values = {**_present(now), "corrected_since": first_id_of(now - CORRECTED_LATE)}
+    for tenant, budget, scope, period, start, limit, spent in rows(_EXCEEDED, values):
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),

@@ -15,11 +15,13 @@ ABOVE_BOUND_AGE = timedelta(hours=1)
 WAITED = timedelta(days=1)
 
 _ABOVE_BOUND = """
-SELECT hold.tenant_id, hold.id, hold.provider, hold.model, hold.bound, entry.amount
+SELECT hold.tenant_id, hold.id, hold.provider, hold.model, hold.bound, sum(entry.amount)
 FROM costs_hold AS hold
 JOIN costs_ledgerentry AS entry ON entry.occurred_at = hold.occurred_at
   AND entry.generation_id = hold.generation_id AND entry.attempt = hold.attempt
-WHERE hold.id >= %s AND hold.state = 'settled' AND entry.occurred_at >= %s AND entry.amount > hold.bound
+WHERE hold.id >= %s AND hold.state = 'settled' AND entry.occurred_at >= %s
+GROUP BY hold.id
+HAVING sum(entry.amount) > hold.bound
 ORDER BY hold.id
 """
 

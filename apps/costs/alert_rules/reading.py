@@ -1,8 +1,12 @@
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 
 from apps.tenants.models import Tenant
+
+# What was asked before a period's end may be settled so long after it.
+SETTLED_LATE = timedelta(minutes=10)
 
 
 def time_zones() -> list[str]:

@@ -77,6 +77,9 @@ class Cells:
         return read_day(self.values["day"])
 
 
+# These are whose they are called after; of the others anybody may make a file.
+PROVIDERS_OF = {"openai costs": "openai", "azure costs": "azure"}
+
 # None: the line is of something else than a model's tokens.
 Reader = Callable[[Cells], Line | None]
 
@@ -112,7 +115,8 @@ def layout_of(header: Sequence[str]) -> Layout:
 
 def _usage(cells: Cells) -> Line | None:
     model = cells.values.get("model", "")
-    amount, counts = cells.amount(), [cells.count(name) for name in ("requests", "input", "cached", "output")]
+    names = ("requests", "input", "cached", "output")
+    amount, counts = cells.amount(), [cells.count(name) for name in names]
     if not model:
         # A day without usage is a line without a model.
         if amount or any(counts):
@@ -122,21 +126,24 @@ def _usage(cells: Cells) -> Line | None:
     if cached is not None and cached > (given or 0):
         raise ValueError(f"Of {given or 0} input tokens {cached} can't be cached.")
     if given is not None or output is not None:
-        given, cached, output = given or 0, cached or 0, output or 0
+        # An empty cell beside others is nothing; a column that isn't there says nothing.
+        given, cached, output = (
+            0 if count is None and name in cells.values else count
+            for name, count in zip(names[1:], (given, cached, output), strict=True)
+        )
     return Line(cells.day(), model, cells.values.get("key", ""), requests, given, cached, output, amount)
 
 
 def _line_item(cells: Cells) -> Line | None:
     """Such as “gpt-4o-2024-08-06, cached input”: a model, and which of its tokens."""
-    item, amount = cells.values.get("item", ""), cells.amount()
-    if not item:
-        if amount:
-            raise ValueError(
-                "The line has an amount and no line item: export the costs grouped by line item."
-            )
-        return None
+    item = cells.values.get("item", "")
     model, _, kind = item.rpartition(", ")
-    if not model or kind not in ("input", "cached input", "output") or amount is None:
+    if item and (not model or kind not in ("input", "cached input", "output")):
+        return None
+    amount = cells.amount()
+    if not item and amount:
+        raise ValueError("The line has an amount and no line item: export the costs grouped by line item.")
+    if not item or amount is None:
         return None
     return _part(cells, model, kind, amount, tokens=_quantity(cells, "tokens"))
 
@@ -148,8 +155,8 @@ def _meter(cells: Cells) -> Line | None:
     ends = _KINDS | _PLACES_OF_MODELS if "embedding" in words else _KINDS
     at = next((place for place, word in enumerate(words) if _kinds(word) or word.lower() in ends), 0)
     kinds = {kind for word in words[at:] for kind in _kinds(word)}
-    amount = cells.amount()
-    if not at or amount is None:
+    # Of something else the amount may be whatever it likes: a credit, in another currency.
+    if not at or (amount := cells.amount()) is None:
         return None
     kind = "output" if kinds & set(_OUTPUT) else "cached input" if kinds & set(_CACHED) else "input"
     return _part(cells, "-".join(words[:at]), kind, amount, tokens=_quantity(cells, ""))

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from io import TextIOWrapper
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from apps.costs.exports.layouts import Cells, Layout, Line, layout_of
+from apps.costs.exports.values import MOST_AMOUNT, MOST_TOKENS
 
 MOST_LINES = 2_000_000
 # Different days, models and keys; ten years of thirty models.
@@ -21,6 +22,7 @@ _LONGEST_MODEL, _LONGEST_KEY = 100, 300
 _PLACES = Decimal(1).scaleb(-10)
 
 Key = tuple[date, str, str]
+_Number = TypeVar("_Number", int, Decimal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,22 +133,43 @@ class _Reader:
             raise ExportError(self.problems)
         if not self.export.sums:
             raise ExportError([Problem(max(self.number, 1), "The file has no line with a model's usage.")])
+        self._check_sums()
         self.export.sums = {key: _rounded(line) for key, line in self.export.sums.items()}
         return self.export
 
+    def _check_sums(self) -> None:
+        """However they are added up again, they stay below what a column can hold."""
+        sums = self.export.sums.values()
+        if sum(line.amount or 0 for line in sums) > MOST_AMOUNT:
+            self.refuse(f"All amounts together are more than {MOST_AMOUNT:,}.")
+        for name in ("requests", "input_tokens", "cached_tokens", "output_tokens"):
+            if sum(getattr(line, name) or 0 for line in sums) > MOST_TOKENS:
+                self.refuse(f"All {name.replace('_', ' ')} together are more than {MOST_TOKENS:,}.")
 
-def canonical(model: str, *, known: Collection[str]) -> str:
+
+def canonical(model: str, *, known: Collection[str], used: Collection[str] = ()) -> str:
     """Our name of a provider's model: the longest known one that it is, apart from a date at its end.
 
     `gpt-4o-2024-08-06`, Azure's `gpt-4o-0806` and `gpt 4o 0806` are gpt-4o; `gpt-35-turbo` is gpt-3.5-turbo;
-    `gpt-4o-mini` isn't gpt-4o. One that is none of them keeps its name.
+    `gpt-4o-mini` isn't gpt-4o. One that is none of them keeps its name. Those that were `used` come first:
+    a call of gpt-4o is billed as one of its dated models, which may be known by themselves.
     """
     bare = _bare(model)
-    for each in sorted(known, key=len, reverse=True):
-        own = _bare(each)
-        if bare.startswith(own) and re.fullmatch(r"(\d{4}|\d{8})?", bare[len(own) :]):
-            return each
+    for names in (used, known):
+        for each in sorted(names, key=len, reverse=True):
+            if _is_of(bare, _bare(each)):
+                return each
     return model
+
+
+def _is_of(bare: str, own: str) -> bool:
+    dated = bare.startswith(own) and re.fullmatch(r"(\d{4}|\d{8})?", bare[len(own) :])
+    return bool(dated) or _without_year(bare) == _without_year(own)
+
+
+def _without_year(bare: str) -> str:
+    """As Azure's bills have it: gpt4o0806 of gpt4o20240806."""
+    return re.sub(r"20\d\d(\d{4})$", r"\1", bare)
 
 
 def _bare(model: str) -> str:
@@ -172,12 +195,13 @@ def _plus(one: Line, other: Line) -> Line:
         input_tokens=_sum(one.input_tokens, other.input_tokens),
         cached_tokens=_sum(one.cached_tokens, other.cached_tokens),
         output_tokens=_sum(one.output_tokens, other.output_tokens),
-        amount=one.amount if other.amount is None else other.amount + (one.amount or 0),
+        amount=_sum(one.amount, other.amount),
     )
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return one if other is None else other if one is None else one + other
+def _sum(one: _Number | None, other: _Number | None) -> _Number | None:
+    """Of what isn't known of a part, nothing is known of the whole."""
+    return None if one is None or other is None else one + other
 
 
 def _rounded(line: Line) -> Line:

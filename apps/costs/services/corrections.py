@@ -8,6 +8,7 @@ import structlog
 
 from apps.common.errors import ConflictError
 from apps.costs.models import CorrectionState, ImportState, UsageCorrection, UsageImport
+from apps.costs.reconciliation import Tolerance
 from apps.costs.services import usage_imports
 from apps.costs.sharing import share_out
 from apps.costs.usage_reading import standing_estimates
@@ -21,7 +22,13 @@ AT_ONCE = 1000
 _CHUNK = 2000
 
 
-def plan_corrections(*, usage_import: UsageImport, now: datetime, above_bounds: bool = False) -> int:
+def plan_corrections(
+    *,
+    usage_import: UsageImport,
+    now: datetime,
+    above_bounds: bool = False,
+    tolerance: Tolerance | None = None,
+) -> int:
     """Write down what each standing estimate of an import's days has cost, by the provider. Returns how many.
 
     By the ledger of this moment, so whatever has been corrected since the comparison is left alone. Raises
@@ -31,7 +38,7 @@ def plan_corrections(*, usage_import: UsageImport, now: datetime, above_bounds: 
         held = usage_imports.lock(usage_import.pk)
         if held.state == ImportState.CORRECTING:
             raise ConflictError("Its corrections are being entered already.")
-        planned = _planned(held, now=now, above_bounds=above_bounds)
+        planned = _planned(held, now=now, above_bounds=above_bounds, tolerance=tolerance)
         if not planned:
             raise ConflictError(
                 "There is nothing to correct: no day has estimates that its difference explains. The"
@@ -62,10 +69,12 @@ def enter_corrections(*, now: datetime, limit: int = AT_ONCE) -> int:
     return ended
 
 
-def _planned(held: UsageImport, *, now: datetime, above_bounds: bool) -> list[UsageCorrection]:
+def _planned(
+    held: UsageImport, *, now: datetime, above_bounds: bool, tolerance: Tolerance | None
+) -> list[UsageCorrection]:
     estimates = standing_estimates(provider=held.provider, since=held.first_day, until=held.last_day)
     found = []
-    for each in usage_imports.differences(held, now=now, above_bounds=above_bounds):
+    for each in usage_imports.differences(held, now=now, tolerance=tolerance, above_bounds=above_bounds):
         if each.rest is None:
             continue
         those = estimates.get((each.day, each.model), [])

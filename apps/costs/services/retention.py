@@ -8,6 +8,7 @@ from django.db import connection
 
 from apps.common.ids import first_id_of
 from apps.costs.models import Hold, HoldState
+from apps.costs.rollup_statements import KEPT_SINCE
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,6 @@ def forget(*, now: datetime, months: int) -> Forgotten:
     if months < LEAST_MONTHS:
         raise ValueError(f"months must be 0 or {LEAST_MONTHS} at least, not {months}")
     since = kept_since(now=now, months=months)
-    holds = _forget_holds(since)
     dropped, outcome = [], "dropped"
     while outcome == "dropped":
         partition, outcome = _drop_oldest_partition(since)
@@ -54,7 +54,7 @@ def forget(*, now: datetime, months: int) -> Forgotten:
     waits = "" if outcome == "nothing" else outcome
     if waits:
         log.warning("ledger.drop_waits", partition=partition, reason=waits)
-    return Forgotten(dropped, holds, waits)
+    return Forgotten(dropped, _forget_holds(min(since, _first_kept() or since)), waits)
 
 
 def _drop_oldest_partition(since: date) -> tuple[str, str]:
@@ -62,6 +62,14 @@ def _drop_oldest_partition(since: date) -> tuple[str, str]:
         cursor.execute("SELECT partition, outcome FROM drop_oldest_ledger_partition(%s)", [since])
         partition, outcome = cursor.fetchone()
     return partition or "", outcome
+
+
+def _first_kept() -> date | None:
+    """The first day of the ledger's oldest month: an entry's estimate is corrected by its hold."""
+    with system_transaction(), connection.cursor() as cursor:
+        cursor.execute(KEPT_SINCE)
+        (first,) = cursor.fetchone()
+    return first.astimezone(UTC).date() if first else None
 
 
 def _forget_holds(since: date) -> int:

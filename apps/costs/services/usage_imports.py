@@ -1,7 +1,7 @@
 """A provider's export, read once and compared with the ledger."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import BinaryIO
 from uuid import UUID
@@ -11,7 +11,7 @@ import structlog
 from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.text import storable
 from apps.costs import reconciliation
-from apps.costs.exports.layouts import Line
+from apps.costs.exports.layouts import PROVIDERS_OF, Line
 from apps.costs.exports.reading import Export, ExportError, Key, canonical, read_export
 from apps.costs.models import (
     BilledBy,
@@ -64,6 +64,7 @@ def import_usage(
     with system_transaction():
         _refuse_known(provider, digest)
     export = _read(file)
+    _refuse_another_provider(provider, export)
     first, last = export.days
     if last - first >= LONGEST:
         text = f"The file reaches from {first} to {last}: export {LONGEST.days} days at most."
@@ -120,7 +121,8 @@ def differences(
     held: UsageImport, *, now: datetime, tolerance: Tolerance | None = None, above_bounds: bool = False
 ) -> list[Difference]:
     """An import's lines against the ledger of this moment, in the caller's transaction (the system's)."""
-    theirs, ours = _theirs(held), _ours(held)
+    ours = _ours(held)
+    theirs = _theirs(held, used={model for _, model in ours})
     rates = _rates(held.provider, theirs)
     return reconciliation.compare(
         theirs,
@@ -159,6 +161,13 @@ def _refuse_known(provider: str, digest: str) -> None:
         raise ImportedAlreadyError(known)
 
 
+def _refuse_another_provider(provider: str, export: Export) -> None:
+    whose = PROVIDERS_OF.get(export.layout, provider)
+    if whose != provider:
+        text = f"The file is a bill of {whose}, and not of {provider}."
+        raise InvalidInputError(text, fields={"provider": text})
+
+
 def _read(file: BinaryIO) -> Export:
     try:
         return read_export(file)
@@ -184,12 +193,12 @@ def _lines(made: UsageImport, sums: Mapping[Key, Line]) -> list[UsageLine]:
     ]
 
 
-def _theirs(held: UsageImport) -> dict[reconciliation.Key, Theirs]:
+def _theirs(held: UsageImport, *, used: Collection[str]) -> dict[reconciliation.Key, Theirs]:
     """By our names of the models."""
     known = _known_models(held)
     found: dict[reconciliation.Key, Theirs] = {}
     for each in UsageLine.objects.filter(usage_import=held):
-        key = (each.day, canonical(each.model, known=known))
+        key = (each.day, canonical(each.model, known=known, used=used))
         line = Theirs(
             each.requests, each.input_tokens, each.cached_tokens, each.output_tokens, amount=each.amount
         )

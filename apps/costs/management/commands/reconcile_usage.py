@@ -1,5 +1,6 @@
 import sys
 from argparse import ArgumentParser
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,10 @@ class Command(BaseCommand):
 
     def handle(self, *, file: Path, provider: str, apply: bool, above_bounds: bool, **options: Any) -> None:
         try:
-            found = self._imported(file, provider, Tolerance(share=options["tolerance"] / 100))
+            tolerance = Tolerance(share=options["tolerance"] / 100)
+            found = self._imported(file, provider, tolerance)
             if apply:
-                found = self._corrected(found, above_bounds=above_bounds)
+                found = self._corrected(found, tolerance, above_bounds=above_bounds)
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror}.") from error
         except DomainError as error:
@@ -78,17 +80,20 @@ class Command(BaseCommand):
                 pass
             return usage_imports.compare_again(usage_import=known.known, now=now, tolerance=tolerance)
 
-    def _corrected(self, found: UsageImport, *, above_bounds: bool) -> UsageImport:
+    def _corrected(self, found: UsageImport, tolerance: Tolerance, *, above_bounds: bool) -> UsageImport:
         now = timezone.now()
         try:
-            corrections.plan_corrections(usage_import=found, now=now, above_bounds=above_bounds)
+            corrections.plan_corrections(
+                usage_import=found, now=now, above_bounds=above_bounds, tolerance=tolerance
+            )
         except ConflictError as nothing:
             self.stdout.write(nothing.message)
             return found
         while corrections.enter_corrections(now=now):
             pass
-        with system_transaction():
-            return UsageImport.objects.get(pk=found.pk)
+        with suppress(ConflictError):  # another process is at the last of them
+            found = usage_imports.compare_again(usage_import=found, now=now, tolerance=tolerance)
+        return found
 
     def _print(self, found: UsageImport, *, everything: bool) -> None:
         with system_transaction():
