@@ -27,6 +27,8 @@ HURRY: list[dict[str, Any]] = [
     {"takes": timedelta(seconds=2.5), "waits": None},
 ]
 CALLERS = 5
+# In milliseconds: whoever hasn't begun again so long after its wait has gone (LATE_MS of the script).
+LATE = 5000
 
 callers = st.integers(0, CALLERS - 1)
 
@@ -145,9 +147,13 @@ class Flight(RuleBasedStateMachine):
         if isinstance(told, Answer) and self.TTL.stale:
             self.cached = (told, self.now)
         if self.leader is caller:
-            for waiter in self.waiters.values():
+            late = {token: each for token, each in self.waiters.items() if each.waits_until + LATE < self.now}
+            for waiter in [each for token, each in self.waiters.items() if token not in late]:
                 waiter.told.append(told)
-            self.waiters.clear()
+            # Whoever takes over tells those, too, who haven't begun again by then.
+            gone = late if isinstance(told, Again) else dict(self.waiters)
+            for token in gone:
+                del self.waiters[token]
             self.leader = None
         self._leave(who)
 
