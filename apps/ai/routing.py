@@ -7,6 +7,7 @@ price, or its breaker or a cool-down forbids it. The first rule that applies ord
 |---|---|
 | less than `LAST_OF_BUDGET` is left of a budget | the cheapest: the least that the request can cost at most |
 | less than `LOW_BUDGET` is left, and the priority isn't high | the cheapest |
+| the task is a replay, and so its judge | the balanced order, whatever the tenant prefers |
 | the tenant prefers a deployment for this kind of task | that one, then the balanced order |
 | the tenant prefers the cheapest | the cheapest |
 | the tenant prefers quality | the advanced class, whatever the task |
@@ -111,6 +112,7 @@ class Preference:
 _ADVANCED = Preference("advanced", "azure")
 _STANDARD = Preference("standard", "openai")
 _EMBEDDING = Preference("embedding", "openai")
+_REPLAY = "replay"
 PREFERENCES: Mapping[str, Preference] = {
     "planning": _ADVANCED,
     "multi_platform": _ADVANCED,
@@ -120,7 +122,7 @@ PREFERENCES: Mapping[str, Preference] = {
     "caption": _STANDARD,
     "embedding": _EMBEDDING,
     # The judge of a replay; what is replayed names its deployment.
-    "replay": _ADVANCED,
+    _REPLAY: _ADVANCED,
 }
 
 
@@ -212,6 +214,9 @@ def _rule(task_kind: str, wish: Wish) -> _Rule:
     threshold = LAST_OF_BUDGET if wish.priority == HIGH else LOW_BUDGET
     if left is not None and left < threshold:
         return _Rule(wanted, f"less than {100 * threshold:g} % of the budget is left", by_cost=True)
+    if task_kind == _REPLAY:
+        # A cheap judge would be one of those that are judged.
+        return _Rule(wanted, task_kind)
     if wish.first is not None:
         return _Rule(wanted, task_kind, first=wish.first)
     if wish.policy is Policy.CHEAPEST:
