@@ -27,7 +27,7 @@ def find(facts: Facts) -> Iterator[Finding]:
                 again,
                 facts,
                 advice=f"{len(again)} {task_kind} questions asked for a new answer (`fresh`, or a stream) "
-                "while one to the same was kept. Leave that out where the caller doesn't need another answer.",
+                "while one to the same was kept. Leave that out where the caller doesn't need a new one.",
                 because="Whether those callers needed another answer is for people to say.",
                 best="0.5",
             )
