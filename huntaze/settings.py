@@ -211,10 +211,12 @@ SPECTACULAR_SETTINGS = {
         "BudgetMode": "apps.costs.models.BudgetMode",
         "BudgetProvider": "apps.costs.price_list.PROVIDERS",
         "AnalysisState": "apps.ai.models.AnalysisState",
+        "RecommendationKind": "apps.ai.models.RecommendationKind",
         "RecommendationStatus": "apps.ai.models.Status",
         "ReplayState": "apps.ai.models.ReplayState",
         "TaskKind": "apps.ai.models.TaskKind",
         "MessageState": "apps.messaging.models.MessageState",
+        "RevenueKind": "apps.analytics.models.RevenueKind",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
