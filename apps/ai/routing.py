@@ -7,7 +7,8 @@ price, or its breaker or a cool-down forbids it. The first rule that applies ord
 |---|---|
 | less than `LAST_OF_BUDGET` is left of a budget | the cheapest: the least that the request can cost at most |
 | less than `LOW_BUDGET` is left, and the priority isn't high | the cheapest |
-| the tenant prefers a deployment for this kind of task | that one, then the balanced order |
+| the task is a replay, and so its judge | the balanced order, whatever the tenant prefers |
+| the tenant prefers a deployment for this kind of task | that one, then by the rule below that applies |
 | the tenant prefers the cheapest | the cheapest |
 | the tenant prefers quality | the advanced class, whatever the task |
 | the priority is low | the cheapest |
@@ -20,7 +21,7 @@ task's, or another if the task's has nothing that is able.
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -111,6 +112,7 @@ class Preference:
 _ADVANCED = Preference("advanced", "azure")
 _STANDARD = Preference("standard", "openai")
 _EMBEDDING = Preference("embedding", "openai")
+_REPLAY = "replay"
 PREFERENCES: Mapping[str, Preference] = {
     "planning": _ADVANCED,
     "multi_platform": _ADVANCED,
@@ -120,7 +122,7 @@ PREFERENCES: Mapping[str, Preference] = {
     "caption": _STANDARD,
     "embedding": _EMBEDDING,
     # The judge of a replay; what is replayed names its deployment.
-    "replay": _ADVANCED,
+    _REPLAY: _ADVANCED,
 }
 
 
@@ -167,7 +169,7 @@ def route(
     if able and not wish.hybrid:
         able = search.of_one_provider(able, PREFERENCES[task_kind].provider)
     order: list[dict[str, object]] = [
-        {"deployment": each.candidate.name, "place": place, "reason": _reason(each, rule, place)}
+        {"deployment": each.candidate.name, "place": place, "reason": _reason(each, rule, place, task_kind)}
         for place, each in enumerate(able, start=1)
     ]
     return Route(tuple(each.candidate for each in able), (*order, *search.passed_over))
@@ -212,8 +214,15 @@ def _rule(task_kind: str, wish: Wish) -> _Rule:
     threshold = LAST_OF_BUDGET if wish.priority == HIGH else LOW_BUDGET
     if left is not None and left < threshold:
         return _Rule(wanted, f"less than {100 * threshold:g} % of the budget is left", by_cost=True)
-    if wish.first is not None:
-        return _Rule(wanted, task_kind, first=wish.first)
+    if task_kind == _REPLAY:
+        # A cheap judge would be one of those that are judged.
+        return _Rule(wanted, task_kind)
+    return replace(_usual_rule(task_kind, wish), first=wish.first)
+
+
+def _usual_rule(task_kind: str, wish: Wish) -> _Rule:
+    """What the tenant prefers in general, or else what fits the task."""
+    wanted = PREFERENCES[task_kind]
     if wish.policy is Policy.CHEAPEST:
         return _Rule(wanted, "the tenant prefers it", by_cost=True)
     if wish.policy is Policy.QUALITY:
@@ -241,7 +250,7 @@ def _draw(weight: int, rng: random.Random) -> float:
     return rng.expovariate(weight) if weight else rng.random()
 
 
-def _reason(ranked: _Ranked, rule: _Rule, place: int) -> str:
+def _reason(ranked: _Ranked, rule: _Rule, place: int, task_kind: str) -> str:
     each, wanted = ranked.candidate, rule.wanted
     what = f"{each.model} ({each.model_class}) at {each.provider}"
     if ranked.cost is not None:
@@ -249,7 +258,7 @@ def _reason(ranked: _Ranked, rule: _Rule, place: int) -> str:
     if each.weight == 0:
         return f"{what}: weight 0, only as a fallback"
     if each.id == rule.first:
-        return f"{what}: the tenant prefers it for {rule.reason}"
+        return f"{what}: the tenant prefers it for {task_kind}"
     if rule.by_cost:
         return f"{what}: {'the cheapest' if place == 1 else 'by cost'}, since {rule.reason}"
     if (each.model_class, each.provider) == (wanted.model_class, wanted.provider):

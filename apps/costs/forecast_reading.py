@@ -117,7 +117,6 @@ def _outlook(
 
 
 def _now(sum_of_day: DayBand, spent: Decimal, today: date) -> DayBand:
-    """The sum by a day, knowing what is spent by now."""
-    if sum_of_day.day < today:
-        return sum_of_day
-    return DayBand(sum_of_day.day, sum_of_day.band.at_least(spent))
+    """The sum by a day, knowing what is spent by now: no less of days to come, no more of those past."""
+    band = sum_of_day.band
+    return DayBand(sum_of_day.day, band.at_most(spent) if sum_of_day.day < today else band.at_least(spent))

@@ -379,3 +379,30 @@ def test_a_tenant_sees_no_analysis_of_another(agency: Tenant, stranger: Tenant) 
     with tenant_transaction(agency):
         assert not Analysis.objects.exists()
         assert not Recommendation.objects.exists()
+
+
+def test_one_that_is_tried_again_is_not_made_anew_beside_a_later_one_that_had_gone(agency: Tenant) -> None:
+    keep(agency, finding())
+    (first,) = found(agency).values()
+    with tenant_transaction(agency):
+        Recommendation.objects.update(status=Status.REJECTED, quiet_until=timezone.now())
+    keep(agency, finding(), after=HOUR)
+    keep(agency, after=2 * HOUR)
+    with tenant_transaction(agency):
+        Recommendation.objects.filter(pk=first.pk).update(status=Status.VERIFYING)
+
+    keep(agency, finding(), after=3 * HOUR)
+
+    with tenant_transaction(agency):
+        statuses = list(Recommendation.objects.order_by("id").values_list("status", flat=True))
+    assert statuses == [Status.VERIFYING, Status.OBSOLETE]
+
+
+def test_what_was_verified_of_one_deployment_is_not_of_another_of_the_same_name(agency: Tenant) -> None:
+    row = recommendation(agency, status=Status.VERIFIED, evidence={"replay": {"score": "0.9"}})
+
+    keep(agency, finding(change={"deployment": str(deployment("azure").pk)}))
+
+    now = again(row)
+    assert (now.status, now.verified_at) == (Status.OPEN, None)
+    assert "replay" not in now.evidence

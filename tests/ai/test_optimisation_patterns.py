@@ -180,6 +180,18 @@ def test_questions_that_say_fresh_and_answers_that_were_lost_are_told_apart() ->
     assert all(each.change is None for each in found.values())
 
 
+def test_what_was_paid_before_a_longer_time_was_set_is_no_miss_of_that_time() -> None:
+    """Nobody knows since when the tenant's own time holds; the usual one held before."""
+    rows = [asked(at) for at in range(0, 60, 10)]
+    own = {**TTLS, "caption": Ttl(HOUR, HOUR)}
+    assert list(misses.find(facts(rows, ttls=own))) == []
+
+
+def test_a_shorter_time_of_the_tenants_own_is_the_one_that_counts() -> None:
+    own = {**TTLS, "caption": Ttl(MINUTE, MINUTE)}
+    assert list(misses.find(facts([asked(at) for at in (0, 2, 4, 6)], ttls=own))) == []
+
+
 def test_two_misses_are_chance() -> None:
     rows = [asked(0), asked(1, fresh=True), asked(2, fresh=True)]
     assert list(misses.find(facts(rows))) == []

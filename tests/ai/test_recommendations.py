@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from threading import Event, Timer
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from apps.ai.flights.ttl import TTLS, Ttl
-from apps.ai.models import Recommendation, Status, TaskPreference
+from apps.ai.models import Deployment, Recommendation, Status, TaskPreference
 from apps.ai.services import configuration
 from apps.ai.services.measurements import measure_applied
 from apps.ai.services.recommendations import (
@@ -283,3 +284,61 @@ def test_what_is_reverted_is_measured_until_then_and_no_longer(agency: Tenant) -
     found = again(row)
     assert (found.measured_calls, found.measured_saving) == (20, Decimal("0.1"))
     assert found.roi == Decimal(2)
+
+
+def test_what_is_promised_of_a_kind_that_is_younger_than_the_tenant_is_what_the_analysis_said(
+    agency: Tenant,
+) -> None:
+    """Forty captions within a day, of a tenant that has asked for 20 days: they are what it has saved on."""
+    many(40, agency, cost=Decimal("0.01"))
+    past(agency, task_kind="idea", at=timezone.now() - 20 * DAY)
+    saved_in_span = Decimal("0.3")
+    row = verified(agency, monthly_saving=saved_in_span * 30 / 20)
+    act(apply_recommendation, row)
+    for _ in range(20):
+        past(agency, at=timezone.now() + timedelta(minutes=5), cost=Decimal("0.002"))
+
+    measure_applied(now=timezone.now() + HOUR)
+
+    predicted = again(row).predicted_saving
+    assert predicted is not None
+    assert predicted == pytest.approx(saved_in_span * 20 / 40, rel=Decimal("0.001"))
+
+
+def test_one_that_is_applied_while_another_of_its_kind_is_reverted_waits_for_it(agency: Tenant) -> None:
+    """The reverted one removes the row that both write to."""
+    time, model = longer(agency), verified(agency)
+    act(apply_recommendation, time)
+    removed, looked = Event(), Event()
+
+    def revert() -> None:
+        with tenant_transaction(agency):
+            act(revert_recommendation, time)
+            removed.set()
+            looked.wait(2)
+
+    def apply() -> None:
+        removed.wait(5)
+        Timer(0.5, looked.set).start()
+        act(apply_recommendation, model)
+
+    at_once(2, lambda index: (revert, apply)[index]())
+
+    assert preferences(agency) == [("caption", "openai", None, None)]
+
+
+def test_what_was_set_before_and_has_gone_is_not_set_again(agency: Tenant) -> None:
+    with system_transaction():
+        gone = Deployment.objects.create(
+            name="gone", provider="openai", model="gpt-4o-mini", model_class="standard"
+        )
+    row = verified(agency)
+    with tenant_transaction(agency):
+        TaskPreference.objects.create(tenant_id=agency.pk, task_kind="caption", deployment=gone)
+    act(apply_recommendation, row)
+    with system_transaction():
+        gone.delete()
+
+    assert act(revert_recommendation, row).status == Status.REVERTED
+
+    assert preferences(agency) == []

@@ -81,6 +81,23 @@ def test_the_others_follow_in_their_usual_order_and_one_that_is_gone_changes_not
     assert with_first(excluded=True) == rest
 
 
+@pytest.mark.parametrize("excluded", [False, True])
+@pytest.mark.parametrize("wish", [{"policy": Policy.CHEAPEST}, {"policy": Policy.QUALITY}, {"priority": 2}])
+def test_after_it_the_tenants_general_preference_holds(wish: dict[str, Any], excluded: bool) -> None:
+    def order(**more: Any) -> list[Any]:
+        found = route(
+            task_kind="caption",
+            deployments=ALL,
+            exclusions={OPENAI.id: "disabled"} if excluded else {},
+            rng=random.Random(1),  # noqa: S311
+            costs=charging({each.id: number for number, each in enumerate(reversed(ALL), start=1)}),
+            wish=Wish(**wish, **more),
+        )
+        return [each for each in found.candidates if each is not OPENAI]
+
+    assert order(first=OPENAI.id) == order()
+
+
 @pytest.mark.usefixtures("deployments")
 def test_a_tenants_questions_of_that_kind_go_there_and_no_others(agency: Tenant, stranger: Tenant) -> None:
     prefer(agency, deployment=deployment("azure"))

@@ -83,6 +83,22 @@ def test_a_message_brings_its_campaign(
     assert as_json(refused)["error"]["fields"]["entries.0.campaign"] == "The message isn't of this campaign."
 
 
+def test_what_is_told_again_is_known_though_its_message_has_gone(
+    agency: Tenant, api: APIClient, account: Account, campaign: Campaign
+) -> None:
+    """The archive's months are dropped after a while; whoever reads a file again can't know."""
+    message = factories.message(fan=factories.fan(account=account), outbox=campaign.outbox)
+    told = entry(account, message=str(message.pk))
+    tell(api, told)
+    with system_transaction():
+        message.delete()
+
+    assert as_json(tell(api, told)) == {"created": 0, "known": 1}
+    assert as_json(tell(api, {**told, "campaign": str(campaign.pk)})) == {"created": 0, "known": 1}
+    assert tell(api, {**told, "amount": "13"}).status_code == 409
+    assert tell(api, {**told, "external_id": "tx-2"}).status_code == 404
+
+
 def test_an_entry_that_says_something_else_is_refused_and_all_with_it(
     api: APIClient, account: Account
 ) -> None:
@@ -245,7 +261,10 @@ def test_a_file_is_entered_and_may_be_read_again(agency: Tenant, account: Accoun
         ("external_id,account,occurred_at,amount\ntx,{account},yesterday,1\n", "Line 2: occurred_at"),
         ("external_id,account,occurred_at,amount\ntx,{account},2026-05-14T00:00:00Z,1,9\n", "too many cells"),
         ('external_id,account,occurred_at,amount\n"tx,{account}\n', "Line 2"),
-        ("external_id,account,occurred_at,amount\ntx,{other},2026-05-14T00:00:00Z,1\n", "no such account"),
+        (
+            "external_id,account,occurred_at,amount\ntx,{other},2026-05-14T00:00:00Z,1\n",
+            "Line 2: There is no",
+        ),
     ],
 )
 def test_a_file_that_can_not_be_is_refused_by_its_lines(

@@ -177,6 +177,21 @@ def test_what_is_spent_already_exhausts_a_budget_today(agency: Tenant, api: APIC
     assert set(only["exhausted_on"].values()) == {"2026-05-14"}
 
 
+def test_before_the_days_own_forecast_a_limit_that_was_not_reached_was_not_reached_yesterday(
+    agency: Tenant, api: APIClient, price_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(row(agency, price_id, occurred_at=NOON, amount=Decimal(150)))
+    keep(agency, budgets=(budget(agency, 250),))
+    monkeypatch.setattr("apps.costs.views.forecasts.timezone.now", lambda: NIGHT + timedelta(days=3))
+
+    answer = as_json(api.get(FORECAST))
+
+    (only,) = answer["budgets"]
+    assert only["spent_so_far"] == usd("150.00")
+    assert set(only["exhausted_on"].values()) == {"2026-05-17"}
+    assert answer["totals"][15]["point"] == usd("150.00"), "300 were forecast"
+
+
 def test_the_sums_of_last_week_say_nothing_of_this_one(agency: Tenant, api: APIClient) -> None:
     keep(agency, budgets=(budget(agency, 415, period=BudgetPeriod.WEEK),))
 

@@ -65,6 +65,13 @@ def test_days_before_the_first_spend_are_no_history() -> None:
     assert (found.method, found.observed_days) == (Method.NONE, 4)
 
 
+def test_a_past_without_spend_to_test_on_is_no_number_in_words() -> None:
+    found = ahead([5, *[0] * MODEL_DAYS])
+    assert found.method is Method.SEASONAL_NAIVE
+    assert "inf" not in found.reason
+    assert "Nothing was spent" in found.reason
+
+
 def test_an_exact_week_is_repeated_exactly() -> None:
     found = ahead([*WEEK * 20], horizon=14)
     assert [float(each.point) for each in found.days] == pytest.approx(WEEK * 2, abs=0.5)

@@ -1,12 +1,13 @@
 """Answers that the cache had or should have had, and that were paid for again. Pure.
 
-Two ways lead there: who asks says `fresh`, or the cache has lost what it should still have kept.
+Two ways lead there: who asks wants a new answer, or the cache has lost what it should still have kept.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from apps.ai.flights.ttl import TTLS
 from apps.ai.optimisation.facts import Asked, Facts
 from apps.ai.optimisation.findings import Finding, confidence, samples
 from apps.ai.optimisation.repeats import by_question
@@ -25,8 +26,8 @@ def find(facts: Facts) -> Iterator[Finding]:
                 task_kind,
                 again,
                 facts,
-                advice=f"{len(again)} {task_kind} questions said `fresh` while an answer to the same was "
-                "kept. Leave it out where the caller doesn't need another answer.",
+                advice=f"{len(again)} {task_kind} questions asked for a new answer (`fresh`, or a stream) "
+                "while one to the same was kept. Leave that out where the caller doesn't need a new one.",
                 because="Whether those callers needed another answer is for people to say.",
                 best="0.5",
             )
@@ -45,8 +46,8 @@ def find(facts: Facts) -> Iterator[Finding]:
 
 
 def _missed(asked: list[Asked], facts: Facts) -> tuple[list[Asked], list[Asked]]:
-    """Those paid again within the time in force: because of `fresh`, and for no reason that a row has."""
-    ttl = facts.ttl(asked[0].task_kind).fresh
+    """Those paid again within an answer's time: because of `fresh`, and for no reason that a row has."""
+    ttl = _kept_for(asked[0].task_kind, facts)
     again: list[Asked] = []
     lost: list[Asked] = []
     for arrivals in by_question(asked):
@@ -58,6 +59,12 @@ def _missed(asked: list[Asked], facts: Facts) -> tuple[list[Asked], list[Asked]]
                 (again if each.fresh else lost).append(each)
             kept_at = each.at
     return sorted(again, key=lambda each: each.at), sorted(lost, key=lambda each: each.at)
+
+
+def _kept_for(task_kind: str, facts: Facts) -> timedelta:
+    """How long answers were kept at least. Nobody knows since when the tenant's own time holds."""
+    own = facts.ttl(task_kind).fresh
+    return min(own, TTLS[task_kind].fresh) if task_kind in TTLS else own
 
 
 def _finding(
@@ -76,7 +83,7 @@ def _finding(
         evidence={
             "questions": len(missed),
             "paid_in_span": str(paid),
-            "fresh_s": int(facts.ttl(task_kind).fresh.total_seconds()),
+            "fresh_s": int(_kept_for(task_kind, facts).total_seconds()),
             "generations": samples([each.id for each in missed]),
         },
     )

@@ -103,7 +103,8 @@ def _of_kind(task_kind: str, asked: list[Asked], facts: Facts) -> Finding | None
     if most <= 0:
         return None
     chosen = next(each for each in longer if then[each].saved - now.saved >= _ENOUGH * most)
-    spared = [each for each in then[chosen].spared if each not in set(now.spared)]
+    spared_now = set(now.spared)
+    spared = [each for each in then[chosen].spared if each not in spared_now]
     saved = then[chosen].saved - now.saved
     return Finding(
         kind=KIND,

@@ -99,7 +99,9 @@ def keep_findings(*, tenant_id: UUID, findings: list[Finding], now: datetime) ->
     verified, stays as it is. Runs in the caller's transaction.
     """
     # In the order of ids, as everybody locks them.
-    rows = Recommendation.objects.select_for_update().filter(tenant_id=tenant_id).order_by("id")
+    rows = list(Recommendation.objects.select_for_update().filter(tenant_id=tenant_id).order_by("id"))
+    # The newest of each, unless an older one was taken up again: that is the one that holds.
+    rows.sort(key=lambda row: row.status in CURRENT)
     latest = {(row.kind, row.subject): row for row in rows}
     for finding in findings:
         row = latest.pop((finding.kind, finding.subject), None)
@@ -119,7 +121,10 @@ def keep_findings(*, tenant_id: UUID, findings: list[Finding], now: datetime) ->
 
 def _refresh(row: Recommendation, finding: Finding, *, now: datetime) -> None:
     columns = _columns(finding, now=now)
-    if row.status == Status.VERIFIED:
+    if row.status == Status.VERIFIED and row.change != finding.change:
+        # Another deployment has taken the name by now, whose answers nobody has seen.
+        columns |= {"status": Status.OPEN, "verified_at": None}
+    elif row.status == Status.VERIFIED:
         # What the replay has shown of the answers counts for more than how often it was seen.
         columns |= {"confidence": row.confidence, "reasons": row.reasons}
         columns["evidence"] = {**columns["evidence"], "replay": row.evidence.get("replay")}

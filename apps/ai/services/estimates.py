@@ -1,5 +1,6 @@
 """The most that a replay can cost if each question is asked once."""
 
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from uuid import UUID
@@ -17,6 +18,8 @@ from apps.costs.models import Price
 JUDGE = "replay_judge"
 # A token of an answer, written into the judge's question: longer than most in any script.
 _BYTES_PER_TOKEN = 8
+# Those of the judge's prompt, however they are written.
+_TAGS = re.compile(r"<(\s*/?\s*(?:request|first|second)\b[^<>]*)>", re.IGNORECASE)
 
 
 def most_cost(originals: Iterable[Generation], *, target: Candidate, judge: bool) -> Decimal:
@@ -44,8 +47,9 @@ def can_be_put(generation: Generation) -> bool:
 
 
 def judge_variables(*, question: str, original: str, candidate: str) -> Mapping[str, str]:
-    """What the judge's prompt is filled in with."""
-    return {"question": question, "original": original, "candidate": candidate}
+    """What the judge's prompt is filled in with: none of it ends one of the prompt's tags, or begins one."""
+    texts = {"question": question, "original": original, "candidate": candidate}
+    return {name: _TAGS.sub(r"[\1]", text) for name, text in texts.items()}
 
 
 def put(generation: Generation) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 from apps.ai.models import Recommendation, Status
 from apps.ai.optimisation.facts import span_of
 from apps.ai.optimisation.measurement import LEAST_CALLS, Calls, saved
-from apps.ai.services.usage import WINDOW, calls_of
+from apps.ai.services.usage import WINDOW, calls_of, first_asked
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.system import system_transaction
 
@@ -33,15 +33,18 @@ def measure(*, recommendation_id: UUID, tenant_id: UUID, now: datetime) -> None:
 
 
 def baseline_of(row: Recommendation, *, now: datetime) -> tuple[int, Decimal, datetime | None]:
-    """How many questions of its kind the last 30 days had, what they cost, and when the first came."""
-    calls, first = calls_of(task_kind=row.task_kind, tenant_id=row.tenant_id, since=now - WINDOW, until=now)
-    return calls.number, calls.cost, first
+    """How many questions of its kind the last 30 days had, what they cost, and when the first of any came.
+
+    Of any kind, as an analysis has it: what it expects of a month is what it saw, by the span of all.
+    """
+    calls = calls_of(task_kind=row.task_kind, tenant_id=row.tenant_id, since=now - WINDOW, until=now)
+    return calls.number, calls.cost, first_asked(tenant_id=row.tenant_id, since=now - WINDOW)
 
 
 def measured(row: Recommendation, *, now: datetime) -> dict[str, Any]:
     """The columns of a measurement until now. Runs in the caller's transaction of the tenant."""
     assert row.applied_at is not None  # a constraint says so
-    since, _ = calls_of(task_kind=row.task_kind, tenant_id=row.tenant_id, since=row.applied_at, until=now)
+    since = calls_of(task_kind=row.task_kind, tenant_id=row.tenant_id, since=row.applied_at, until=now)
     before = Calls(row.baseline_calls or 0, row.baseline_cost or Decimal(0))
     span = span_of(first=row.baseline_since, now=row.applied_at, window=WINDOW)
     found = saved(before=before, span=span, since=since, monthly_saving=row.monthly_saving)

@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 
 from apps.ai.flights.ttl import TTLS
-from apps.ai.models import Recommendation, RecommendationKind, Status, TaskPreference
+from apps.ai.models import Deployment, Recommendation, RecommendationKind, Status, TaskPreference
 from apps.ai.services import configuration
 from apps.ai.services.analyses import QUIET
 from apps.ai.services.measurements import baseline_of, measured
@@ -138,10 +138,12 @@ def _change(row: Recommendation) -> dict[str, Any]:
 
 
 def _preference(row: Recommendation) -> TaskPreference:
-    """The tenant's row for this kind of task, locked; made where there is none."""
-    key: dict[str, Any] = {"tenant_id": row.tenant_id, "task_kind": row.task_kind}
-    TaskPreference.objects.get_or_create(**key)
-    return TaskPreference.objects.select_for_update().get(**key)
+    """The tenant's row for this kind of task, locked; made where there is none.
+
+    Locked by the very statement that looks for it: a revert may be removing it.
+    """
+    rows = TaskPreference.objects.select_for_update()
+    return rows.get_or_create(tenant_id=row.tenant_id, task_kind=row.task_kind)[0]
 
 
 def _snapshot(preference: TaskPreference, row: Recommendation) -> dict[str, Any]:
@@ -152,9 +154,12 @@ def _snapshot(preference: TaskPreference, row: Recommendation) -> dict[str, Any]
 
 
 def _write(preference: TaskPreference, values: dict[str, Any]) -> None:
-    """A row that says nothing any more goes: every tenant's settings hold again."""
+    """A row that says nothing any more goes: every tenant's settings hold again.
+
+    A deployment that is gone is none, as it would be if it had been set all the time.
+    """
     if _DEPLOYMENT in values:
-        preference.deployment_id = None if values[_DEPLOYMENT] is None else UUID(values[_DEPLOYMENT])
+        preference.deployment = Deployment.objects.filter(pk=values[_DEPLOYMENT]).first()
     else:
         preference.fresh, preference.stale = _time(values[_FRESH]), _time(values[_STALE])
     if preference.deployment_id is None and preference.fresh is None:

@@ -160,7 +160,7 @@ def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: Rows, *, n
     row.confidence = found.lower.quantize(Decimal("0.01"))
     row.reasons = [
         said,
-        "Judged by an advanced model." if replay.judged else "Compared by their n-grams and lengths.",
+        _compared_by(rows, done) if replay.judged else "Compared by their n-grams and lengths.",
     ]
     if found.reaches(replay.threshold) and again < then:
         row.status, row.remark = Status.VERIFIED, ""
@@ -171,6 +171,12 @@ def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: Rows, *, n
             f"The same questions have cost {plain(then)} {row.currency} then and {plain(again)} "
             f"{row.currency} again: it saves nothing."
         )
+
+
+def _compared_by(rows: Rows, done: Sequence[ReplayItem]) -> str:
+    """An advanced model, unless none could be asked, or little was left of a budget."""
+    judges = {judge.model for each in done if (judge := rows.of(each.judge_id)) is not None}
+    return f"Judged by {', '.join(sorted(judges))}." if judges else "Nothing came that could be judged."
 
 
 def _figures(replay: Replay, found: Verdict, *, then: Decimal, again: Decimal) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Min, Q, QuerySet, Sum, TextField
+from django.db.models import Count, Q, QuerySet, Sum, TextField
 from django.db.models.functions import MD5, Cast, Coalesce
 
 from apps.ai.matrix import Refusal
@@ -84,15 +84,17 @@ def offers(config: Configuration, *, tenant_id: UUID) -> Mapping[UUID, Offer]:
     }
 
 
-def calls_of(
-    *, task_kind: str, tenant_id: UUID, since: datetime, until: datetime
-) -> tuple[Calls, datetime | None]:
-    """The questions of a kind that have ended, from wherever, with their cost; and when the first came."""
+def calls_of(*, task_kind: str, tenant_id: UUID, since: datetime, until: datetime) -> Calls:
+    """The questions of a kind that have ended, from wherever, with their cost."""
     rows = _ended_rows(tenant_id, since=since).filter(task_kind=task_kind, created_at__lt=until)
-    sums = rows.order_by().aggregate(
-        number=Count("*"), cost=Coalesce(Sum("cost"), Decimal(0)), first=Min("created_at")
-    )
-    return Calls(sums["number"], sums["cost"]), sums["first"]
+    sums = rows.order_by().aggregate(number=Count("*"), cost=Coalesce(Sum("cost"), Decimal(0)))
+    return Calls(sums["number"], sums["cost"])
+
+
+def first_asked(*, tenant_id: UUID, since: datetime) -> datetime | None:
+    """When the first question of any kind came that has ended by now: from there a span is reckoned."""
+    rows = _ended_rows(tenant_id, since=since).order_by("id")
+    return rows.values_list("created_at", flat=True).first()
 
 
 def _ended_rows(tenant_id: UUID, *, since: datetime) -> QuerySet[Generation]:

@@ -21,7 +21,7 @@ _RECOMMENDATION: dict[str, Any] = {
     "reasons": [
         "20 past questions, asked again: a score of 0.84 on average, 0.78 to 0.90 with 95 % confidence; 0.70 "
         "is needed of the lower bound.",
-        "Judged by an advanced model.",
+        "Judged by gpt-4o.",
     ],
     "analysed_at": "2026-03-14T02:15:07Z",
     "quiet_until": None,

@@ -116,7 +116,8 @@ class QuestionView(TenantView):
     def _begin(self, request: Request, asked: dict[str, Any]) -> tuple[UUID, _Run]:
         """Commit the question where it has to be remembered. Its id, and what answers it."""
         deadlines = OPTIONAL if asked["criticality"] == Criticality.OPTIONAL else CRITICAL
-        if asked["fresh"] or idempotency.HEADER in request.headers:
+        # What nothing kept may answer has to say so in its row.
+        if asked["fresh"] or asked["stream"] or idempotency.HEADER in request.headers:
             mine: list[Generation] = []
             made = self._leave_once(asked, mine)
             generation_id = UUID(str(made.data["id"]))
@@ -150,9 +151,9 @@ class QuestionView(TenantView):
     def _leave(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
         """Leave the question to the workers; if it is to be `mine`, claimed, lest one of them takes it."""
         claimed_at = None if mine is None else timezone.now()
-        generation = generations.request_generation(
-            fresh=asked["fresh"], claimed_at=claimed_at, **self._fields(asked)
-        )
+        # A stream is answered by nothing that is kept; who would rather not wait gets none.
+        fresh = asked["fresh"] or (asked["stream"] and mine is not None)
+        generation = generations.request_generation(fresh=fresh, claimed_at=claimed_at, **self._fields(asked))
         if mine is None:
             hint_generation(generation.pk)
         else:

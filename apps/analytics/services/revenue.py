@@ -1,6 +1,6 @@
 """Revenue as somebody who knows tells it: each entry once, however often it is told."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
@@ -51,12 +51,12 @@ def record_revenue(*, tenant_id: UUID, told: Sequence[Told]) -> Taken:
     ToldOtherwiseError; their fields name the place, such as `entries.3.campaign`.
     """
     _refuse_twins(told)
-    told = _with_campaigns(told)
-    _refuse_strangers(told)
     before = RevenueEntry.objects.filter(
         tenant_id=tenant_id, external_id__in=[each.external_id for each in told]
     )
-    known = set(before.values_list("external_id", flat=True))
+    known = {each.external_id: each for each in before}
+    told = _with_campaigns(told, known)
+    _refuse_strangers(told)
     fresh = [each for each in told if each.external_id not in known]
     # In one order everywhere: two who tell the same at once wait for each other in no circle.
     rows = [
@@ -83,8 +83,11 @@ def _refuse_twins(told: Sequence[Told]) -> None:
         seen[each.external_id] = at
 
 
-def _with_campaigns(told: Sequence[Told]) -> list[Told]:
-    """Each with its message's campaign. A message has to be of the account, and of a campaign given."""
+def _with_campaigns(told: Sequence[Told], known: Mapping[str, RevenueEntry]) -> list[Told]:
+    """Each with its message's campaign. A message has to be of the account, and of a campaign given.
+
+    Where it has left the archive, what was told of it before still holds.
+    """
     ids = [each.message_id for each in told if each.message_id]
     rows = MessageRecord.objects.filter(pk__in=ids).values_list("pk", "account_id", "outbox__campaign_id")
     messages = {pk: (account, campaign) for pk, account, campaign in rows} if ids else {}
@@ -92,7 +95,7 @@ def _with_campaigns(told: Sequence[Told]) -> list[Told]:
     for at, each in enumerate(told):
         campaign_id = each.campaign_id
         if each.message_id:
-            account, of_message = messages.get(each.message_id, (None, None))
+            account, of_message = messages.get(each.message_id) or _as_before(each, known)
             if account != each.account_id:
                 raise _missing(at, "message", "This account has no such message.")
             if campaign_id not in (None, of_message):
@@ -101,6 +104,14 @@ def _with_campaigns(told: Sequence[Told]) -> list[Told]:
         values = {name: getattr(each, name) for name in _COLUMNS}
         found.append(Told(**{**values, "campaign_id": campaign_id}))
     return found
+
+
+def _as_before(told: Told, known: Mapping[str, RevenueEntry]) -> tuple[UUID | None, UUID | None]:
+    """Account and campaign of an entry's message as they were when the same was told before."""
+    stored = known.get(told.external_id)
+    if stored is None or stored.message_id != told.message_id:
+        return None, None
+    return stored.account_id, stored.campaign_id
 
 
 def _refuse_strangers(told: Sequence[Told]) -> None:

@@ -29,6 +29,10 @@ class Band:
         """The same, knowing that it is no less: so much has been spent already."""
         return Band(*(max(each, amount) for each in astuple(self)))
 
+    def at_most(self, amount: Decimal) -> "Band":
+        """The same, knowing that it is no more: so much has been spent by later on."""
+        return Band(*(min(each, amount) for each in astuple(self)))
+
     def plus(self, amount: Decimal) -> "Band":
         return Band(*(each + amount for each in astuple(self)))
 

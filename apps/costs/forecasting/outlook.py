@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isinf
 
 import numpy as np
 
@@ -68,8 +69,11 @@ def look_ahead(spent: Sequence[Decimal], *, today: Decimal, horizon: int, may_te
 
 
 def _chosen(tested: Backtest) -> tuple[Method, str, Errors]:
+    if isinf(tested.naive_error):
+        reason = f"Nothing was spent {_where(tested)} and after, so no model could be tested."
+        return Method(tested.served), reason, tested.errors[tested.served]
     off, naive = f"{tested.model_error:.1%}", f"{tested.naive_error:.1%}"
-    where = f"at {tested.origins} days of the past"
+    where = _where(tested)
     if tested.served == tested.model:
         reason = (
             f"Of the models, {tested.model} did best {where}: its totals were off by {off},"
@@ -81,6 +85,10 @@ def _chosen(tested: Backtest) -> tuple[Method, str, Errors]:
             f" those of the best model by {off}."
         )
     return Method(tested.served), reason, tested.errors[tested.served]
+
+
+def _where(tested: Backtest) -> str:
+    return f"at {tested.origins} days of the past"
 
 
 def _simple(days: Floats, horizon: int, *, may_test: bool) -> tuple[Method, str, Errors]:

@@ -1,6 +1,6 @@
 import csv
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -48,18 +48,32 @@ class Command(BaseCommand):
         self.stdout.write(f"New entries: {created:,}. Known before: {known:,}.")
 
 
-def _record(tenant_id: UUID, entries: Iterator[Told]) -> tuple[int, int]:
+def _record(tenant_id: UUID, entries: Iterator[tuple[int, Told]]) -> tuple[int, int]:
     """A transaction for each thousand: killed, the next run goes on."""
     created = known = 0
     while batch := list(islice(entries, AT_ONCE)):
-        with tenant_transaction(tenant_id):
-            taken = record_revenue(tenant_id=tenant_id, told=batch)
+        lines, told = zip(*batch, strict=True)
+        try:
+            with tenant_transaction(tenant_id):
+                taken = record_revenue(tenant_id=tenant_id, told=told)
+        except DomainError as error:
+            raise CommandError(_of_lines(error, lines)) from error
         created, known = created + taken.created, known + taken.known
     return created, known
 
 
-def _entries(lines: Iterable[str]) -> Iterator[Told]:
-    """Raises CommandError with the lines that can't be."""
+def _of_lines(error: DomainError, lines: Sequence[int]) -> str:
+    """The same by line: services count the entries of a batch."""
+    found = [
+        f"Line {lines[int(place.split('.')[1])]}: {text}"
+        for place, text in error.fields.items()
+        if place.startswith("entries.")
+    ]
+    return "\n".join(found) or error.message
+
+
+def _entries(lines: Iterable[str]) -> Iterator[tuple[int, Told]]:
+    """Each with the number of its last line. Raises CommandError with the lines that can't be."""
     reader = csv.DictReader(lines, strict=True)
     header = reader.fieldnames or []
     if unknown := [name for name in header if name not in _COLUMNS]:
@@ -77,7 +91,7 @@ def _entries(lines: Iterable[str]) -> Iterator[Told]:
                     break
                 continue
             if not problems:
-                yield told(parsed.validated_data)
+                yield reader.line_num, told(parsed.validated_data)
     except csv.Error as error:
         problems.append(f"Line {reader.line_num + 1}: {error}.")
     if problems:
