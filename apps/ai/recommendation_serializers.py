@@ -54,8 +54,8 @@ class OptimiseRequest(StrictSerializer):
         decimal_places=10,
         min_value=Decimal(0),
         required=False,
-        help_text="In the ledger's currency: what might cost more isn't begun. At most, and unless it is said, "
-        "HUNTAZE_REPLAY_MAX_COST.",
+        help_text="In the ledger's currency: what might cost more isn't begun. At most, "
+        "and unless it is said, HUNTAZE_REPLAY_MAX_COST.",
     )
     judge = serializers.BooleanField(
         required=False, help_text="Whether an advanced model compares the answers; it does unless it is said."
