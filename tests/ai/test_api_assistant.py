@@ -13,7 +13,9 @@ from apps.ai.models import Generation, GenerationState
 from apps.ai.services import generations
 from apps.common.ids import uuid7
 from apps.costs.models import BudgetScope, Hold, HoldState, LedgerEntry
+from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
+from apps.costs.services.holds import Purpose
 from apps.messaging.models import Account
 from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
@@ -220,13 +222,47 @@ def test_an_optional_answer_is_waited_for_only_shortly(api: APIClient, ai_sandbo
 
 
 def test_a_budget_that_is_spent_refuses(agency: Tenant, api: APIClient) -> None:
-    create_budget(tenant_id=agency.pk, limit=Decimal("0.000001"), now=timezone.now())
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal("0.000001"), now=timezone.now())
 
     answer = api.post(ASK, CAPTION, format="json")
 
     assert (answer.status_code, as_json(answer)["error"]["code"]) == (409, "budget_exhausted")
+    ceiling = as_json(answer)["error"]["fields"]
+    assert Decimal(ceiling.pop("needed")) > Decimal("0.000001")
+    assert ceiling == {
+        "budget": str(budget.pk),
+        "scope": "tenant",
+        "period": "month",
+        "period_end": as_json(api.get(f"/api/v2/costs/budgets/{budget.pk}"))["current"]["end"],
+        "limit": "0.000001",
+        "spent": "0.00",
+        "held": "0.00",
+        "currency": "USD",
+    }
     with system_transaction():
         assert not Hold.objects.exists(), "nobody was called"
+
+
+def test_a_budget_that_is_busy_says_what_it_holds(agency: Tenant, api: APIClient) -> None:
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal("0.01"), now=timezone.now())
+    held = holds.take(
+        purpose=Purpose(agency.pk, uuid7(), "message", timezone.now()),
+        attempt=1,
+        provider="openai",
+        model="gpt-3.5-turbo",
+        body_bytes=19_999,
+        max_tokens=0,
+        expires_at=timezone.now() + timedelta(minutes=5),
+        now=timezone.now(),
+    )
+
+    answer = api.post(ASK, {**CAPTION, "criticality": "optional"}, format="json")
+
+    error = as_json(answer)["error"]
+    assert (answer.status_code, error["code"]) == (503, "budget_busy")
+    ceiling = error["fields"]
+    assert (ceiling["budget"], Decimal(ceiling["held"])) == (str(budget.pk), held.bound)
+    assert error["message"].count("Try again shortly.") == 1
 
 
 @pytest.mark.parametrize("way", [{}, {"fresh": True}, {"stream": True}, LATER], ids=str)
@@ -251,7 +287,7 @@ def test_the_cost_is_for_whom_it_says(
     if way is LATER:
         generations.run_generation(generation_id=as_json(answer)["id"], clock=timezone.now)
     elif fields.get("stream"):
-        b"".join(answer.streaming_content)
+        answer.getvalue()
 
     (generation,) = rows()
     kept = (generation.account_id, generation.campaign_id, generation.user_id)

@@ -154,7 +154,7 @@ class QuestionView(TenantView):
         }
 
     def _check_subjects(self, asked: dict[str, Any]) -> None:
-        """Raises NotFoundError if the tenant has no such account, campaign or user. Without any, asks nobody."""
+        """Look for those that are given, and only for those. Raises NotFoundError."""
         given = {scope: asked[scope] for scope in _SUBJECTS if asked[scope] is not None}
         if not given:
             return
@@ -189,7 +189,7 @@ class QuestionView(TenantView):
         """What has become of it; 202 while somebody else is still at work on it. Raises its refusal."""
         generation = known or self._read(generation_id)
         if generation.state == GenerationState.FAILED:
-            raise refusal(generation)
+            raise refusal(generation, time_zone=self.tenant.time_zone)
         if generation.state != GenerationState.SUCCEEDED:
             return self._accepted(generation)
         return Response(self.get_serializer(generation).data)
