@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -23,7 +24,7 @@ from apps.ai.optimisation.verdicts import LEAST
 from apps.ai.services.replays import MOST_SAMPLE, SAMPLE, Wanted
 from apps.common.api.fields import MoneyField
 from apps.common.api.serializers import StrictSerializer
-from apps.common.money import Money
+from apps.common.money import LEDGER_CURRENCY, Money, plain
 
 
 class Action(models.TextChoices):
@@ -53,7 +54,8 @@ class OptimiseRequest(StrictSerializer):
         decimal_places=10,
         min_value=Decimal(0),
         required=False,
-        help_text="In the ledger's currency: what might cost more isn't begun.",
+        help_text="In the ledger's currency: what might cost more isn't begun. At most, "
+        "and unless it is said, HUNTAZE_REPLAY_MAX_COST.",
     )
     judge = serializers.BooleanField(
         required=False, help_text="Whether an advanced model compares the answers; it does unless it is said."
@@ -66,6 +68,12 @@ class OptimiseRequest(StrictSerializer):
         required=False,
         help_text="What the score's lower bound has to reach.",
     )
+
+    def validate_max_cost(self, given: Decimal) -> Decimal:
+        if given > settings.REPLAY_MAX_COST:
+            most = f"{plain(settings.REPLAY_MAX_COST)} {LEDGER_CURRENCY}"
+            raise serializers.ValidationError(f"Give at most {most}: HUNTAZE_REPLAY_MAX_COST allows no more.")
+        return given
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         action = attrs["action"]

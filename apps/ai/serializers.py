@@ -8,6 +8,7 @@ from rest_framework.reverse import reverse
 
 from apps.ai.models import Generation, GenerationState, Provider, Source, TaskKind
 from apps.common.api.fields import MoneyField, PriorityField
+from apps.common.api.serializers import StrictSerializer
 from apps.common.money import Money
 from apps.common.priority import Priority
 
@@ -23,7 +24,7 @@ class Criticality(models.TextChoices):
     OPTIONAL = "optional"
 
 
-class QuestionRequest(serializers.Serializer[Any]):
+class QuestionRequest(StrictSerializer):
     """A question to the assistant."""
 
     input = serializers.CharField(
@@ -46,6 +47,13 @@ class QuestionRequest(serializers.Serializer[Any]):
         default=False, help_text="Ask again even if the same question was answered or is being answered."
     )
     stream = serializers.BooleanField(default=False, help_text="Send the answer as it comes, as events.")
+    account = serializers.UUIDField(
+        allow_null=True, default=None, help_text="For which it is asked: its budgets count the cost."
+    )
+    campaign = serializers.UUIDField(allow_null=True, default=None, help_text="Likewise.")
+    user = serializers.UUIDField(
+        allow_null=True, default=None, help_text="Likewise; whoever asks, unless it is said."
+    )
 
     def validate_variables(self, given: dict[str, Any]) -> dict[str, Any]:
         if len(json.dumps(given)) > _LARGEST_VARIABLES:

@@ -40,6 +40,13 @@ class UnavailableError(DomainError):
 
     code = "unavailable"
 
-    def __init__(self, message: str, *, code: str | None = None, retry_after: timedelta) -> None:
-        super().__init__(message, code=code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        fields: dict[str, str] | None = None,
+        retry_after: timedelta,
+    ) -> None:
+        super().__init__(message, code=code, fields=fields)
         self.retry_after = retry_after

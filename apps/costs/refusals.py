@@ -15,6 +15,12 @@ class NoPriceError(ConflictError):
     code = "no_price"
 
 
+_WORDS = {
+    "budget_exhausted": ("Refused", "Raise the limit, or wait for the next period."),
+    "budget_busy": ("Not now", "Try again shortly."),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Ceiling:
     """A budget that is in the way, at the moment at which it was."""
@@ -25,11 +31,30 @@ class Ceiling:
     needed: Decimal
 
     def __str__(self) -> str:
-        currency = self.budget.currency
         return (
-            f"the budget of {self.budget} has spent {plain(self.spent)} {currency} and holds "
-            f"{plain(self.held)} for calls in flight; this call needs up to {plain(self.needed)}"
+            f"the budget of {self.budget} has spent {plain(self.spent)} {self.budget.currency} and holds "
+            f"{plain(self.held)} for calls in flight"
         )
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The same for programs; of the budget, what is known without reading it."""
+        return {
+            "budget": str(self.budget.pk),
+            "scope": self.budget.scope,
+            "period": self.budget.period,
+            "currency": self.budget.currency,
+            "limit": plain(self.budget.limit),
+            "spent": plain(self.spent),
+            "held": plain(self.held),
+            "needed": plain(self.needed),
+        }
+
+
+def told(code: str, ceiling: Ceiling, *, needs: str = "") -> str:
+    """Why a call isn't made, in words; `needs` says what each needs of it where there were several."""
+    opening, advice = _WORDS[code]
+    return f"{opening}: {ceiling}; {needs or f'this call needs up to {plain(ceiling.needed)}'}. {advice}"
 
 
 class BudgetExhaustedError(ConflictError):
@@ -38,7 +63,7 @@ class BudgetExhaustedError(ConflictError):
     code = "budget_exhausted"
 
     def __init__(self, ceiling: Ceiling) -> None:
-        super().__init__(f"Refused: {ceiling}. Raise the limit, or wait for the next period.")
+        super().__init__(told(self.code, ceiling))
         self.ceiling = ceiling
 
 
@@ -48,5 +73,5 @@ class BudgetBusyError(UnavailableError):
     code = "budget_busy"
 
     def __init__(self, ceiling: Ceiling) -> None:
-        super().__init__(f"Not now: {ceiling}. Try again shortly.", retry_after=timedelta(seconds=1))
+        super().__init__(told(self.code, ceiling), retry_after=timedelta(seconds=1))
         self.ceiling = ceiling

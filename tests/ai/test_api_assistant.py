@@ -11,10 +11,15 @@ from rest_framework.test import APIClient
 
 from apps.ai.models import Generation, GenerationState
 from apps.ai.services import generations
-from apps.costs.models import Hold, HoldState, LedgerEntry
+from apps.common.ids import uuid7
+from apps.costs.models import BudgetScope, Hold, HoldState, LedgerEntry
+from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
-from apps.tenants.models import Tenant
+from apps.costs.services.holds import Purpose
+from apps.messaging.models import Account
+from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
+from tests import factories
 from tests.ai.asking import calls_of
 from tests.conftest import Sandbox, as_json, client_of
 from tests.costs.threads import at_once
@@ -217,18 +222,119 @@ def test_an_optional_answer_is_waited_for_only_shortly(api: APIClient, ai_sandbo
 
 
 def test_a_budget_that_is_spent_refuses(agency: Tenant, api: APIClient) -> None:
-    create_budget(tenant_id=agency.pk, limit=Decimal("0.000001"), now=timezone.now())
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal("0.000001"), now=timezone.now())
 
     answer = api.post(ASK, CAPTION, format="json")
 
     assert (answer.status_code, as_json(answer)["error"]["code"]) == (409, "budget_exhausted")
+    ceiling = as_json(answer)["error"]["fields"]
+    assert Decimal(ceiling.pop("needed")) > Decimal("0.000001")
+    assert ceiling == {
+        "budget": str(budget.pk),
+        "scope": "tenant",
+        "period": "month",
+        "period_end": as_json(api.get(f"/api/v2/costs/budgets/{budget.pk}"))["current"]["end"],
+        "limit": "0.000001",
+        "spent": "0.00",
+        "held": "0.00",
+        "currency": "USD",
+    }
     with system_transaction():
         assert not Hold.objects.exists(), "nobody was called"
+
+
+def test_a_budget_that_is_busy_says_what_it_holds(agency: Tenant, api: APIClient) -> None:
+    budget = create_budget(tenant_id=agency.pk, limit=Decimal("0.01"), now=timezone.now())
+    held = holds.take(
+        purpose=Purpose(agency.pk, uuid7(), "message", timezone.now()),
+        attempt=1,
+        provider="openai",
+        model="gpt-3.5-turbo",
+        body_bytes=19_999,
+        max_tokens=0,
+        expires_at=timezone.now() + timedelta(minutes=5),
+        now=timezone.now(),
+    )
+
+    answer = api.post(ASK, {**CAPTION, "criticality": "optional"}, format="json")
+
+    error = as_json(answer)["error"]
+    assert (answer.status_code, error["code"]) == (503, "budget_busy")
+    ceiling = error["fields"]
+    assert (ceiling["budget"], Decimal(ceiling["held"])) == (str(budget.pk), held.bound)
+    assert error["message"].count("Try again shortly.") == 1
+
+
+@pytest.mark.parametrize("way", [{}, {"fresh": True}, {"stream": True}, LATER], ids=str)
+def test_the_cost_is_for_whom_it_says(
+    agency: Tenant, account: Account, api: APIClient, way: dict[str, Any]
+) -> None:
+    whom = {
+        "account": account.pk,
+        "campaign": factories.campaign(tenant=agency, accounts=[account]).pk,
+        "user": factories.user(tenant=agency, role=Role.ANALYST).pk,
+    }
+    for scope, scope_id in whom.items():
+        create_budget(
+            tenant_id=agency.pk,
+            limit=Decimal(1),
+            now=timezone.now(),
+            scope=BudgetScope(scope),
+            scope_id=scope_id,
+        )
+    headers, fields = (way, {}) if way is LATER else ({}, way)
+    answer = api.post(ASK, {**CAPTION, **whom, **fields}, format="json", **headers)
+    if way is LATER:
+        generations.run_generation(generation_id=as_json(answer)["id"], clock=timezone.now)
+    elif fields.get("stream"):
+        answer.getvalue()
+
+    (generation,) = rows()
+    kept = (generation.account_id, generation.campaign_id, generation.user_id)
+    assert kept == tuple(whom.values())
+    for scope, scope_id in whom.items():
+        by_scope = as_json(api.get("/api/v2/costs/breakdown", {"by": scope}))
+        (group,) = by_scope["results"]
+        assert group[scope] == str(scope_id)
+    spent = {
+        budget["scope"]: Decimal(budget["current"]["spent"]["amount"])
+        for budget in as_json(api.get("/api/v2/costs/budgets"))["results"]
+    }
+    assert spent == dict.fromkeys(whom, generation.cost)
+    assert generation.cost > 0
+
+
+def test_without_any_of_them_none_is_looked_for(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.ai.views.questions.tenant_transaction", None)
+
+    assert api.post(ASK, CAPTION, format="json").status_code == 200
+
+
+@pytest.mark.parametrize("way", [{}, {"fresh": True}, {"stream": True}, LATER], ids=str)
+def test_whom_the_tenant_does_not_have_nothing_is_asked_for(
+    stranger: Tenant, api: APIClient, way: dict[str, Any]
+) -> None:
+    theirs = factories.account(tenant=stranger)
+    others = {
+        "account": theirs.pk,
+        "campaign": factories.campaign(tenant=stranger, accounts=[theirs]).pk,
+        "user": factories.user(tenant=stranger, role=Role.ANALYST).pk,
+    }
+    headers, fields = (way, {}) if way is LATER else ({}, way)
+    for scope, scope_id in others.items():
+        for missing in (scope_id, uuid7()):
+            answer = api.post(ASK, {**CAPTION, scope: missing, **fields}, format="json", **headers)
+
+            assert answer.status_code == 404
+            assert as_json(answer)["error"]["fields"] == {scope: f"There is no such {scope}."}
+    assert rows() == []
 
 
 @pytest.mark.parametrize(
     ("change", "field"),
     [
+        ({"accounts": []}, "accounts"),
+        ({"account": "Luna"}, "account"),
         ({"task": "embedding"}, "task"),
         ({"task": None}, "task"),
         ({"input": ""}, "input"),

@@ -203,6 +203,7 @@ def test_each_action_is_answered_with_what_became_of_it(agency: Tenant, api: API
         ({"action": "verify", "sample": 101}, "sample", "less than or equal to 100"),
         ({"action": "verify", "threshold": "1.01"}, "threshold", "less than or equal to 1"),
         ({"action": "verify", "max_cost": "-1"}, "max_cost", "greater than or equal to 0"),
+        ({"action": "verify", "max_cost": "1.01"}, "max_cost", "at most 1.00 USD"),
     ],
 )
 def test_what_cannot_be_right_is_refused_with_what_would_be(

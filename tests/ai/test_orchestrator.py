@@ -276,6 +276,29 @@ def test_an_exhausted_budget_ends_the_generation_before_any_call(agency: Tenant)
     assert money(agency) == []
 
 
+def test_what_several_deployments_met_at_one_budget_is_said_once(agency: Tenant) -> None:
+    create_budget(tenant_id=agency.pk, limit=Decimal("0.000001"), now=timezone.now())
+
+    done = run(agency, "campaign_plan")
+
+    assert outcomes(done) == [("azure", "budget_exhausted"), ("openai", "budget_exhausted")]
+    assert done.error.count("the budget of") == done.error.count("Raise the limit") == 1
+    assert done.error.count(" needs up to ") == 2
+    assert ".;" not in done.error
+
+
+def test_different_troubles_are_sentences_of_their_own(agency: Tenant, ai_sandbox: Sandbox) -> None:
+    create_budget(tenant_id=agency.pk, limit=Decimal("0.01"), now=timezone.now())
+    ai_sandbox.faults(rules=[{"error_rates": {"401": 1}}])
+
+    done = run(agency, "campaign_plan")
+
+    assert {kind for _, kind in outcomes(done)} == {"budget_exhausted", "auth"}
+    assert "wait for the next period. openai (" in done.error
+    assert done.error.endswith(".")
+    assert not done.error.endswith("..")
+
+
 def test_a_busy_budget_is_waited_for(agency: Tenant) -> None:
     create_budget(tenant_id=agency.pk, limit=Decimal("0.01"), now=timezone.now())
     other = holds.take(

@@ -377,6 +377,7 @@ def test_a_campaigns_costs_are_by_model_and_message(
         ("azure", "gpt-4o", "3.00"),
         ("openai", "gpt-3.5-turbo", "1.00"),
     ]
+    assert not any("display" in each for each in answer["by_model"])
     sent(factories.fans(8, account=account), outbox=campaign.outbox)
     earn(account, "40", campaign=campaign)
     assert figures(as_json(api.get(url))) == ("4.00", 8, "0.50", "40.00", "36.00", 0.1)

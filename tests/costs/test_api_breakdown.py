@@ -97,6 +97,7 @@ def test_every_pair_of_dimensions_adds_up_to_the_same(
                 assert answer["total"]["attempts"] == len(inside)
                 assert Decimal(answer["total"]["cost"]["amount"]) == sum(each["amount"] for each in inside)
                 assert len(answer["results"]) == answer["groups"]
+                assert all(set(each) & set(dimensions) == {one, other} for each in answer["results"])
                 found = sum(Decimal(each["cost"]["amount"]) for each in answer["results"])
                 assert found == sum(each["amount"] for each in inside)
 

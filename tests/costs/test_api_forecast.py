@@ -97,6 +97,7 @@ def test_before_the_first_forecast_it_says_that_there_is_none(
     assert answer.pop("reason").startswith("No forecast of this month has been made yet.")
     (only,) = answer.pop("budgets")
     assert (only["id"], only["exhausted_on"], only["period_end"]) == (str(made.pk), None, None)
+    assert (only["scope"], only["scope_id"], only["provider"]) == ("tenant", None, None)
     assert only["spent_so_far"] == usd("7.00")
     assert answer == {
         "time_zone": "UTC",
@@ -207,6 +208,14 @@ def test_budgets_of_a_day_and_those_switched_off_are_left_out(agency: Tenant, ap
     change_budget(budget=off, is_active=False, now=NOON)
 
     assert as_json(api.get(FORECAST))["budgets"] == []
+
+
+def test_a_providers_budget_names_it(agency: Tenant, api: APIClient) -> None:
+    budget(agency, 2, scope=BudgetScope.PROVIDER, provider="openai")
+
+    (only,) = as_json(api.get(FORECAST))["budgets"]
+
+    assert (only["scope"], only["provider"]) == ("provider", "openai")
 
 
 def test_the_forecast_of_another_month_is_none_of_this_one(agency: Tenant, api: APIClient) -> None:

@@ -21,7 +21,7 @@ from apps.ai.services.watch import Watch
 from apps.common.breaker.rules import Admission
 from apps.common.connections import give_back_connection
 from apps.costs.models import BudgetScope, Hold
-from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, NoPriceError
+from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
 from apps.costs.services import holds
 from apps.costs.services.holds import Attempt
 
@@ -66,13 +66,18 @@ class Trouble:
     answer: str = ""
     # The provider's own words, which may quote our key, where `message` is ours.
     words: str = ""
-    # It was refused by a budget for this provider, which counts nobody else's calls.
-    of_provider: bool = False
+    # The budget that refused it.
+    ceiling: Ceiling | None = None
 
     @property
     def was_asked(self) -> bool:
         """Whether there was an attempt at all: refusals of our own take none."""
         return self.kind not in _UNASKED
+
+    @property
+    def of_provider(self) -> bool:
+        """Whether a budget for this provider refused it, which counts nobody else's calls."""
+        return self.ceiling is not None and self.ceiling.budget.scope == BudgetScope.PROVIDER
 
 
 class Attempts:
@@ -105,7 +110,8 @@ class Attempts:
         except BaseException as refusal:  # whatever it is, nobody is called: a probe's lease goes back
             self._watch.record(admission, Counts.ABANDONED)
             if isinstance(refusal, _MONEY):
-                return Trouble(refusal.code, refusal.message, of_provider=_is_of_provider(refusal))
+                ceiling = None if isinstance(refusal, NoPriceError) else refusal.ceiling
+                return Trouble(refusal.code, refusal.message, ceiling=ceiling)
             raise
         budget_left.note(self._caller.question.tenant_id, begun.budget_left)
         give_back_connection()
@@ -140,12 +146,6 @@ class Attempts:
         else:
             usage = outcome.usage
             insist(lambda now: holds.settle(hold=hold, usage=usage, now=now), hold=hold, timing=self._timing)
-
-
-def _is_of_provider(refusal: BudgetExhaustedError | BudgetBusyError | NoPriceError) -> bool:
-    if isinstance(refusal, NoPriceError):
-        return False
-    return refusal.ceiling.budget.scope == BudgetScope.PROVIDER
 
 
 def _trouble(failure: Failure) -> Trouble:

@@ -10,6 +10,7 @@ from apps.ai.providers.outcomes import FailureKind
 from apps.ai.routing import Candidate, Route
 from apps.ai.services.attempts import Trouble
 from apps.common.errors import DomainError
+from apps.costs.refusals import told
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Troubles:
                 "deployment": candidate.name,
                 "outcome": str(trouble.kind),
                 "message": trouble.message[:500],
+                **({"budget": trouble.ceiling.facts} if trouble.ceiling else {}),
             }
         )
         log.warning(
@@ -78,14 +80,21 @@ class Troubles:
     def _of_all(self, *, is_cut: bool) -> GenerationError:
         kinds = [trouble.kind for _, trouble in self._met]
         others = [kind for kind in kinds if not matrix.MATRIX[kind].inherent]
-        said = dict.fromkeys(f"{each.name} ({each.model}): {trouble.message}" for each, trouble in self._met)
         return GenerationError(
-            f"No deployment gave a usable answer. {'; '.join(said)}",
+            f"No deployment gave a usable answer. {self._said()}",
             code=str((others or kinds)[-1]),
             explain=self.explain,
             # The question is at fault only where nothing else was.
             inherent=not is_cut and not others,
         )
+
+    def _said(self) -> str:
+        """What they met, the same of several once."""
+        same: dict[tuple[str, str], dict[str, Trouble]] = {}
+        for candidate, trouble in self._met:
+            what = str(trouble.ceiling) if trouble.ceiling else trouble.message
+            same.setdefault((trouble.kind, what), {})[f"{candidate.name} ({candidate.model})"] = trouble
+        return " ".join(map(_sentence, same.values()))
 
     def _of_nobody(self, obstacles: set[str]) -> GenerationError:
         why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
@@ -96,3 +105,15 @@ class Troubles:
             code=str(Refusal.CIRCUIT_OPEN) if waits else "no_deployment",
             explain=self.explain,
         )
+
+
+def _sentence(met: dict[str, Trouble]) -> str:
+    """What some met, by name: the same, but for what they would need of a budget."""
+    *_, last = met.values()
+    if last.ceiling is not None and len(met) > 1:
+        needs = [
+            f"{name} needs up to {each.ceiling.facts['needed']}" for name, each in met.items() if each.ceiling
+        ]
+        return told(last.kind, last.ceiling, needs=", ".join(needs))
+    text = f"{', '.join(met)}: {last.message}"
+    return text if text.endswith((".", "!", "?")) else f"{text}."

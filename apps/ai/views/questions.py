@@ -30,7 +30,10 @@ from apps.ai.services import generations
 from apps.ai.services.questions import Question
 from apps.common.api import idempotency
 from apps.common.api.schema import IDEMPOTENCY_KEY
+from apps.common.errors import NotFoundError
 from apps.costs.hints import hint_settled
+from apps.costs.models import BudgetScope
+from apps.costs.subjects import subject_problem
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.permissions import CREATORS
 from apps.tenants.views import TenantView
@@ -55,8 +58,11 @@ _QUESTION = OpenApiExample(
         "input": "Three photographs from the lake at sunset.",
         "variables": {"tone": "playful"},
         "criticality": "critical",
+        "account": "0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f",
     },
 )
+# Whom or what a question may be for.
+_SUBJECTS = (BudgetScope.ACCOUNT, BudgetScope.CAMPAIGN, BudgetScope.USER)
 # Answers a question, handing on pieces of the answer where somebody takes them. None: its row has to be read.
 _Run = Callable[..., Generation | None]
 
@@ -127,6 +133,7 @@ class QuestionView(TenantView):
             else:  # asked before: answered by now, or left to the workers, who may not have begun
                 run = partial(_and_read, generations.run_generation, generation_id=generation_id)
         else:
+            self._check_subjects(asked)
             # Nothing has to be remembered of it before somebody is called: its row comes with the first hold.
             question = generations.make_question(now=timezone.now(), **self._fields(asked))
             generation_id = question.id
@@ -139,10 +146,23 @@ class QuestionView(TenantView):
             "tenant_id": self.tenant.pk,
             "prompt_key": self.prompt_key(asked),
             "variables": {"input": asked["input"], "variables": asked["variables"]},
-            "user_id": self.principal.user_id,
+            "account_id": asked["account"],
+            "campaign_id": asked["campaign"],
+            "user_id": asked["user"] or self.principal.user_id,
             "priority": asked["priority"],
             "max_tokens": asked["max_tokens"],
         }
+
+    def _check_subjects(self, asked: dict[str, Any]) -> None:
+        """Look for those that are given, and only for those. Raises NotFoundError."""
+        given = {scope: asked[scope] for scope in _SUBJECTS if asked[scope] is not None}
+        if not given:
+            return
+        with tenant_transaction(self.tenant):
+            for scope, subject_id in given.items():
+                problem = subject_problem(tenant_id=self.tenant.pk, scope=scope, scope_id=subject_id)
+                if problem:
+                    raise NotFoundError(problem, fields={str(scope): problem})
 
     def _leave_once(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
         with tenant_transaction(self.tenant):
@@ -150,6 +170,7 @@ class QuestionView(TenantView):
 
     def _leave(self, asked: dict[str, Any], mine: list[Generation] | None = None) -> Response:
         """Leave the question to the workers; if it is to be `mine`, claimed, lest one of them takes it."""
+        self._check_subjects(asked)
         claimed_at = None if mine is None else timezone.now()
         # A stream is answered by nothing that is kept; who would rather not wait gets none.
         fresh = asked["fresh"] or (asked["stream"] and mine is not None)
@@ -168,7 +189,7 @@ class QuestionView(TenantView):
         """What has become of it; 202 while somebody else is still at work on it. Raises its refusal."""
         generation = known or self._read(generation_id)
         if generation.state == GenerationState.FAILED:
-            raise refusal(generation)
+            raise refusal(generation, time_zone=self.tenant.time_zone)
         if generation.state != GenerationState.SUCCEEDED:
             return self._accepted(generation)
         return Response(self.get_serializer(generation).data)

@@ -4,10 +4,10 @@ from rest_framework import serializers
 
 from apps.analytics.serializers.economics import EconomicsSerializer
 from apps.campaigns.models import CampaignStatus
-from apps.costs.serializers.reports import CostsSerializer
+from apps.costs.serializers.reports import SumsSerializer
 
 
-class ModelCostsSerializer(CostsSerializer):
+class ModelCostsSerializer(SumsSerializer):
     provider = serializers.CharField()
     model = serializers.CharField()
 
@@ -15,7 +15,7 @@ class ModelCostsSerializer(CostsSerializer):
         return {
             "provider": instance.provider,
             "model": instance.model,
-            **CostsSerializer(instance.costs).data,
+            **SumsSerializer(instance.costs).data,
         }
 
 

@@ -28,7 +28,9 @@ _ERROR = {
                 "fields": {
                     "type": "object",
                     "additionalProperties": {"type": "string"},
-                    "description": "What was wrong where, by dotted path.",
+                    "description": "What was wrong where, by dotted path; of `budget_exhausted` and "
+                    "`budget_busy`, the budget in the way: its id in `budget`, `scope`, `period`, "
+                    "`period_end`, `currency`, `limit`, `spent`, `held`, and what the call `needed`.",
                     "examples": [{"limit.count": "Ensure this value is greater than or equal to 1."}],
                 },
             },

@@ -9,6 +9,7 @@ from apps.common.api.fields import MoneyField
 from apps.common.money import Money
 from apps.costs.forecasting.bands import Band, DayBand
 from apps.costs.forecasting.methods import Method
+from apps.costs.price_list import PROVIDERS
 
 
 class IntervalSerializer(serializers.Serializer[Any]):
@@ -72,7 +73,7 @@ class BudgetOutlookSerializer(_Span):
     id = serializers.UUIDField(source="budget.pk")
     scope = serializers.CharField(source="budget.scope")
     scope_id = serializers.UUIDField(source="budget.scope_id", allow_null=True)
-    provider = serializers.CharField(source="budget.provider")
+    provider = serializers.SerializerMethodField()
     period = serializers.CharField(source="budget.period")
     limit = serializers.SerializerMethodField()
     spent_so_far = serializers.SerializerMethodField()
@@ -84,6 +85,10 @@ class BudgetOutlookSerializer(_Span):
     exhausted_on = ReachedSerializer(
         allow_null=True, help_text="When the limit is reached; null: the last forecast doesn't say."
     )
+
+    @extend_schema_field(serializers.ChoiceField(PROVIDERS, allow_null=True))
+    def get_provider(self, outlook: Any) -> str | None:
+        return outlook.budget.provider or None
 
     @extend_schema_field(MoneyField())
     def get_limit(self, outlook: Any) -> dict[str, str]:

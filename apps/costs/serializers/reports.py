@@ -20,13 +20,16 @@ _BY_SUM = {**{name: name for name in SUMS if name != "amount"}, "cost": "amount"
 _BY_DIMENSION = {each.value: each.column for each in Dimension}
 
 
-class CostsSerializer(serializers.Serializer[Any]):
+class SumsSerializer(serializers.Serializer[Any]):
     attempts = serializers.IntegerField(help_text="Calls of providers, those included that failed but cost.")
     estimated = serializers.IntegerField(help_text="Of these, those entered at their bound: usage unknown.")
     input_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField(help_text="Of the input tokens, those read from a cache.")
     output_tokens = serializers.IntegerField()
     cost = MoneyField()
+
+
+class CostsSerializer(SumsSerializer):
     display = MoneyField(
         allow_null=True,
         help_text="The cost in the tenant's currency; null where a rate is missing (`display_missing`).",
@@ -80,6 +83,10 @@ class GroupSerializer(CostsSerializer):
     account = serializers.UUIDField(required=False, allow_null=True)
     campaign = serializers.UUIDField(required=False, allow_null=True)
     user = serializers.UUIDField(required=False, allow_null=True)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        # What may be null is so by default, where it wasn't asked for, too.
+        return {name: each for name, each in super().to_representation(instance).items() if name in instance}
 
 
 class BreakdownSerializer(_Days, _Displayed):

@@ -56,7 +56,7 @@ _EXAMPLE = OpenApiExample(
                 "id": "0197f3a0-9d2f-7e7c-8a6f-3b5d7f9c1e20",
                 "scope": "tenant",
                 "scope_id": None,
-                "provider": "",
+                "provider": None,
                 "period": "month",
                 "limit": _usd("1100.00"),
                 "spent_so_far": _usd("412.80"),
