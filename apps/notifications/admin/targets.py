@@ -104,7 +104,10 @@ def _test(target: NotificationTarget, order: Order) -> None:
 class TargetAdmin(Admin):
     form = TargetForm
     deletable = True
-    empty_hint = "Without targets, alerts go to COST_ALERT_EMAIL and SLACK_WEBHOOK_URL, if they are set."
+    empty_hint = (
+        "Without targets, alerts go to COST_ALERT_EMAIL, or a tenant's owners if that isn't set, and to "
+        "SLACK_WEBHOOK_URL if it is."
+    )
     list_display = ["name", "channel", "address", TENANT, "minimum_level", "digest_minutes", "is_active"]
     list_filter = ["channel", "minimum_level", "is_active"]
     search_fields = ["name", "address"]
