@@ -6,6 +6,7 @@ from apps.common.money import LEDGER_CURRENCY, plain
 
 # Characters of an alert's period.
 PERIOD = 32
+_CENT, _FINE = Decimal("0.01"), Decimal("0.0001")
 
 
 def named(limit: Decimal, period: str, scope: str) -> str:
@@ -14,6 +15,8 @@ def named(limit: Decimal, period: str, scope: str) -> str:
 
 
 def money(amount: Decimal) -> str:
-    """To the cent; below one, in full."""
-    rounded = amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
-    return f"{plain(rounded if rounded else amount)} {LEDGER_CURRENCY}"
+    """To the cent; below 10, to four places if they are needed; below a cent, in full."""
+    if not amount.quantize(_CENT, rounding=ROUND_HALF_UP):
+        return f"{plain(amount)} {LEDGER_CURRENCY}"
+    rounded = amount.quantize(_FINE if abs(amount) < 10 else _CENT, rounding=ROUND_HALF_UP)
+    return f"{plain(rounded)} {LEDGER_CURRENCY}"
