@@ -107,10 +107,24 @@ class MuteAlert(AlertView):
     def post(self, request: Request, alert_id: UUID) -> Response:
         """Send nothing of its rule and subject until then; what is raised meanwhile is in the list.
 
-        Muting again sets another end.
+        Muting again sets another end, which may be 365 days away at most.
         """
         body = MuteRequest(data=request.data)
         body.is_valid(raise_exception=True)
         now = timezone.now()
         alerts.mute_alert(alert=self.alert(alert_id), until=body.end(now=now), now=now)
         return Response(self.get_serializer(self.alert(alert_id)).data)
+
+
+class UnmuteAlert(AlertView):
+    @extend_schema(
+        operation_id="unmute_alert", tags=_TAGS, request=None, responses=AlertSerializer, examples=[_ALERT]
+    )
+    def post(self, request: Request, alert_id: UUID) -> Response:
+        """Send again what its rule and subject come to; what was held back meanwhile isn't made up for.
+
+        One that isn't muted stays as it is.
+        """
+        alert = self.alert(alert_id)
+        alerts.unmute_alert(alert=alert)
+        return Response(self.get_serializer(alert).data)
