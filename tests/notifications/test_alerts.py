@@ -104,7 +104,11 @@ def test_without_targets_or_an_environments_address_its_owners_get_the_mail(
 ) -> None:
     mine = [
         factories.user(tenant=agency, role=role, email=email).email
-        for role, email in ((Role.OWNER, ADA), (Role.OWNER, "bo@agency.example"), (Role.MANAGER, "cy@x.example"))
+        for role, email in (
+            (Role.OWNER, ADA),
+            (Role.OWNER, "bo@agency.example"),
+            (Role.MANAGER, "cy@x.example"),
+        )
     ]
     factories.user(tenant=agency, role=Role.OWNER, email="gone@agency.example", is_active=False)
     factories.user(tenant=stranger, role=Role.OWNER, email=EVE)

@@ -12,6 +12,7 @@ from apps.common.errors import InvalidInputError
 from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.hints import hint_deliveries
 from apps.notifications.models import Delivery, NotificationTarget
+from apps.notifications.rules import known_rules
 from apps.notifications.services.targets import prepare, test_target
 from apps.tenants.admin.forms import TenantChoice
 from apps.tenants.models import Tenant
@@ -60,6 +61,15 @@ class TargetForm(TenantChoice):
     def _get_validation_exclusions(self) -> set[str]:
         # A name is unique within its tenant, and among the platform's own.
         return super()._get_validation_exclusions() - {"tenant_id"}
+
+    def clean_muted_rules(self) -> list[str]:
+        names: list[str] = self.cleaned_data["muted_rules"]
+        known = known_rules()
+        if unknown := [f"“{name}”" for name in names if name not in known]:
+            raise forms.ValidationError(
+                f"There is no rule {' or '.join(unknown)}. The rules are {', '.join(known)}."
+            )
+        return names
 
     def clean_url(self) -> str:
         return str(self.cleaned_data["url"]) or self.instance.url
