@@ -116,7 +116,8 @@ def test_an_alert_says_which_budget_it_is_about(agency: Tenant, scope: BudgetSco
         mine = Budget.objects.create(
             tenant_id=agency.pk, limit=Decimal(10), scope=scope, scope_id=whose, provider=provider
         )
-    spend(agency, 8, **({f"{scope}_id": whose} if whose else {}))
+    purpose: dict[str, Any] = {f"{scope}_id": whose} if whose else {}
+    spend(agency, 8, **purpose)
     with system_transaction():
         Budget.objects.filter(pk=mine.pk).update(limit=Decimal(5))
         BudgetCounter.objects.filter(budget=mine).update(shadow_calls=2)

@@ -68,8 +68,10 @@ def _is_default(delivery: Delivery) -> bool:
 
 def _owners(tenant_id: UUID | None) -> list[str]:
     """The e-mail addresses of its owners; the platform has none."""
+    if tenant_id is None:
+        return []
     owners = Membership.objects.filter(tenant_id=tenant_id, role=Role.OWNER, user__is_active=True)
-    return list(owners.order_by("id").values_list("user__email", flat=True)) if tenant_id else []
+    return list(owners.order_by("id").values_list("user__email", flat=True))
 
 
 def _secrets(target: NotificationTarget) -> dict[str, str]:
