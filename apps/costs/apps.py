@@ -14,5 +14,5 @@ class CostsConfig(AppConfig):
         probes.register_metrics("costs", metrics.cost_of_this_month)
         probes.register_metrics("budgets", metrics.budgets_remaining)
         for name, evaluate in alert_rules.RULES.items():
-            register_rule(name, evaluate)
+            register_rule(name, evaluate, subject=alert_rules.SUBJECTS.get(name, ""))
         subjects.register_subject("user", subjects.has(Membership, "user_id"))

@@ -34,8 +34,27 @@ class Finding:
 Evaluate = Callable[[datetime], Iterable[Finding]]
 
 rules: dict[str, Evaluate] = {}
+_of_services: set[str] = set()
+# `test_target` raises one that nobody mutes, about a target.
+_subjects = {"test": "target"}
 
 
-def register_rule(name: str, evaluate: Evaluate) -> None:
-    """`name` is what alerts, filters and targets call the rule."""
+def register_rule(name: str, evaluate: Evaluate, *, subject: str = "") -> None:
+    """`name` is what alerts, filters and targets call the rule; `subject` what its alerts' ids belong to."""
     rules[name] = evaluate
+    _subjects[name] = subject
+
+
+def register_service_rule(name: str, *, subject: str = "") -> None:
+    """One that isn't evaluated: a service that meets the trouble raises its alerts."""
+    _of_services.add(name)
+    _subjects[name] = subject
+
+
+def known_rules() -> list[str]:
+    return sorted({*rules, *_of_services})
+
+
+def subject_of(rule: str) -> str:
+    """What the subjects of its alerts are, such as a budget; empty if nobody said."""
+    return _subjects.get(rule, "")

@@ -5,8 +5,9 @@ from rest_framework import serializers
 
 from apps.common.api.serializers import StrictSerializer
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level
+from apps.notifications.services.alerts import LONGEST_MUTE
 
-MOST_HOURS = 24 * 366
+MOST_HOURS = LONGEST_MUTE // timedelta(hours=1)
 
 
 class DeliverySerializer(serializers.Serializer[Delivery]):

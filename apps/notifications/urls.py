@@ -6,4 +6,5 @@ urlpatterns = [
     path("costs/alerts", views.Alerts.as_view()),
     path("costs/alerts/<uuid:alert_id>/acknowledge", views.AcknowledgeAlert.as_view()),
     path("costs/alerts/<uuid:alert_id>/mute", views.MuteAlert.as_view()),
+    path("costs/alerts/<uuid:alert_id>/unmute", views.UnmuteAlert.as_view()),
 ]

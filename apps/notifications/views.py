@@ -25,7 +25,16 @@ _ALERT = OpenApiExample(
         "subject": "0197f3a0-9d2f-7e7c-8a6f-3b5d7f9c1e20",
         "period": "2026-03-01 80% of 50.00",
         "message": "80 % of the budget of 50.00 USD a month are spent: 41.20 USD since 2026-03-01.",
-        "data": {"limit": "50.00", "spent": "41.20", "currency": "USD", "percent": 80},
+        "data": {
+            "limit": "50.00",
+            "spent": "41.20",
+            "currency": "USD",
+            "percent": 80,
+            "scope": "tenant",
+            "scope_id": None,
+            "provider": None,
+            "budget_period": "month",
+        },
         "created_at": "2026-03-14T09:26:53Z",
         "acknowledged_at": None,
         "acknowledged_by": "",
@@ -107,10 +116,24 @@ class MuteAlert(AlertView):
     def post(self, request: Request, alert_id: UUID) -> Response:
         """Send nothing of its rule and subject until then; what is raised meanwhile is in the list.
 
-        Muting again sets another end.
+        Muting again sets another end, which may be 365 days away at most.
         """
         body = MuteRequest(data=request.data)
         body.is_valid(raise_exception=True)
         now = timezone.now()
         alerts.mute_alert(alert=self.alert(alert_id), until=body.end(now=now), now=now)
         return Response(self.get_serializer(self.alert(alert_id)).data)
+
+
+class UnmuteAlert(AlertView):
+    @extend_schema(
+        operation_id="unmute_alert", tags=_TAGS, request=None, responses=AlertSerializer, examples=[_ALERT]
+    )
+    def post(self, request: Request, alert_id: UUID) -> Response:
+        """Send again what its rule and subject come to; what was held back meanwhile isn't made up for.
+
+        One that isn't muted stays as it is.
+        """
+        alert = self.alert(alert_id)
+        alerts.unmute_alert(alert=alert)
+        return Response(self.get_serializer(alert).data)

@@ -18,5 +18,5 @@ class OperationsConfig(AppConfig):
         probes.register_metrics("oldest_due_work", metrics.oldest_due_work)
         # Notifications stand below operations and can't register themselves.
         probes.register_queue_probe(probes.QueueProbe("notifications", oldest_due))
-        register_rule("dead_letter", alert_rules.dead_letters)
+        register_rule("dead_letter", alert_rules.dead_letters, subject="task")
         register_rule("api_error_rate", alert_rules.failing_requests)

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.models import Alert, Channel, DeliveryState, NotificationTarget
+from apps.notifications.rules import known_rules
 from apps.notifications.services import deliveries as service
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -20,6 +21,7 @@ from huntaze.celery import app
 from tests import factories
 from tests.notifications.alerting import alert, delivery, send, target
 from tests.notifications.receivers import MailServer, Receiver
+from tests.services import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,6 +152,10 @@ def test_a_webhooks_key_is_made_shown_once_and_kept(browser: Client, agency: Ten
         ({"channel": "email", "url": "", "address": "nobody"}, "Enter a valid email address"),
         ({"channel": "slack", "url": ""}, "The URL can&#x27;t be right"),
         ({"address": "ada@x.example"}, "E-mail needs an address"),
+        (
+            {"muted_rules": "daily_cost, nonsense, x"},
+            "There is no rule “nonsense” or “x”. The rules are account_paused,",
+        ),
         ({"digest_minutes": "2000"}, "less than or equal to 1440"),
     ],
 )
@@ -159,6 +165,16 @@ def test_a_target_that_cannot_be_right_is_refused_with_words(
     answer = browser.post(ADD, {**NEW, **given})
     assert answer.status_code == 200
     assert said in answer.content.decode()
+
+
+def test_every_rule_can_be_muted(browser: Client) -> None:
+    """Those of docs/alerts.md, whether they are evaluated or raised by services."""
+    named = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE)
+    every = {*named, "account_unauthorised", "deployment_disabled"}
+    assert every == set(known_rules())
+    assert browser.post(ADD, {**NEW, "muted_rules": ", ".join(every)}).status_code == 302
+    with system_transaction():
+        assert set(NotificationTarget.objects.get().muted_rules) == every
 
 
 def test_two_targets_of_one_name_are_refused(browser: Client) -> None:

@@ -13,8 +13,9 @@ from apps.notifications.services import alerts, targets
 from apps.notifications.services import deliveries as service
 from apps.notifications.services.alerts import raise_alert
 from apps.tenants.doors import tenant_transaction
-from apps.tenants.models import Tenant
+from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
+from tests import factories
 from tests.notifications.alerting import alert, deliveries, delivery, send, target
 from tests.notifications.receivers import MailServer
 
@@ -96,6 +97,48 @@ def test_without_targets_of_a_channel_the_environment_says_who_hears(agency: Ten
     assert told(alert=raised(agency, rule="b", level="info")) == []
     target(agency, Channel.EMAIL, ADA, is_active=False)
     assert told(alert=raised(agency, rule="c")) == ["SLACK_WEBHOOK_URL"]
+
+
+def test_without_targets_or_an_environments_address_its_owners_get_the_mail(
+    agency: Tenant, stranger: Tenant, mail: MailServer, settings: Any
+) -> None:
+    mine = [
+        factories.user(tenant=agency, role=role, email=email).email
+        for role, email in (
+            (Role.OWNER, ADA),
+            (Role.OWNER, "bo@agency.example"),
+            (Role.MANAGER, "cy@x.example"),
+        )
+    ]
+    factories.user(tenant=agency, role=Role.OWNER, email="gone@agency.example", is_active=False)
+    factories.user(tenant=stranger, role=Role.OWNER, email=EVE)
+    with tenant_transaction(agency):
+        raise_alert(tenant_id=agency.pk, rule="a", message="x", now=timezone.now())
+    assert told() == mine[:2]
+    assert alert(agency, rule="a", period="") is None
+    send()
+    assert sorted(each["To"] for each in mail.mails) == mine[:2]
+    assert told(alert=raised(agency, rule="b", level="info")) == []
+    settings.COST_ALERT_EMAIL = ["ops@huntaze.example"]
+    assert told(alert=raised(agency, rule="c")) == ["ops@huntaze.example"]
+    target(agency, Channel.EMAIL, "elsewhere@x.example")
+    assert told(alert=raised(agency, rule="d")) == ["elsewhere@x.example"]
+
+
+def test_one_who_is_an_owner_no_more_gets_nothing(agency: Tenant, mail: MailServer) -> None:
+    ada = factories.user(tenant=agency, role=Role.OWNER, email=ADA)
+    alert(agency)
+    with system_transaction():
+        ada.memberships.update(role=Role.ANALYST)
+    send()
+    assert (delivery().error, mail.mails) == ("The target was removed.", [])
+
+
+def test_the_platforms_alerts_have_no_owners_to_go_to(agency: Tenant) -> None:
+    factories.user(tenant=agency, role=Role.OWNER, email=ADA)
+    with system_transaction():
+        raise_alert(tenant_id=None, rule="x", message="x", now=timezone.now())
+    assert told() == []
 
 
 def test_a_default_that_the_environment_no_longer_names_gets_nothing(agency: Tenant, settings: Any) -> None:

@@ -109,10 +109,12 @@ def test_muting_takes_an_end_or_hours(agency: Tenant, api: APIClient) -> None:
         ({}, 400),
         ({"hours": 0}, 400),
         ({"hours": 1_000_000}, 400),
+        ({"hours": 365 * 24 + 1}, 400),
         ({"hours": 1, "until": "2126-01-01T00:00:00Z"}, 400),
         ({"until": None}, 400),
         ({"for": "ever"}, 400),
         ({"until": "2001-01-01T00:00:00Z"}, 422),
+        ({"until": "9999-12-31T00:00:00Z"}, 422),
     ],
 )
 def test_a_mute_that_cannot_be_right_is_refused(
@@ -123,11 +125,37 @@ def test_a_mute_that_cannot_be_right_is_refused(
     assert as_json(answer)["error"]["fields"]
 
 
+def test_a_year_is_the_longest_mute(agency: Tenant, api: APIClient) -> None:
+    path = f"{PATH}/{raised(agency).pk}/mute"
+    assert api.post(path, {"hours": 365 * 24}).status_code == 200
+    answer = api.post(path, {"until": (timezone.now() + timedelta(days=365, minutes=1)).isoformat()})
+    assert answer.status_code == 422
+    assert "within 365 days" in as_json(answer)["error"]["fields"]["until"]
+
+
+def test_unmuting_lets_what_is_raised_from_then_on_be_sent(
+    agency: Tenant, api: APIClient, analyst_api: APIClient
+) -> None:
+    target(agency, Channel.EMAIL, "ada@agency.example")
+    first, second = raised(agency), raised(agency, period="2026-03-02")
+    api.post(f"{PATH}/{first.pk}/mute", {"hours": 2})
+    path = f"{PATH}/{second.pk}/unmute"
+    assert analyst_api.post(path).status_code == 403
+    answer = api.post(path)
+    assert (answer.status_code, as_json(answer)["id"]) == (200, str(second.pk))
+    assert [each["muted_until"] for each in as_json(api.get(PATH))["results"]] == [None, None]
+    raised(agency, period="2026-03-03")
+    states = [each["deliveries"][0]["state"] for each in as_json(api.get(PATH))["results"]]
+    assert states == ["pending", "muted", "muted"]
+    assert api.post(path).status_code == 200
+
+
 def test_a_stranger_sees_and_does_nothing(agency: Tenant, stranger_api: APIClient) -> None:
     found = raised(agency)
     assert listed(stranger_api) == []
     assert stranger_api.post(f"{PATH}/{found.pk}/acknowledge").status_code == 404
     assert stranger_api.post(f"{PATH}/{found.pk}/mute", {"hours": 1}).status_code == 404
+    assert stranger_api.post(f"{PATH}/{found.pk}/unmute").status_code == 404
     with system_transaction():
         found.refresh_from_db()
     assert (found.acknowledged_at, found.muted_until) == (None, None)

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from apps.costs.models import Budget, BudgetPeriod, Hold
+from apps.common.ids import uuid7
+from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope, Hold
 from apps.costs.services import budgets, holds, thresholds
 from apps.costs.services.budgets import create_budget
 from apps.notifications.models import Alert, Channel, Level
 from apps.notifications.services import rules
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
 from tests import factories
 from tests.costs.spending import dollar_price, dollars, take
 from tests.costs.threads import at_once
@@ -103,6 +105,39 @@ def test_a_limit_that_is_lowered_below_the_spend_is_told_of(agency: Tenant, budg
         rules.evaluate_rules(now=timezone.now())
     (alert,) = alerts("budget_exceeded")
     assert (alert.level, alert.tenant_id) == ("critical", agency.pk)
+
+
+@pytest.mark.parametrize("scope", ["tenant", "provider", "account", "campaign", "user"])
+def test_an_alert_says_which_budget_it_is_about(agency: Tenant, scope: BudgetScope) -> None:
+    dollar_price()
+    whose = uuid7() if scope in {"account", "campaign", "user"} else None
+    provider = "openai" if scope == "provider" else ""
+    with system_transaction():
+        mine = Budget.objects.create(
+            tenant_id=agency.pk, limit=Decimal(10), scope=scope, scope_id=whose, provider=provider
+        )
+    purpose: dict[str, Any] = {f"{scope}_id": whose} if whose else {}
+    spend(agency, 8, **purpose)
+    with system_transaction():
+        Budget.objects.filter(pk=mine.pk).update(limit=Decimal(5))
+        BudgetCounter.objects.filter(budget=mine).update(shadow_calls=2)
+    rules.evaluate_rules(now=timezone.now())
+    with system_transaction():
+        Budget.objects.filter(pk=mine.pk).update(mode="shadow")
+    rules.evaluate_rules(now=timezone.now())
+
+    found = [alert for name in ("threshold", "exceeded", "shadow") for alert in alerts(f"budget_{name}")]
+
+    assert {alert.rule for alert in found} == {"budget_threshold", "budget_exceeded", "budget_shadow"}
+    called = f" for the {scope} {whose or provider}" if scope != "tenant" else ""
+    for alert in found:
+        assert f"the budget of 5.00 USD a month{called} " in alert.message
+        about = {key: alert.data[key] for key in ("scope", "scope_id", "provider")}
+        assert about == {
+            "scope": scope,
+            "scope_id": str(whose) if whose else None,
+            "provider": provider or None,
+        }
 
 
 def test_a_new_period_begins_anew_and_a_late_settlement_counts_for_the_old_one(agency: Tenant) -> None:

@@ -1,5 +1,8 @@
 """E-mail, against a mail server that behaves and one that doesn't."""
 
+import html
+import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,10 +13,14 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from rest_framework.test import APIClient
 
+from apps.common.ids import uuid7
 from apps.notifications.channels import email as channel
 from apps.notifications.models import Channel, DeliveryState
+from apps.notifications.services.alerts import raise_alert
 from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
 from tests.notifications.alerting import alert, delivery, send, target
 from tests.notifications.receivers import MailServer
 
@@ -37,15 +44,51 @@ def test_an_alert_arrives_as_text_and_html(mail: MailServer, agency: Tenant) -> 
     assert message["From"] == "alerts@huntaze.example"
     assert message["Subject"].strip() == "[Huntaze] critical: Naïve café: 80 % of <b>50 €</b> 🎉"
     assert message["Auto-Submitted"] == "auto-generated"
-    text, html = message.get_body(("plain",)), message.get_body(("html",))
+    text, rich = message.get_body(("plain",)), message.get_body(("html",))
     assert text is not None
-    assert html is not None
+    assert rich is not None
     assert "80 % of <b>50 €</b> 🎉" in text.get_content()
     assert "Ada's agency" in text.get_content()
-    assert "&lt;b&gt;50 €&lt;/b&gt;" in html.get_content()
+    assert "&lt;b&gt;50 €&lt;/b&gt;" in rich.get_content()
     sent = delivery()
     assert (sent.state, sent.attempts, sent.error) == (DeliveryState.SENT, 1, "")
     assert message["Message-ID"] == f"<{sent.envelope_id}@huntaze.example>"
+
+
+def test_a_mail_says_what_it_is_about_and_names_the_requests_that_see_to_it(
+    mail: MailServer, agency: Tenant, api: APIClient
+) -> None:
+    budget = str(uuid7())
+    made = alert(agency, rule="budget_threshold", subject=budget)
+    assert made is not None
+
+    send()
+
+    (message,) = mail.mails
+    assert budget not in message["Subject"]
+    for kind in ("plain", "html"):
+        body = message.get_body((kind,))
+        assert body is not None
+        words = html.unescape(body.get_content()).replace("\r\n", "\n")
+        assert f"budget {budget}" in words
+        requests = re.findall(r"POST (/\S+?)(?: (\{.*?\}))?(?:<|\n)", words)
+        paths = [f"/api/v2/costs/alerts/{made.pk}/{name}" for name in ("acknowledge", "mute")]
+        assert [path for path, _ in requests] == paths
+        for path, given in requests:
+            assert api.post(path, json.loads(given or "{}")).status_code == 200
+
+
+def test_a_mail_of_the_platforms_names_no_request_that_a_tenant_may_make(
+    mail: MailServer,
+) -> None:
+    target(None, Channel.EMAIL, "sre@huntaze.example")
+    with system_transaction():
+        raise_alert(tenant_id=None, rule="dead_letter", subject="tasks.ai.x", message="x", now=timezone.now())
+    send()
+    for part in mail.mails[0].iter_parts():
+        assert "task tasks.ai.x" in part.get_content()
+        assert "/api/v2" not in part.get_content()
+        assert "in the admin." in part.get_content()
 
 
 def test_a_line_break_in_an_alert_makes_no_header(mail: MailServer, agency: Tenant) -> None:

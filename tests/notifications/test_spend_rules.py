@@ -165,6 +165,17 @@ def forecast(tenant: Tenant, made: Budget, *, made_at: datetime = NOW, **figures
         )
 
 
+def test_a_forecast_says_which_budget_it_is_about(agency: Tenant) -> None:
+    forecast(agency, budget(agency, 100, scope="provider", provider="azure"))
+    (alert,) = told("forecast_over_budget")
+    assert "100.00 USD a month for the provider azure; with" in alert.message
+    assert (alert.data["scope"], alert.data["scope_id"], alert.data["provider"]) == (
+        "provider",
+        None,
+        "azure",
+    )
+
+
 def test_a_forecast_beyond_a_budget_is_a_warning_once(agency: Tenant) -> None:
     made = budget(agency, 100)
     forecast(agency, made)

@@ -18,5 +18,13 @@ RULES = {
     "forecast_over_budget": forecasts_over_budget,
     "usage_above_bound": usage_above_bound,
 }
+# What their alerts' subjects are ids of.
+SUBJECTS = {
+    "budget_threshold": "budget",
+    "budget_exceeded": "budget",
+    "budget_shadow": "budget",
+    "forecast_over_budget": "budget",
+    "usage_above_bound": "hold",
+}
 
-__all__ = ["RULES", "budgets_at_a_threshold", "budgets_exceeded"]
+__all__ = ["RULES", "SUBJECTS", "budgets_at_a_threshold", "budgets_exceeded"]

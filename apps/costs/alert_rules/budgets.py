@@ -9,7 +9,7 @@ from uuid import UUID
 from apps.common.ids import first_id_of
 from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs.alert_rules.reading import SETTLED_LATE, rows, time_zones
-from apps.costs.alert_rules.wording import PERIOD, money, named
+from apps.costs.alert_rules.wording import PERIOD, Whose, money, named
 from apps.costs.models import BudgetPeriod
 from apps.costs.periods import period_start
 from apps.notifications.models import Level
@@ -29,8 +29,8 @@ JOIN costs_budgetcounter AS counter
 """
 
 _AT_A_THRESHOLD = f"""
-SELECT budget.tenant_id, budget.id, budget.scope, budget.period, present.start, budget."limit", counter.spent,
-       threshold.percent
+SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
+       present.start, budget."limit", counter.spent, threshold.percent
 {_OF_PRESENT_PERIODS}
 CROSS JOIN LATERAL unnest(budget.thresholds) AS threshold (percent)
 WHERE budget.is_active AND counter.spent > 0 AND counter.spent * 100 >= budget."limit" * threshold.percent
@@ -40,13 +40,13 @@ ORDER BY budget.id, present.start, threshold.percent DESC
 
 # Bills correct days that are over, and so mostly periods that are.
 _EXCEEDED = f"""
-SELECT budget.tenant_id, budget.id, budget.scope, budget.period, counter.period_start, budget."limit",
-       counter.spent
+SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
+       counter.period_start, budget."limit", counter.spent
 {_OF_PRESENT_PERIODS}
 WHERE budget.is_active AND budget.mode = 'stop' AND counter.spent > budget."limit"
 UNION
-SELECT budget.tenant_id, budget.id, budget.scope, budget.period, counter.period_start, budget."limit",
-       counter.spent
+SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
+       counter.period_start, budget."limit", counter.spent
 FROM costs_usagecorrection AS correction
 JOIN tenants_tenant AS tenant ON tenant.id = correction.tenant_id
 JOIN costs_hold AS hold ON hold.id = correction.hold_id
@@ -61,12 +61,12 @@ WHERE correction.id >= %(corrected_since)s AND correction.state = 'entered'
     OR budget.scope = 'account' AND budget.scope_id = hold.account_id
     OR budget.scope = 'campaign' AND budget.scope_id = hold.campaign_id
     OR budget.scope = 'user' AND budget.scope_id = hold.user_id)
-ORDER BY 2, 5
+ORDER BY 2, 7
 """  # noqa: S608  # as above
 
 _SHADOW = f"""
-SELECT budget.tenant_id, budget.id, budget.scope, budget.period, present.start, budget."limit", counter.spent,
-       counter.shadow_calls, counter.shadow_amount
+SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
+       present.start, budget."limit", counter.spent, counter.shadow_calls, counter.shadow_amount
 {_OF_PRESENT_PERIODS}
 WHERE budget.is_active AND budget.mode = 'shadow' AND counter.shadow_calls > 0
 ORDER BY budget.id, present.start
@@ -79,18 +79,19 @@ def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iter
     A limit that was changed has thresholds of its own, so it is part of what is told once.
     """
     highest: set[tuple[UUID, date]] = set()
-    for tenant, budget, scope, period, start, limit, spent, percent in rows(
+    for tenant, budget, *scope, period, start, limit, spent, percent in rows(
         _AT_A_THRESHOLD, {**_present(now), "tenant": tenant_id}
     ):
+        whose = Whose(*scope)
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),
             period=f"{start} {percent}% of {plain(limit)}"[:PERIOD],
             level=Level.CRITICAL if percent >= 100 else Level.WARNING,
             message=(
-                f"{percent} % of {named(limit, period, scope)} are spent: {money(spent)} since {start}."
+                f"{percent} % of {named(limit, period, whose)} are spent: {money(spent)} since {start}."
             ),
-            data={**_figures(limit, spent), "percent": percent, "scope": scope, "budget_period": period},
+            data={**_figures(limit, spent), "percent": percent, **whose.data, "budget_period": period},
             quiet=(budget, start) in highest,
         )
         highest.add((budget, start))
@@ -102,36 +103,38 @@ def budgets_exceeded(now: datetime) -> Iterator[Finding]:
     Of periods that are over, those that a bill's correction has raised.
     """
     values = {**_present(now), "corrected_since": first_id_of(now - CORRECTED_LATE)}
-    for tenant, budget, scope, period, start, limit, spent in rows(_EXCEEDED, values):
+    for tenant, budget, *scope, period, start, limit, spent in rows(_EXCEEDED, values):
+        whose = Whose(*scope)
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),
             period=f"{start} of {plain(limit)}"[:PERIOD],
             level=Level.CRITICAL,
             message=(
-                f"{money(spent)} are spent of {named(limit, period, scope)} since {start}. The limit was"
+                f"{money(spent)} are spent of {named(limit, period, whose)} since {start}. The limit was"
                 " lowered, it stopped no calls until now, or a call cost more than was held for it."
             ),
-            data={**_figures(limit, spent), "scope": scope, "budget_period": period},
+            data={**_figures(limit, spent), **whose.data, "budget_period": period},
         )
 
 
 def budgets_in_shadow(now: datetime) -> Iterator[Finding]:
     """Budgets in shadow mode that would have refused something: the first time in a period, for a limit."""
-    for tenant, budget, scope, period, start, limit, spent, calls, amount in rows(_SHADOW, _present(now)):
+    for tenant, budget, *scope, period, start, limit, spent, calls, amount in rows(_SHADOW, _present(now)):
+        whose = Whose(*scope)
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),
             period=f"{start} of {plain(limit)}"[:PERIOD],
             message=(
-                f"In shadow mode, {named(limit, period, scope)} would have refused "
+                f"In shadow mode, {named(limit, period, whose)} would have refused "
                 f"{calls:,} {'call' if calls == 1 else 'calls'} of up to {money(amount)} since {start}."
             ),
             data={
                 **_figures(limit, spent),
                 "calls": calls,
                 "amount": plain(amount),
-                "scope": scope,
+                **whose.data,
                 "budget_period": period,
             },
         )

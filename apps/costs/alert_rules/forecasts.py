@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs.alert_rules.reading import rows
-from apps.costs.alert_rules.wording import PERIOD, money, named
+from apps.costs.alert_rules.wording import PERIOD, Whose, money, named
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
@@ -14,8 +14,8 @@ STALE = timedelta(days=2)
 
 # The limit is the present one. What is spent already beyond it, other rules tell of.
 _BEYOND = """
-SELECT budget.tenant_id, budget.id, budget.scope, budget.period, budget."limit", ahead.starts_on,
-       ahead.ends_on, ahead.point, ahead.low_80, ahead.high_80
+SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
+       budget."limit", ahead.starts_on, ahead.ends_on, ahead.point, ahead.low_80, ahead.high_80
 FROM tenants_tenant AS tenant
 CROSS JOIN LATERAL (
     SELECT forecast.budgets FROM costs_forecast AS forecast
@@ -38,8 +38,8 @@ def forecasts_over_budget(now: datetime) -> Iterator[Finding]:
     Surely: the lower end of the interval of 80 % is above it, too. Then the warning is only listed.
     """
     values = {"now": now, "made": now - STALE, "since": (now - STALE - timedelta(days=1)).date()}
-    for tenant, budget, scope, period, limit, start, end, point, low, high in rows(_BEYOND, values):
-        surely = low > limit
+    for tenant, budget, *scope, period, limit, start, end, point, low, high in rows(_BEYOND, values):
+        whose, surely = Whose(*scope), low > limit
         levels = [Level.CRITICAL, Level.WARNING] if surely else [Level.WARNING]
         for level in levels:
             yield Finding(
@@ -48,7 +48,7 @@ def forecasts_over_budget(now: datetime) -> Iterator[Finding]:
                 period=f"{start} of {plain(limit)}"[:PERIOD],
                 level=level,
                 message=(
-                    f"By {end} {money(point)} will be spent of {named(limit, period, scope)}; with 80 %, from"
+                    f"By {end} {money(point)} will be spent of {named(limit, period, whose)}; with 80 %, from"
                     f" {money(low)} to {money(high)}."
                 ),
                 data={
@@ -56,7 +56,7 @@ def forecasts_over_budget(now: datetime) -> Iterator[Finding]:
                     "forecast": plain(point),
                     "low_80": plain(low),
                     "high_80": plain(high),
-                    "scope": scope,
+                    **whose.data,
                     "budget_period": period,
                     "currency": LEDGER_CURRENCY,
                 },

@@ -12,6 +12,7 @@ from apps.common.errors import InvalidInputError
 from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.hints import hint_deliveries
 from apps.notifications.models import Delivery, NotificationTarget
+from apps.notifications.rules import known_rules
 from apps.notifications.services.targets import prepare, test_target
 from apps.tenants.admin.forms import TenantChoice
 from apps.tenants.models import Tenant
@@ -61,6 +62,15 @@ class TargetForm(TenantChoice):
         # A name is unique within its tenant, and among the platform's own.
         return super()._get_validation_exclusions() - {"tenant_id"}
 
+    def clean_muted_rules(self) -> list[str]:
+        names: list[str] = self.cleaned_data["muted_rules"]
+        known = known_rules()
+        if unknown := [f"“{name}”" for name in names if name not in known]:
+            raise forms.ValidationError(
+                f"There is no rule {' or '.join(unknown)}. The rules are {', '.join(known)}."
+            )
+        return names
+
     def clean_url(self) -> str:
         return str(self.cleaned_data["url"]) or self.instance.url
 
@@ -104,7 +114,10 @@ def _test(target: NotificationTarget, order: Order) -> None:
 class TargetAdmin(Admin):
     form = TargetForm
     deletable = True
-    empty_hint = "Without targets, alerts go to COST_ALERT_EMAIL and SLACK_WEBHOOK_URL, if they are set."
+    empty_hint = (
+        "Without targets, alerts go to COST_ALERT_EMAIL, or a tenant's owners if that isn't set, and to "
+        "SLACK_WEBHOOK_URL if it is."
+    )
     list_display = ["name", "channel", "address", TENANT, "minimum_level", "digest_minutes", "is_active"]
     list_filter = ["channel", "minimum_level", "is_active"]
     search_fields = ["name", "address"]

@@ -15,6 +15,8 @@ class Letter:
     rule: str
     level: str
     subject: str
+    # What the subject is: "budget", where it is a budget's id; empty if it says so itself.
+    subject_kind: str
     period: str
     message: str
     data: Mapping[str, Any]

@@ -1,7 +1,7 @@
 """Alerts: raised once, then seen to."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,9 @@ from apps.notifications.models import Alert, Delivery, DeliveryState, Level
 from apps.notifications.services import targets
 
 log = structlog.get_logger(__name__)
+
+# Whoever mutes for good wants a target's muted rules.
+LONGEST_MUTE = timedelta(days=365)
 
 
 def raise_alert(
@@ -65,10 +68,11 @@ def acknowledge_alert(*, alert: Alert, by: str = "", now: datetime) -> None:
 def mute_alert(*, alert: Alert, until: datetime, now: datetime) -> int:
     """Send nothing of its rule and subject until then, also of what is waiting: the number of these.
 
-    What is raised meanwhile stays in the list. Raises InvalidInputError unless `until` is still to come.
+    What is raised meanwhile stays in the list. Raises InvalidInputError unless `until` is still to come,
+    within 365 days.
     """
-    if until <= now:
-        text = "A mute has to end in the future."
+    if not now < until <= now + LONGEST_MUTE:
+        text = f"A mute has to end in the future, within {LONGEST_MUTE.days} days."
         raise InvalidInputError(text, fields={"until": text})
     unmute_alert(alert=alert)
     Alert.objects.filter(pk=alert.pk).update(muted_until=until)

@@ -28,6 +28,7 @@ from apps.notifications.channels.base import (
     Unknown,
 )
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, NotificationTarget
+from apps.notifications.rules import subject_of
 from apps.notifications.services import targets
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -219,6 +220,7 @@ def _letter(alert: Alert) -> Letter:
         rule=alert.rule,
         level=alert.level,
         subject=alert.subject,
+        subject_kind=subject_of(alert.rule),
         period=alert.period,
         message=alert.message,
         data=alert.data,

@@ -1,7 +1,11 @@
-"""Who hears of an alert: the tenant's targets; for a channel of which it has none, the environment's."""
+"""Who hears of an alert: the tenant's targets; for a channel of which it has none, the environment's.
+
+E-mail that neither of them names goes to the tenant's owners, so that somebody hears from the start.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -10,6 +14,7 @@ from apps.common.errors import ConflictError
 from apps.notifications.channels.base import Address
 from apps.notifications.channels.webhook import make_signing_key
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level, NotificationTarget
+from apps.tenants.models import Membership, Role
 
 # How long a delivery is tried.
 PATIENCE = timedelta(days=1)
@@ -46,7 +51,7 @@ def place_of(delivery: Delivery) -> Address:
         if not target.is_active:
             raise ConflictError("The target is switched off.")
         return Address(name=delivery.target, **_secrets(target))
-    if delivery.channel == Channel.EMAIL and delivery.target in settings.COST_ALERT_EMAIL:
+    if delivery.channel == Channel.EMAIL and _is_default(delivery):
         return Address(name=delivery.target, place=delivery.target)
     if delivery.channel == Channel.SLACK and delivery.target == _SLACK and settings.SLACK_WEBHOOK_URL:
         return Address(name=delivery.target, place=settings.SLACK_WEBHOOK_URL)
@@ -55,6 +60,18 @@ def place_of(delivery: Delivery) -> Address:
 
 def why_muted(until: datetime) -> str:
     return f"Muted until {until:%Y-%m-%d %H:%M} UTC."
+
+
+def _is_default(delivery: Delivery) -> bool:
+    return delivery.target in settings.COST_ALERT_EMAIL or delivery.target in _owners(delivery.tenant_id)
+
+
+def _owners(tenant_id: UUID | None) -> list[str]:
+    """The e-mail addresses of its owners; the platform has none."""
+    if tenant_id is None:
+        return []
+    owners = Membership.objects.filter(tenant_id=tenant_id, role=Role.OWNER, user__is_active=True)
+    return list(owners.order_by("id").values_list("user__email", flat=True))
 
 
 def _secrets(target: NotificationTarget) -> dict[str, str]:
@@ -113,7 +130,7 @@ def _wanted(alert: Alert) -> Iterator[tuple[str, str, NotificationTarget | None,
     if level.rank < DEFAULT_LEVEL.rank:
         return
     if Channel.EMAIL not in covered:
-        for each in settings.COST_ALERT_EMAIL:
+        for each in settings.COST_ALERT_EMAIL or _owners(alert.tenant_id):
             yield Channel.EMAIL, each, None, timedelta()
     if Channel.SLACK not in covered and settings.SLACK_WEBHOOK_URL:
         yield Channel.SLACK, _SLACK, None, timedelta()
