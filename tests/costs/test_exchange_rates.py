@@ -157,7 +157,7 @@ def test_the_rates_that_are_read_begin_with_the_last_before_the_range() -> None:
 
 def test_a_currency_is_chosen_by_command(agency: Tenant) -> None:
     said, warned = StringIO(), StringIO()
-    with pytest.raises(CommandError, match="no rate of EUR.*--without-rates"):
+    with pytest.raises(CommandError, match=r"no rate of EUR.*--without-rates"):
         call_command("set_display_currency", agency.name, "EUR", stdout=said)
     with system_transaction():
         agency.refresh_from_db()

@@ -76,7 +76,7 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
             "Estimates",
             {
                 "fields": [
-                    ("estimates", Amount("entered at", "estimated_amount", currency="")),
+                    ("estimates", Amount("estimate", "estimated_amount", currency="")),
                     (Amount("corrected to", "rest", currency=""), "reason"),
                 ]
             },
@@ -126,7 +126,7 @@ class UsageCorrectionAdmin(LongTableAdmin):
         "day",
         "model",
         Badge("state", "state"),
-        Amount("entered at", "bound", currency=""),
+        Amount("estimate", "bound", currency=""),
         Amount("has cost", "amount", currency=""),
         _generation,
         "attempt",
@@ -146,7 +146,7 @@ class UsageCorrectionAdmin(LongTableAdmin):
                     ("day", "model", Badge("state", "state"), "entered_at"),
                     (_generation, "attempt", IdLink("hold", "hold_id", to="costs.hold", name=None)),
                     ("input_tokens", "cached_tokens", "output_tokens"),
-                    (Amount("entered at", "bound", currency=""), Amount("has cost", "amount", currency="")),
+                    (Amount("estimate", "bound", currency=""), Amount("has cost", "amount", currency="")),
                 ]
             },
         )
