@@ -37,10 +37,6 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
         Amount("theirs", "amount", currency=""),
         Amount("ours", "our_amount", currency=""),
         Differing("ours is more by"),
-        "input_tokens",
-        "our_input_tokens",
-        "output_tokens",
-        "our_output_tokens",
         "estimates",
         Amount("corrected to", "rest", currency=""),
     ]

@@ -88,11 +88,15 @@ class NextPrice(Column):
         known = {rate: amount(value, group="") for rate, value in rates.items() if value is not None}
         given = {name: getattr(price, name) for name in ("provider", "model", "kind")}
         url = f"{reverse('admin:costs_price_add')}?{urlencode({**given, **known})}"
-        return link(url, "New price from this one")
+        return link(url, "New from this")
 
 
 _NEXT = NextPrice("next")
 _AMOUNTS = {rate: Amount(rate.replace("_", " "), rate) for rate in RATES}
+# For the list, which is narrow: in US dollars per million tokens.
+_IN_THE_LIST = [
+    Amount(rate.removesuffix("_per_million").replace("_", " "), rate, currency="") for rate in RATES[:3]
+]
 _USUAL, _BATCH = list(_AMOUNTS.values())[:3], list(_AMOUNTS.values())[3:]
 
 
@@ -107,7 +111,7 @@ class PriceAdmin(Admin):
         "provider",
         "model",
         "kind",
-        *_USUAL,
+        *_IN_THE_LIST,
         "starts_at",
         _NEXT,
     ]
