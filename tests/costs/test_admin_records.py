@@ -47,5 +47,7 @@ def test_a_forecast_is_shown_to_the_cent_and_in_full_as_a_tool_tip(browser: Clie
 
 def test_no_two_columns_of_a_list_have_the_same_name(rf: Any) -> None:
     of_bills = admin.site._registry[UsageCorrection]
-    titles = [getattr(each, "short_description", each) for each in of_bills.get_list_display(rf.get("/"))]
+    titles = [
+        str(getattr(each, "short_description", each)) for each in of_bills.get_list_display(rf.get("/"))
+    ]
     assert len({title.replace("_", " ") for title in titles}) == len(titles)

@@ -135,7 +135,11 @@ def test_prices_that_have_begun_are_named_where_several_are_deleted(browser: Cli
 
 def test_a_price_like_the_one_in_force_is_refused_in_words(browser: Client) -> None:
     start = timezone.now().replace(microsecond=0)
-    rates = {"input_per_million": "2.5", "output_per_million": "10", "cached_input_per_million": None}
+    rates: dict[str, Any] = {
+        "input_per_million": "2.5",
+        "output_per_million": "10",
+        "cached_input_per_million": None,
+    }
     factories.price(model="gpt-4o", starts_at=start - timedelta(days=9), **rates)
 
     text = browser.post(reverse(ADD), form()).content.decode()
