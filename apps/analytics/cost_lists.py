@@ -10,8 +10,8 @@ from django.utils.timesince import timesince
 
 from apps.analytics.cost_figures import COUNTED, DEAREST, Alerts, PlatformFigures, TenantFigures
 from apps.analytics.cost_ranges import percent
-from apps.analytics.cost_tables import Table, ledger_url, money, unbroken
-from apps.common.admin.columns import EMPTY, badge, change_url, link
+from apps.analytics.cost_tables import Table, ledger_url, unbroken
+from apps.common.admin.columns import EMPTY, badge, change_url, link, money
 from apps.costs.queries import Breakdown, Costs
 from apps.tenants.models import Tenant
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 
 from apps.costs.periods import last_day
 
 _EXACT = Context(prec=60)
-_TENTH, _CENT, _FOUR = Decimal("0.1"), Decimal("0.01"), Decimal("0.0001")
+_TENTH = Decimal("0.1")
 
 
 class Unit(StrEnum):
@@ -74,13 +74,6 @@ def percent(part: Decimal, whole: Decimal) -> Decimal | None:
         return None
     share = _EXACT.divide(_EXACT.multiply(part, Decimal(100)), whole)
     return share.quantize(_TENTH, rounding=ROUND_HALF_EVEN, context=_EXACT)
-
-
-def rounded(amount: Decimal) -> Decimal:
-    """As it is shown: to the cent; below a dollar to four places, or in full if they would say nothing."""
-    places = _CENT if abs(amount) >= 1 else _FOUR
-    found = amount.quantize(places, rounding=ROUND_HALF_UP, context=_EXACT)
-    return found if found or not amount else amount
 
 
 def _bars(since: date, *, until: date, unit: Unit) -> list[tuple[date, date]]:

@@ -11,8 +11,8 @@ from apps.analytics import cost_charts, cost_lists, cost_tables
 from apps.analytics.cost_charts import Chart
 from apps.analytics.cost_figures import ALERTS, BUDGETS, Alerts, PlatformFigures, TenantFigures
 from apps.analytics.cost_ranges import Spend, Unit
-from apps.analytics.cost_tables import Table, money
-from apps.common.admin.columns import list_url
+from apps.analytics.cost_tables import Table
+from apps.common.admin.columns import list_url, money
 from apps.costs.forecasting.methods import Method
 from apps.tenants.models import Tenant
 

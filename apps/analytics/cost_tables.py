@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 
 from apps.analytics.cost_charts import of_series, series
 from apps.analytics.cost_figures import Budgets
-from apps.analytics.cost_ranges import Bar, Spend, rounded
-from apps.common.admin.columns import EMPTY, amount, badge, change_url, link, list_url
+from apps.analytics.cost_ranges import Bar, Spend
+from apps.common.admin.columns import EMPTY, badge, change_url, link, list_url, money
 from apps.costs.admin.budgets import WHAT_FOR
 from apps.costs.admin.gauges import gauge
 from apps.costs.forecast_reading import BudgetOutlook
@@ -23,10 +23,6 @@ from apps.tenants.models import Tenant
 Table = dict[str, Any]
 _BUDGET = ("budget", "this period", "spent, held", "limit", "mode", "until", "exhausted by forecast")
 _MOMENT = timedelta(microseconds=1)
-
-
-def money(value: Decimal) -> str:
-    return amount(rounded(value))
 
 
 def unbroken(text: str) -> SafeString:

@@ -4,30 +4,23 @@ import json
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.text import Truncator
 
 from apps.analytics import cost_figures, cost_sections
 from apps.analytics.cost_ranges import RANGES
 from apps.analytics.cost_sections import Section
+from apps.analytics.tenant_choice import TENANTS, ChoiceError, chosen_tenant, cut, with_chosen
 from apps.tenants.models import Tenant
 
 DEFAULT_DAYS = 30
 ALL = "all"
 # Of all tenants, longer ranges would read too much.
 PLATFORM_DAYS = 30
-# Tenants to choose from.
-_TENANTS = 500
-
-
-class ChoiceError(ValueError):
-    """What was asked for can't be shown; its text says what can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ def costs_page(request: HttpRequest) -> TemplateResponse:
     if not request.user.has_perm("costs.view_ledgerentry"):
         raise PermissionDenied
     now = timezone.now()
-    tenants = list(Tenant.objects.order_by("name", "pk")[:_TENANTS])
+    tenants = list(Tenant.objects.order_by("name", "pk")[:TENANTS])
     context = {
         **admin.site.each_context(request),
         "title": "Costs",
@@ -57,17 +50,17 @@ def costs_page(request: HttpRequest) -> TemplateResponse:
         context |= {"problem": str(error), "days": DEFAULT_DAYS}
     else:
         if choice is not None:
-            context |= _shown(choice, now) | {"tenants": _with(choice.tenant, tenants)}
+            context |= _shown(choice, now) | {"tenants": with_chosen(choice.tenant, tenants)}
     return TemplateResponse(request, "admin/costs.html", context, status=status)
 
 
 def _choice(asked: QueryDict, tenants: list[Tenant], now: datetime) -> Choice | None:
     """None while there is no tenant. Raises ChoiceError."""
     if unknown := sorted(set(asked) - {"tenant", "days"}):
-        raise ChoiceError(f"There is no parameter “{_cut(unknown[0])}”; there are: tenant, days.")
+        raise ChoiceError(f"There is no parameter “{cut(unknown[0])}”; there are: tenant, days.")
     days, wanted = asked.get("days") or str(DEFAULT_DAYS), asked.get("tenant", "")
     if days not in map(str, RANGES):
-        raise ChoiceError(f"“{_cut(days)}” days can't be shown; {', '.join(map(str, RANGES))} can.")
+        raise ChoiceError(f"“{cut(days)}” days can't be shown; {', '.join(map(str, RANGES))} can.")
     if wanted == ALL:
         if int(days) > PLATFORM_DAYS:
             raise ChoiceError(
@@ -76,33 +69,14 @@ def _choice(asked: QueryDict, tenants: list[Tenant], now: datetime) -> Choice | 
         return Choice(None, int(days))
     if not tenants:
         return None
-    tenant = _tenant(wanted) if wanted else _tenant_at_first(tenants, now)
+    tenant = chosen_tenant(wanted) if wanted else _tenant_at_first(tenants, now)
     return Choice(tenant, int(days))
-
-
-def _tenant(wanted: str) -> Tenant:
-    try:
-        found = Tenant.objects.filter(pk=UUID(wanted)).first()
-    except ValueError:
-        found = None
-    if found is None:
-        raise ChoiceError(f"There is no tenant “{_cut(wanted)}”: choose one from the list.")
-    return found
 
 
 def _tenant_at_first(tenants: list[Tenant], now: datetime) -> Tenant:
     """The one that spent most in the last week."""
     dearest = cost_figures.dearest_tenant(now=now)
-    return _tenant(str(dearest)) if dearest else tenants[0]
-
-
-def _with(tenant: Tenant | None, tenants: list[Tenant]) -> list[Tenant]:
-    """The one that is shown is there to choose, however many there are."""
-    return tenants if tenant is None or tenant in tenants else [tenant, *tenants]
-
-
-def _cut(text: str) -> str:
-    return Truncator(text).chars(40)
+    return chosen_tenant(str(dearest)) if dearest else tenants[0]
 
 
 def _shown(choice: Choice, now: datetime) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 # The ledger is kept in the currency that both providers bill in; another one is a matter of display.
 LEDGER_CURRENCY = "USD"
+
+_EXACT = Context(prec=60)
+_CENT, _FOUR = Decimal("0.01"), Decimal("0.0001")
 
 
 @dataclass(frozen=True)
@@ -18,3 +21,10 @@ def plain(amount: Decimal) -> str:
     text = f"{amount:f}"
     whole, _, decimals = text.partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def rounded(amount: Decimal) -> Decimal:
+    """As it is shown: to the cent; below a dollar to four places, or in full if they would say nothing."""
+    places = _CENT if abs(amount) >= 1 else _FOUR
+    found = amount.quantize(places, rounding=ROUND_HALF_UP, context=_EXACT)
+    return found if found or not amount else amount

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.analytics.cost_ranges import RANGES, percent, rounded, spend_of
+from apps.analytics.cost_ranges import RANGES, percent, spend_of
+from apps.common.money import rounded
 
 TODAY = date(2026, 5, 14)  # a Thursday
 

@@ -126,7 +126,7 @@ def test_whose_costs_are_shown_at_first(browser: Client, agency: Tenant, strange
 def test_of_many_tenants_the_one_shown_can_be_chosen(
     browser: Client, agency: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs_page, "_TENANTS", 1)
+    monkeypatch.setattr(costs_page, "TENANTS", 1)
     assert f'value="{stranger.pk}" selected' in page(browser, tenant=stranger.pk)
 
 

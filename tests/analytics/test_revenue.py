@@ -26,6 +26,7 @@ from apps.tenants.system import system_transaction
 from tests import factories
 from tests.common.test_fuzz import AMOUNT, SETTINGS, TEXT, TIME, bodies, send
 from tests.conftest import as_json, client_of
+from tests.costs.rolled import enter, row
 from tests.costs.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -296,14 +297,33 @@ def test_the_page_economics_shows_a_tenants_month(
     assert client.get(url).status_code == 403
     client.force_login(factories.user(is_staff=True, is_superuser=True))
     assert "it is unknown, not zero" in client.get(url).content.decode()
-    tell(api, entry(account, occurred_at=datetime.now(UTC).isoformat(), amount="1234.50"))
+    now = datetime.now(UTC)
+    tell(api, entry(account, occurred_at=now.isoformat(), amount="1234.50"))
+    cost = Decimal("0.1234567891")
+    enter(row(agency, factories.price().pk, account_id=account.pk, occurred_at=now, amount=cost))
     text = client.get(url, {"tenant": str(agency.pk)}).content.decode()
     assert account.name in text
     assert "1,234.50" in text
+    assert "1,234.38" in text  # the margin
+    assert "0.1235" in text
+    assert "0.12345" not in text
     assert "of no campaign" in text
     other = client.get(url, {"tenant": str(stranger.pk)}).content.decode()
     assert "Nothing was asked of the AI" in other
     assert account.name not in other
+
+
+@pytest.mark.parametrize("wanted", ["01890000-0000-7000-8000-000000000000", "Ada"])
+def test_the_page_economics_refuses_a_tenant_that_is_none(
+    client: Client, agency: Tenant, wanted: str
+) -> None:
+    client.force_login(factories.user(is_staff=True, is_superuser=True))
+    answer = client.get(reverse("admin:analytics_economics"), {"tenant": wanted})
+    assert answer.status_code == 400
+    text = answer.content.decode()
+    assert f"There is no tenant “{wanted}”: choose one from the list." in text
+    assert str(agency.pk) in text
+    assert "By account" not in text
 
 
 def test_the_page_economics_without_a_tenant_says_how_to_make_one(client: Client) -> None:

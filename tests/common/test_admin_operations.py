@@ -271,7 +271,7 @@ def test_a_second_budget_for_the_same_is_refused_in_the_form(browser: Client, ag
     assert browser.post(url(Budget, "add"), budget_form(agency)).status_code == 302
     again = browser.post(url(Budget, "add"), budget_form(agency))
     assert again.status_code == 200
-    assert "already exists" in again.content.decode()
+    assert "There is such a budget already; change its limit instead." in again.content.decode()
 
 
 def test_a_providers_budget_is_for_one_that_is_offered(browser: Client, agency: Tenant) -> None:

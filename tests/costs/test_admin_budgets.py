@@ -51,7 +51,8 @@ def test_a_budgets_page_and_list_show_how_its_period_stands(browser: Client, age
         ("-3", "which -3 isn"),
         ("50,1001", "which 1001 isn"),
         ("80,80", "80 % is given twice"),
-        ("half", "Enter a whole number"),
+        ("half", "Number 1: Give whole percentages from 1 to 1000, as in 50, 80, 100."),
+        ("50,,80", "Number 2: Give whole percentages from 1 to 1000"),
         (",".join(map(str, range(1, 22))), "At most 20 thresholds, not 21"),
     ],
 )
@@ -79,3 +80,30 @@ def test_a_budget_is_for_something_that_its_tenant_has(
     browser.post(url(Budget, "add"), budget_form(agency, scope="account", scope_id=str(mine.pk)))
     with system_transaction():
         assert Budget.objects.get().scope_id == mine.pk
+
+
+def test_a_new_budget_is_offered_the_usual_thresholds(browser: Client) -> None:
+    form = browser.get(url(Budget, "add")).context["adminform"].form
+    assert 'value="50,80,100"' in str(form["thresholds"])
+
+
+def test_what_a_budgets_form_refuses_it_refuses_in_one_sentence(
+    browser: Client, agency: Tenant, stranger: Tenant
+) -> None:
+    theirs = str(factories.account(tenant=stranger).pk)
+    browser.post(url(Budget, "add"), budget_form(agency))
+    for changes, field, words in (
+        ({"limit": "-5", "period": "week"}, "limit", "A limit isn't below zero."),
+        ({"scope": "account", "scope_id": theirs}, "scope_id", "There is no such account."),
+        ({}, "__all__", "There is such a budget already; change its limit instead."),
+    ):
+        refused = browser.post(url(Budget, "add"), budget_form(agency, **changes))
+        assert refused.context["adminform"].errors == {field: [words]}
+
+
+def test_a_budgets_limit_is_not_set_below_zero_later(browser: Client, agency: Tenant) -> None:
+    browser.post(url(Budget, "add"), budget_form(agency))
+    with system_transaction():
+        budget = Budget.objects.get()
+    refused = browser.post(url(Budget, "change", budget.pk), budget_form(agency, limit="-5"))
+    assert refused.context["adminform"].errors == {"limit": ["A limit isn't below zero."]}

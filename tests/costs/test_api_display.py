@@ -43,7 +43,7 @@ def price_id() -> int:
 def euros(agency: Tenant) -> None:
     """A dollar is 2 € from 29 April on, 3 € from 1 May, 4 € from 12 May, 5 € from 14 May."""
     with system_transaction():
-        choose_currency(tenant=agency, currency="EUR")
+        choose_currency(tenant=agency, currency="EUR", without_rates=True)
         for day, per_usd in (((4, 29), "2"), ((5, 1), "3"), ((5, 12), "4"), ((5, 14), "5")):
             ExchangeRate.objects.create(currency="EUR", date=date(2026, *day), per_usd=per_usd)
 
@@ -201,7 +201,7 @@ def test_what_has_no_rate_is_shown_in_dollars_alone_and_says_why(
 
 def test_a_currency_without_any_rate_says_so(agency: Tenant, api: APIClient, price_id: int) -> None:
     with system_transaction():
-        choose_currency(tenant=agency, currency="EUR")
+        choose_currency(tenant=agency, currency="EUR", without_rates=True)
     spend(agency, price_id, "1", NOON)
 
     for answer in (as_json(api.get(STATS)), as_json(api.get(BREAKDOWN))):
@@ -227,7 +227,7 @@ def test_days_are_the_tenants_own(agency: Tenant, api: APIClient, price_id: int,
 
 def test_it_is_exact_to_ten_places_however_small(agency: Tenant, api: APIClient, price_id: int) -> None:
     with system_transaction():
-        choose_currency(tenant=agency, currency="EUR")
+        choose_currency(tenant=agency, currency="EUR", without_rates=True)
         ExchangeRate.objects.create(currency="EUR", date=date(2026, 1, 1), per_usd=Decimal("0.3333333333"))
     for _ in range(3):
         spend(agency, price_id, "0.0000000001", NOON)
@@ -269,7 +269,7 @@ def test_it_costs_one_small_query_more(agency: Tenant, api: APIClient, price_id:
     api.get(STATS)
     before = [statements(path) for path in (STATS, BREAKDOWN)]
     with system_transaction():
-        choose_currency(tenant=agency, currency="EUR")
+        choose_currency(tenant=agency, currency="EUR", without_rates=True)
         ExchangeRate.objects.create(currency="EUR", date=NOON.date() - timedelta(days=60), per_usd="1")
 
     assert [statements(path) for path in (STATS, BREAKDOWN)] == [number + 1 for number in before]

@@ -157,7 +157,13 @@ def test_the_rates_that_are_read_begin_with_the_last_before_the_range() -> None:
 
 def test_a_currency_is_chosen_by_command(agency: Tenant) -> None:
     said, warned = StringIO(), StringIO()
-    call_command("set_display_currency", agency.name, "EUR", stdout=said, stderr=warned)
+    with pytest.raises(CommandError, match=r"no rate of EUR.*--without-rates"):
+        call_command("set_display_currency", agency.name, "EUR", stdout=said)
+    with system_transaction():
+        agency.refresh_from_db()
+    assert (agency.currency, said.getvalue()) == ("USD", "")
+
+    call_command("set_display_currency", agency.name, "EUR", "--without-rates", stdout=said, stderr=warned)
     assert said.getvalue() == "Ada's agency sees its costs in EUR.\n"
     assert "no rate of EUR yet" in warned.getvalue()
 
@@ -176,6 +182,14 @@ def test_what_is_no_currency_is_refused(agency: Tenant, currency: str) -> None:
         call_command("set_display_currency", agency.name, currency)
     with pytest.raises(CommandError, match="no tenant"):
         call_command("set_display_currency", "nobody's", "EUR")
+
+
+def test_a_currency_without_a_rate_is_refused_with_those_that_have_one(agency: Tenant) -> None:
+    for currency in ("GBP", "EUR"):
+        rate(date(2026, 5, 1), "1", currency=currency)
+    with pytest.raises(CommandError, match="There is no rate of XQQ; there are rates of EUR, GBP"):
+        call_command("set_display_currency", agency.name, "XQQ")
+    call_command("set_display_currency", agency.name, "USD", stdout=StringIO())
 
 
 @pytest.fixture

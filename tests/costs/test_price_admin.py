@@ -117,6 +117,42 @@ def test_a_price_that_has_begun_is_only_shown_and_says_why(browser: Client) -> N
     assert [each.input_per_million for each in prices()] == [Decimal("0.5")]
 
 
+def test_prices_that_have_begun_are_named_where_several_are_deleted(browser: Client) -> None:
+    begun = factories.price(model="gpt-4o")
+    planned = factories.price(model="gpt-4o-mini", starts_at=timezone.now() + timedelta(days=1))
+    several = {"action": "delete_selected", "_selected_action": [begun.pk, planned.pk]}
+
+    for confirmed in ({}, {"post": "yes"}):
+        text = browser.post(reverse(LIST), {**several, **confirmed}).content.decode()
+        assert f"{begun}: it has begun, so it stays" in text
+        assert f"{planned}: it has begun" not in text
+        assert "have permission" not in text
+    assert len(prices()) == 2
+
+    browser.post(reverse(LIST), {**several, "_selected_action": [planned.pk], "post": "yes"})
+    assert prices() == [begun]
+
+
+def test_a_price_like_the_one_in_force_is_refused_in_words(browser: Client) -> None:
+    start = timezone.now().replace(microsecond=0)
+    rates: dict[str, Any] = {
+        "input_per_million": "2.5",
+        "output_per_million": "10",
+        "cached_input_per_million": None,
+    }
+    factories.price(model="gpt-4o", starts_at=start - timedelta(days=9), **rates)
+
+    text = browser.post(reverse(ADD), form()).content.decode()
+    assert f"These rates hold already, since {start - timedelta(days=9):%Y-%m-%d}" in text
+    assert len(prices()) == 1
+
+    dearer = form(output_per_million="11", starts_at=start + timedelta(days=1))
+    assert browser.post(reverse(ADD), dearer).status_code == 302
+    assert browser.post(reverse(ADD), form(starts_at=start + timedelta(days=2))).status_code == 302
+    planned = prices()[-1]
+    assert browser.post(page(planned), form(starts_at=planned.starts_at, note="ours")).status_code == 302
+
+
 def test_one_that_has_not_begun_may_be_changed_and_deleted(browser: Client) -> None:
     price = factories.price(starts_at=timezone.now() + timedelta(days=1))
     assert "may be changed until a minute before" in browser.get(page(price)).content.decode()

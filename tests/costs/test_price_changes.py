@@ -151,6 +151,7 @@ def test_why_others_are_left_out_is_said_when_asked(dear: Price) -> None:
     ("arguments", "words"),
     [
         (["--import", "--from", "2020-01-01"], "has passed"),
+        (["--from", "2020-01-01"], "2020-01-01T00:00:00.00:00 has passed"),
         (["--from", "someday"], "neither a day nor an instant"),
         (["--import", "--dry-run"], "not allowed with"),
         (["--provider", "acme"], "invalid choice"),

@@ -73,6 +73,9 @@ def test_a_range_that_the_ledger_no_longer_has_is_refused(agency: Tenant, price_
     assert "from" in refused.value.fields
     with pytest.raises(CommandError, match="kept from"):
         call_command("recompute_rollups", "--from", "2020-01-01", "--to", "2026-05-05")
+    for option in ("--from", "--to"):
+        with pytest.raises(CommandError, match="'foo' is no day: give one as 2026-03-14"):
+            call_command("recompute_rollups", option, "foo")
     with pytest.raises(CommandError, match="ends before it begins"):
         call_command("recompute_rollups", "--from", "2026-05-05", "--to", "2026-05-04")
 

@@ -39,6 +39,37 @@ def test_every_list_opens_without_a_word_in_the_console(visit: Visit) -> None:
     assert visit.troubles == []
 
 
+NARROW = [
+    "ai_recommendation",
+    "costs_budget",
+    "costs_ledgerentry",
+    "costs_price",
+    "costs_usagedifference",
+    "notifications_alert",
+    "notifications_delivery",
+]
+_BEYOND = "table => table.scrollWidth - table.closest('.overflow-x-auto').clientWidth"
+_COLOUR = "link => getComputedStyle(link).color"
+
+
+def test_the_last_columns_of_lists_are_seen_on_a_small_screen(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 1280, "height": 800})
+    for name in NARROW:
+        visit.open(reverse(f"admin:{name}_changelist"))
+        assert visit.page.locator("#result_list").evaluate(_BEYOND) <= 0, name
+    visit.open(reverse("admin:notifications_alert_changelist"))
+    message = visit.page.locator("#result_list td.field-message").first.bounding_box()
+    assert message is not None
+    assert message["width"] >= 350
+
+
+def test_the_way_to_a_budget_looks_like_a_link(visit: Visit) -> None:
+    visit.open(reverse("admin:costs_budget_changelist"))
+    row = visit.page.locator("#result_list tr.data-row").first
+    to_budget, to_tenant = (row.locator(f".field-{name} a") for name in ("scope", "tenant"))
+    assert to_budget.evaluate(_COLOUR) == to_tenant.evaluate(_COLOUR)
+
+
 def test_an_account_is_paused_by_its_button(visit: Visit, rows: Account) -> None:
     visit.open(reverse("admin:messaging_account_change", args=[rows.pk]))
     visit.page.click("a:has-text('Pause')")

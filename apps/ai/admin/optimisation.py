@@ -106,10 +106,9 @@ class RecommendationAdmin(LongTableAdmin):
         "kind",
         "subject",
         STATUS,
-        Amount("expected a month", "monthly_saving"),
+        Amount("a month", "monthly_saving"),
         "confidence",
         Amount("measured", "measured_saving"),
-        Roi("saved for each spent"),
         TENANT,
         "analysed_at",
     ]

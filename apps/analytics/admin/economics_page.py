@@ -11,14 +11,13 @@ from django.utils import timezone
 
 from apps.analytics.economics import Economics
 from apps.analytics.queries import Order, Subject, Table, economics
-from apps.common.admin.columns import EMPTY, amount, change_url, link
+from apps.analytics.tenant_choice import TENANTS, ChoiceError, chosen_tenant, with_chosen
+from apps.common.admin.columns import EMPTY, change_url, link, money
 from apps.costs.periods import period_start
 from apps.tenants.models import Tenant
 
 # The dearest of them; the API has all.
 SHOWN = 50
-# Tenants to choose from.
-_TENANTS = 500
 _HEADERS = ["", "AI cost", "Messages sent", "Cost per message", "Revenue", "Margin", "AI cost of revenue"]
 _LABELS = {Subject.ACCOUNT: "messaging.account", Subject.CAMPAIGN: "campaigns.campaign"}
 
@@ -26,17 +25,18 @@ _LABELS = {Subject.ACCOUNT: "messaging.account", Subject.CAMPAIGN: "campaigns.ca
 def economics_page(request: HttpRequest) -> TemplateResponse:
     if not request.user.has_perm("analytics.view_revenueentry"):
         raise PermissionDenied
-    tenants = list(Tenant.objects.order_by("name")[:_TENANTS])
-    wanted = request.GET.get("tenant", "")
-    tenant = next((each for each in tenants if str(each.pk) == wanted), tenants[0] if tenants else None)
-    context = {
-        **admin.site.each_context(request),
-        "title": "Economics",
-        "tenants": tenants,
-        "tenant": tenant,
-        **(_of(tenant) if tenant else {}),
-    }
-    return TemplateResponse(request, "admin/economics.html", context)
+    tenants = list(Tenant.objects.order_by("name")[:TENANTS])
+    context = {**admin.site.each_context(request), "title": "Economics", "tenants": tenants}
+    status, wanted = 200, request.GET.get("tenant", "")
+    try:
+        tenant = chosen_tenant(wanted) if wanted else next(iter(tenants), None)
+    except ChoiceError as error:
+        status = 400
+        context["problem"] = str(error)
+    else:
+        context |= {"tenant": tenant, "tenants": with_chosen(tenant, tenants)}
+        context |= _of(tenant) if tenant else {}
+    return TemplateResponse(request, "admin/economics.html", context, status=status)
 
 
 def _of(tenant: Tenant) -> dict[str, Any]:
@@ -79,10 +79,10 @@ def _cells(by: Subject, table: Table) -> dict[str, Any] | None:
 
 def _figures(figures: Economics) -> list[str]:
     share = figures.cost_share
-    money = [figures.cost_per_message, figures.revenue, figures.margin]
-    per_message, revenue, margin = (EMPTY if each is None else amount(each) for each in money)
+    amounts = [figures.cost_per_message, figures.revenue, figures.margin]
+    per_message, revenue, margin = (EMPTY if each is None else money(each) for each in amounts)
     return [
-        amount(figures.ai_cost),
+        money(figures.ai_cost),
         f"{figures.messages_sent:,}",
         per_message,
         revenue,

@@ -19,6 +19,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from apps.common.money import rounded
+
 EMPTY = "-"
 # A version 7 id starts with its 48 bits of time: enough to tell rows apart, and to search by.
 SHORT_ID = 13
@@ -144,18 +146,25 @@ class Preformatted(Column):
 
 
 class Amount(Column):
-    """Money with its currency, without the zeros of its ten decimals."""
+    """Money with its currency, without the zeros of its ten decimals.
 
-    def __init__(self, title: str, field: str, *, currency: str = "currency") -> None:
+    `rounded` is for estimates and sums, whose last decimals say nothing: in full as a tool tip.
+    """
+
+    def __init__(self, title: str, field: str, *, currency: str = "currency", rounded: bool = False) -> None:
         super().__init__(title, order_by=field)
-        self.field, self.currency = field, currency
+        self.field, self.currency, self.rounded = field, currency, rounded
 
     def __call__(self, row: Model) -> SafeString | str:
         value = getattr(row, self.field)
         if value is None:
             return EMPTY
-        text = f"{amount(value)} {getattr(row, self.currency, '')}".rstrip()
-        return format_html('<span class="whitespace-nowrap">{}</span>', text)
+        currency = getattr(row, self.currency, "")
+        in_full = f"{amount(value)} {currency}".rstrip()
+        if not self.rounded:
+            return format_html('<span class="whitespace-nowrap">{}</span>', in_full)
+        text = f"{money(value)} {currency}".rstrip()
+        return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', in_full, text)
 
 
 class Mark(Column):
@@ -173,6 +182,11 @@ def amount(value: Decimal, *, group: str = ",") -> str:
     """At least two decimals, and all that aren't zero: 1,200.50, 0.00015."""
     whole, _, decimals = f"{value:{group}f}".partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def money(value: Decimal) -> str:
+    """Rounded as far as somebody who looks at sums cares: 1,200.50, 0.0123."""
+    return amount(rounded(value))
 
 
 def badge(value: str, text: str) -> SafeString:

@@ -37,10 +37,6 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
         Amount("theirs", "amount", currency=""),
         Amount("ours", "our_amount", currency=""),
         Differing("ours is more by"),
-        "input_tokens",
-        "our_input_tokens",
-        "output_tokens",
-        "our_output_tokens",
         "estimates",
         Amount("corrected to", "rest", currency=""),
     ]
@@ -76,7 +72,7 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
             "Estimates",
             {
                 "fields": [
-                    ("estimates", Amount("entered at", "estimated_amount", currency="")),
+                    ("estimates", Amount("estimate", "estimated_amount", currency="")),
                     (Amount("corrected to", "rest", currency=""), "reason"),
                 ]
             },
@@ -126,7 +122,7 @@ class UsageCorrectionAdmin(LongTableAdmin):
         "day",
         "model",
         Badge("state", "state"),
-        Amount("entered at", "bound", currency=""),
+        Amount("estimate", "bound", currency=""),
         Amount("has cost", "amount", currency=""),
         _generation,
         "attempt",
@@ -146,7 +142,7 @@ class UsageCorrectionAdmin(LongTableAdmin):
                     ("day", "model", Badge("state", "state"), "entered_at"),
                     (_generation, "attempt", IdLink("hold", "hold_id", to="costs.hold", name=None)),
                     ("input_tokens", "cached_tokens", "output_tokens"),
-                    (Amount("entered at", "bound", currency=""), Amount("has cost", "amount", currency="")),
+                    (Amount("estimate", "bound", currency=""), Amount("has cost", "amount", currency="")),
                 ]
             },
         )

@@ -1,8 +1,10 @@
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.contrib.postgres.forms import SimpleArrayField
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -21,12 +23,21 @@ from apps.common.admin.columns import (
     short,
 )
 from apps.costs.admin.gauges import GAUGE, SHADOW
-from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope
+from apps.costs.models import (
+    Budget,
+    BudgetCounter,
+    BudgetMode,
+    BudgetPeriod,
+    BudgetScope,
+    default_thresholds,
+)
 from apps.costs.price_list import PROVIDERS
-from apps.costs.services.budgets import change_budget, create_budget
+from apps.costs.services.budgets import ALREADY_THERE, BELOW_ZERO, change_budget, create_budget
 from apps.costs.subjects import subject_problem
+from apps.costs.thresholds import HIGHEST, LOWEST
 from apps.tenants.admin.forms import TenantChoice
 
+_PERCENTAGES = f"Give whole percentages from {LOWEST} to {HIGHEST}, as in 50, 80, 100."
 _PROVIDERS = [("", "None"), *((each, each) for each in PROVIDERS)]
 
 
@@ -48,8 +59,10 @@ class BudgetForm(TenantChoice):
 
     # Without a range of its own, so that the model's words are the only ones.
     thresholds = SimpleArrayField(
-        forms.IntegerField(),
+        forms.IntegerField(error_messages={"invalid": _PERCENTAGES, "required": _PERCENTAGES}),
         required=False,
+        initial=default_thresholds,
+        error_messages={"item_invalid": "Number %(nth)s:"},
         help_text=Budget._meta.get_field("thresholds").help_text,
         widget=UnfoldAdminTextInputWidget(),
     )
@@ -68,15 +81,21 @@ class BudgetForm(TenantChoice):
             "is_active",
         ]
         widgets = {"provider": UnfoldAdminSelectWidget(choices=_PROVIDERS)}
+        error_messages = {NON_FIELD_ERRORS: {"unique_together": ALREADY_THERE}}
 
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        tenant, scope = cleaned.get("tenant"), cleaned.get("scope", "")
-        if tenant and (
-            problem := subject_problem(tenant_id=tenant.pk, scope=scope, scope_id=cleaned.get("scope_id"))
-        ):
+    def clean_limit(self) -> Decimal:
+        limit: Decimal = self.cleaned_data["limit"]
+        if limit < 0:
+            raise forms.ValidationError(BELOW_ZERO)
+        return limit
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        # After the row's own checks, which would miss the id that this takes away.
+        given = self.cleaned_data
+        tenant, scope, scope_id = given.get("tenant"), given.get("scope", ""), given.get("scope_id")
+        if tenant and (problem := subject_problem(tenant_id=tenant.pk, scope=scope, scope_id=scope_id)):
             self.add_error("scope_id", problem)
-        return cleaned
 
 
 class ScopeLink(Column):

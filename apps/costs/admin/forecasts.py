@@ -4,7 +4,10 @@ from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import TENANT, Amount, Preformatted
 from apps.costs.models import Forecast
 
-INTERVALS = [Amount(name.replace("_", " "), name) for name in ("low_80", "high_80", "low_95", "high_95")]
+SPENT, POINT = Amount("spent", "spent", rounded=True), Amount("point", "point", rounded=True)
+INTERVALS = [
+    Amount(name.replace("_", " "), name, rounded=True) for name in ("low_80", "high_80", "low_95", "high_95")
+]
 
 
 @admin.register(Forecast)
@@ -14,8 +17,8 @@ class ForecastAdmin(LongTableAdmin):
         "made_on",
         TENANT,
         "month",
-        Amount("spent", "spent"),
-        Amount("point", "point"),
+        SPENT,
+        POINT,
         *INTERVALS,
         "method",
     ]
@@ -26,7 +29,7 @@ class ForecastAdmin(LongTableAdmin):
         (None, {"fields": [(TENANT, "made_on", "made_at"), ("month", "observed_days")]}),
         (
             "Month's end",
-            {"fields": [(Amount("spent", "spent"), Amount("point", "point")), tuple(INTERVALS)]},
+            {"fields": [(SPENT, POINT), tuple(INTERVALS)]},
         ),
         ("Why", {"fields": ["method", "reason", Preformatted("back-test", "backtest")]}),
         (

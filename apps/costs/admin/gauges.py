@@ -67,4 +67,4 @@ def _bar(spent: Decimal, held: Decimal) -> SafeString:
 
 
 GAUGE = Gauge("this period")
-SHADOW = Shadow("would have stopped")
+SHADOW = Shadow("would stop")

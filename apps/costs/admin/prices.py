@@ -19,6 +19,7 @@ from apps.costs.models import Price
 from apps.costs.price_list import PROVIDERS, RATES
 from apps.costs.price_rules import is_fixed, price_problems
 
+_STAYS = "it has begun, so it stays: the ledger's entries were reckoned with it"
 _FIXED = (
     "This price has begun, so it stays: the ledger's entries were reckoned with it. Enter a new one that "
     "starts later; it takes over then."
@@ -51,6 +52,19 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
         )
         for field, problem in problems.items():
             self.add_error(field, problem)
+        if not self.errors and (same := self._same_in_force(given)):
+            self.add_error(
+                None,
+                f"These rates hold already, since {same.starts_at.astimezone(UTC):%Y-%m-%d}: change one of "
+                "them, or leave that price to go on.",
+            )
+
+    def _same_in_force(self, given: dict[str, Any]) -> Price | None:
+        """The price that would be in force from then on without this one, if it says the same."""
+        others = Price.objects.exclude(pk=self.instance.pk).exclude(starts_at=given["starts_at"])
+        found = others.in_force(provider=given["provider"], model=given["model"], at=given["starts_at"])
+        names = ("kind", *RATES)
+        return found if found and all(getattr(found, name) == given[name] for name in names) else None
 
 
 @contextmanager
@@ -74,11 +88,15 @@ class NextPrice(Column):
         known = {rate: amount(value, group="") for rate, value in rates.items() if value is not None}
         given = {name: getattr(price, name) for name in ("provider", "model", "kind")}
         url = f"{reverse('admin:costs_price_add')}?{urlencode({**given, **known})}"
-        return link(url, "New price from this one")
+        return link(url, "New from this")
 
 
 _NEXT = NextPrice("next")
 _AMOUNTS = {rate: Amount(rate.replace("_", " "), rate) for rate in RATES}
+# For the list, which is narrow: in US dollars per million tokens.
+_IN_THE_LIST = [
+    Amount(rate.removesuffix("_per_million").replace("_", " "), rate, currency="") for rate in RATES[:3]
+]
 _USUAL, _BATCH = list(_AMOUNTS.values())[:3], list(_AMOUNTS.values())[3:]
 
 
@@ -93,7 +111,7 @@ class PriceAdmin(Admin):
         "provider",
         "model",
         "kind",
-        *_USUAL,
+        *_IN_THE_LIST,
         "starts_at",
         _NEXT,
     ]
@@ -140,6 +158,15 @@ class PriceAdmin(Admin):
     def delete_model(self, request: HttpRequest, obj: Price) -> None:
         with _told_in_words(obj):
             super().delete_model(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Names those of several that have begun, instead of speaking of missing rights."""
+        to_delete, number, lacking, protected = super().get_deleted_objects(objs, request)
+        fixed = [each for each in objs if not self._may_change(each)]
+        if fixed and self.has_delete_permission(request):
+            lacking = lacking - {self.opts.verbose_name}
+            protected = [*protected, *(f"{each}: {_STAYS}. Leave it out." for each in fixed)]
+        return to_delete, number, lacking, protected
 
     def _may_change(self, obj: Price | None) -> bool:
         return obj is None or not is_fixed(obj.starts_at, now=timezone.now())

@@ -59,15 +59,12 @@ class LedgerEntryAdmin(LongTableAdmin):
     list_display = [
         "occurred_at",
         Amount("amount", "amount"),
+        TENANT,
         "provider",
         "model",
         "task_kind",
-        "input_tokens",
-        "output_tokens",
         Mark("estimated", "estimated"),
         GENERATION,
-        CAMPAIGN,
-        TENANT,
     ]
     list_filter = ["provider", "model", "task_kind", "estimated"]
     search_ids = ["generation_id", "campaign_id", "tenant_id"]

@@ -25,6 +25,9 @@ from apps.costs.thresholds import threshold_problem
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
 
+ALREADY_THERE = "There is such a budget already; change its limit instead."
+BELOW_ZERO = "A limit isn't below zero."
+
 
 def create_budget(
     *,
@@ -71,7 +74,7 @@ def create_budget(
             },
         )
         if not created:
-            raise ConflictError("There is such a budget already; change its limit instead.")
+            raise ConflictError(ALREADY_THERE)
         _seed(budget, at=now)
     return budget
 
@@ -155,7 +158,7 @@ def open_period(*, tenant_id: UUID, at: datetime) -> None:
 
 def _check_limit(limit: Decimal) -> None:
     if limit < 0:
-        raise InvalidInputError("A limit isn't below zero.", fields={"limit": "Give zero or more."})
+        raise InvalidInputError(BELOW_ZERO, fields={"limit": "Give zero or more."})
 
 
 def _in_order(thresholds: Sequence[int]) -> list[int]:

@@ -46,6 +46,12 @@ class RatesDifferError(InvalidInputError):
         self.lines = lines
 
 
+class NoRatesError(InvalidInputError):
+    """Amounts can't be shown in the currency yet."""
+
+    code = "no_rates"
+
+
 def conversion_for(*, currency: str, since: date, until: date, present_month: date) -> Conversion | None:
     """How amounts of some days are shown in a currency, by one small query; None for the ledger's own."""
     if currency == LEDGER_CURRENCY:
@@ -56,24 +62,35 @@ def conversion_for(*, currency: str, since: date, until: date, present_month: da
     return conversion(currency=currency, since=since, until=until, present_month=present_month, rates=rates)
 
 
-def choose_currency(*, tenant: Tenant, currency: str) -> bool:
+def choose_currency(*, tenant: Tenant, currency: str, without_rates: bool = False) -> bool:
     """Let a tenant see its costs in a currency. Returns whether there is a rate of it yet.
 
-    Raises InvalidInputError.
+    Raises InvalidInputError, NoRatesError (there is no rate of it, and it isn't asked for `without_rates`).
     """
     if not re.fullmatch(CODE, currency):
         raise InvalidInputError(
             f"“{currency}” is no currency: give its three capital letters, as EUR.",
             fields={"currency": "Three capital letters, as EUR."},
         )
+    known = has_rates(currency)
+    if not (known or without_rates):
+        raise NoRatesError(
+            f"There is no rate of {currency}; {_currencies_with_rates()}.",
+            fields={"currency": "Choose one that there is a rate of, or enter its rates first."},
+        )
     tenant.currency = currency
     tenant.save(update_fields=["currency"])
-    return has_rates(currency)
+    return known
 
 
 def has_rates(currency: str) -> bool:
     """Whether amounts can be shown in a currency at all."""
     return currency == LEDGER_CURRENCY or ExchangeRate.objects.filter(currency=currency).exists()
+
+
+def _currencies_with_rates() -> str:
+    codes = ExchangeRate.objects.order_by("currency").values_list("currency", flat=True).distinct()
+    return f"there are rates of {', '.join(codes)}" if codes else "no rates have been entered"
 
 
 def import_rates(*, rates: Sequence[ReadRate], source: str, replace: bool = False) -> Imported:

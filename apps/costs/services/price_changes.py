@@ -87,16 +87,21 @@ def compare_prices(
     )
 
 
-def import_prices(*, changes: Sequence[PriceChange], starts_at: datetime, now: datetime) -> int:
-    """Enter the list's rates as prices of ours from an instant on. Returns how many were entered.
-
-    What has a price from that very instant stays as it is. Raises InvalidInputError for one that has passed.
-    """
+def check_start(starts_at: datetime, *, now: datetime) -> None:
+    """Raises InvalidInputError for an instant that has passed: no price of ours begins then any more."""
     if starts_at < now:
         raise InvalidInputError(
             f"{starts_at.isoformat()} has passed, and a price can't change what has been billed: "
             "give an instant to come."
         )
+
+
+def import_prices(*, changes: Sequence[PriceChange], starts_at: datetime, now: datetime) -> int:
+    """Enter the list's rates as prices of ours from an instant on. Returns how many were entered.
+
+    What has a price from that very instant stays as it is. Raises InvalidInputError for one that has passed.
+    """
+    check_start(starts_at, now=now)
     with connection.cursor() as cursor:
         # Another import would otherwise count the same rows as its own.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('costs_price import'))")

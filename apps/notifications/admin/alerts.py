@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -6,7 +7,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
-from apps.common.admin.columns import TENANT, Badge, Preformatted
+from apps.common.admin.columns import EMPTY, TENANT, Badge, Column, Preformatted
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
 from apps.notifications.admin.deliveries import MESSAGE
@@ -31,6 +32,19 @@ class MutedFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
         return queryset.filter(muted_until__gt=timezone.now()) if self.value() == "now" else queryset
+
+
+class Handled(Column):
+    """What somebody has done about it, in a word; the times are on its page."""
+
+    def __call__(self, alert: Any) -> str:
+        said = ["acknowledged"] if alert.acknowledged_at else []
+        if _is_muted(alert):
+            said.append("muted")
+        return ", ".join(said) or EMPTY
+
+
+HANDLED = Handled("handled")
 
 
 def _mute_a_day(alert: Alert, order: Order) -> None:
@@ -58,9 +72,7 @@ class AlertAdmin(LongTableAdmin):
         Badge("level", "level"),
         "message",
         TENANT,
-        "period",
-        "acknowledged_at",
-        "muted_until",
+        HANDLED,
         "created_at",
     ]
     list_filter = [

@@ -46,7 +46,6 @@ class DeliveryAdmin(LongTableAdmin):
         Badge("state", "state"),
         RowLink("alert", "alert"),
         TENANT,
-        "attempts",
         "error",
         "sent_at",
         "created_at",

@@ -10,7 +10,13 @@ from django.utils import timezone
 from apps.common.errors import DomainError
 from apps.common.money import plain
 from apps.costs.price_list import PROVIDERS, source
-from apps.costs.services.price_changes import Comparison, PriceChange, compare_prices, import_prices
+from apps.costs.services.price_changes import (
+    Comparison,
+    PriceChange,
+    check_start,
+    compare_prices,
+    import_prices,
+)
 from apps.tenants.system import system_transaction
 
 DIFFERENT = 3
@@ -40,7 +46,7 @@ class Command(BaseCommand):
             type=_instant,
             metavar="WHEN",
             help="compare what is in force then, and enter from then on; a day or an instant, in UTC unless "
-            "it has an offset. The next midnight in UTC by default",
+            "it has an offset, and none that has passed. The next midnight in UTC by default",
         )
         parser.add_argument("--provider", choices=PROVIDERS, help="this one's prices alone")
         parser.add_argument(
@@ -66,6 +72,7 @@ class Command(BaseCommand):
         now = timezone.now()
         at = starts_at or datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), tzinfo=UTC)
         try:
+            check_start(at, now=now)
             with system_transaction():
                 found = compare_prices(
                     at=at, providers=[provider] if provider else PROVIDERS, models=models or ()

@@ -1,4 +1,4 @@
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date
 from typing import Any
 
@@ -10,6 +10,13 @@ from apps.tenants.services.tenants import tenant_named
 from apps.tenants.system import system_transaction
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day: give one as 2026-03-14") from None
+
+
 class Command(BaseCommand):
     help = "Make the roll-ups of some days anew from the ledger; without days, of all that it keeps."
 
@@ -18,7 +25,7 @@ class Command(BaseCommand):
             ("--from", "since", "the first day, of the tenant's calendar"),
             ("--to", "until", "the last day"),
         ):
-            parser.add_argument(name, dest=dest, type=date.fromisoformat, metavar="YYYY-MM-DD", help=text)
+            parser.add_argument(name, dest=dest, type=_day, metavar="YYYY-MM-DD", help=text)
         parser.add_argument("--tenant", help="this one's alone, by id or exact name")
 
     def handle(self, *, since: date | None, until: date | None, tenant: str | None, **options: Any) -> None:
