@@ -217,7 +217,6 @@ SPECTACULAR_SETTINGS = {
         "ReplayState": "apps.ai.models.ReplayState",
         "TaskKind": "apps.ai.models.TaskKind",
         "MessageState": "apps.messaging.models.MessageState",
-        "RevenueKind": "apps.analytics.models.RevenueKind",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
