@@ -312,7 +312,7 @@ class World:
 
     def heal(self) -> None:
         """Whatever stands in the way goes away; what is under way ends as it was going to."""
-        if self.events:
+        while self.events:  # what happens may have something else happen later
             self.advance(max(event[0] for event in self.events) - self.now)
         self.find_redis()
         self.skew = timedelta()
