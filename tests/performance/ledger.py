@@ -38,9 +38,9 @@ FROM unnest(%(models)s::text[]) WITH ORDINALITY AS each (model, place)
 _ENTRIES = """
 INSERT INTO costs_ledgerentry (tenant_id, occurred_at, generation_id, attempt, provider, model, task_kind,
     account_id, campaign_id, user_id, price_id, input_tokens, cached_tokens, output_tokens, amount)
-SELECT md5('tenant ' || campaign %% %(tenants)s)::uuid, %(since)s + number * %(apart)s, uuidv7(), 1,
-    price.provider, price.model, (%(kinds)s::text[])[1 + kind], md5('account ' || campaign)::uuid,
-    md5('campaign ' || campaign)::uuid, md5('user ' || campaign)::uuid, price.id,
+SELECT md5('tenant ' || drawn.campaign %% %(tenants)s)::uuid, %(since)s + number * %(apart)s, uuidv7(), 1,
+    price.provider, price.model, (%(kinds)s::text[])[1 + drawn.kind], md5('account ' || drawn.campaign)::uuid,
+    md5('campaign ' || drawn.campaign)::uuid, md5('user ' || drawn.campaign)::uuid, price.id,
     500 + number %% 1000, number %% 100, 50 + number %% 200, (500 + number %% 1000) * 0.0000005
 FROM (
     SELECT number, floor(random() * %(campaigns)s)::integer AS campaign,
