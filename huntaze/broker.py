@@ -17,7 +17,7 @@ class _Channel(redis.Channel):
             return super()._create_client(asynchronous=True)  # type: ignore[misc]  # kombu is untyped in part
         pool, client = self._kept
         if pool is not self.pool:  # which is another one after a disconnection
-            client = super()._create_client()  # type: ignore[misc]
+            client = super()._create_client()  # type: ignore[misc]  # likewise
             self._kept = (self.pool, client)
         return client
 

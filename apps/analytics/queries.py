@@ -119,6 +119,7 @@ def economics(
     """
     spent = of_range(tenant_id, since, until, by=[Dimension(by)])
     name, descending = order
+    # Put together of our own names: no data in them.
     sources = [
         f"SELECT {by}_id AS id, sum(amount) AS cost, 0::bigint AS sent, NULL::numeric AS revenue"  # noqa: S608
         f" FROM ({_named(spent.sql)}) AS spent GROUP BY 1",

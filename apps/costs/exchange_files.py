@@ -122,7 +122,7 @@ def _of_ecb(head: Sequence[str], values: Sequence[str]) -> Iterator[tuple[str, D
 
 def _day(text: str, *, today: date) -> date:
     try:
-        # The bank's file of one day writes 28 November 2025.
+        # The bank's file of one day writes 28 November 2025; a day has no time zone.
         ours = _DAY.fullmatch(text)
         day = date.fromisoformat(text) if ours else datetime.strptime(text, "%d %B %Y").date()  # noqa: DTZ007
     except ValueError:

@@ -9,7 +9,7 @@ from apps.common.admin.columns import Amount
 from apps.costs.models import ExchangeRate
 
 
-class ExchangeRateForm(forms.ModelForm):  # type: ignore[type-arg]
+class ExchangeRateForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     class Meta:
         model = ExchangeRate
         fields = ["currency", "date", "per_usd", "source"]

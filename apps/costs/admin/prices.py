@@ -29,7 +29,7 @@ _OPEN = (
 )
 
 
-class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
+class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     """A price that is new, or hasn't begun."""
 
     provider = forms.ChoiceField(choices=[(each, each) for each in PROVIDERS], widget=UnfoldAdminSelectWidget)

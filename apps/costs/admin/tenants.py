@@ -15,7 +15,7 @@ from apps.tenants.models import Tenant
 admin.site.unregister(Tenant)
 
 
-class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
+class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     def clean_currency(self) -> str:
         currency = str(self.cleaned_data["currency"]).strip()
         if not re.fullmatch(CODE, currency):

@@ -62,7 +62,7 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
             days = {period_start(period, at=at + offset, time_zone="UTC") for offset in _CLOCKS}
             present |= Q(budget__period=period, period_start__in=days)
         counters = Prefetch("counters", BudgetCounter.objects.filter(present), to_attr="present_counters")
-        # `Budget` declares both, for `standing`.
+        # `Budget` declares both names, for `standing`: django-stubs takes that for a clash.
         return self.annotate(time_zone=Subquery(zone)).prefetch_related(counters)  # type: ignore[no-redef]
 
 

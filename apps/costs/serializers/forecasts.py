@@ -25,13 +25,13 @@ class BandSerializer(serializers.Serializer[Band]):
     interval_95 = IntervalSerializer()
 
     def to_representation(self, instance: Band) -> dict[str, Any]:
-        return super().to_representation(_amounts(instance))  # type: ignore[arg-type]
+        return super().to_representation(_amounts(instance))  # type: ignore[arg-type]  # a mapping serves
 
 
 class DayBandSerializer(BandSerializer):
     day = serializers.DateField()
 
-    def to_representation(self, instance: DayBand) -> dict[str, Any]:  # type: ignore[override]
+    def to_representation(self, instance: DayBand) -> dict[str, Any]:  # type: ignore[override]  # a day has a band
         values = {"day": instance.day, **_amounts(instance.band)}
         return serializers.Serializer[Any].to_representation(self, values)
 
