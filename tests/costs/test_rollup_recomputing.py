@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.utils import timezone
 
 from apps.common.ids import uuid7
@@ -178,3 +179,22 @@ def _kept_since() -> datetime:
     with system_transaction():
         found: datetime = rollups._ask(KEPT_SINCE)
     return found
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_the_narrow_roll_ups_are_filled_from_the_days_that_there_are(
+    agency: Tenant, stranger: Tenant, price_id: int
+) -> None:
+    days = [datetime(2026, 5, day, 12, tzinfo=UTC) for day in (5, 5, 6)]
+    entries = [row(each, price_id, occurred_at=at) for each in (agency, stranger) for at in days]
+    entries += [row(agency, price_id, model="gpt-4o"), row(agency, price_id, user_id=uuid7())]
+    enter(*entries)
+    rollups.roll_up()
+
+    call_command("migrate", "costs", "0007", verbosity=0)
+    call_command("migrate", verbosity=0)
+    connections["default"].close()
+
+    zones = {tenant.pk: "UTC" for tenant in (agency, stranger)}
+    for kind in KINDS:
+        assert rolled_up(kind, zones, with_tail=False) == expected(kind, entries, zones)
