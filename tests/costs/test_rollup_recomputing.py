@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -24,6 +23,7 @@ from tests.costs.rolled import (
     another_connection,
     enter,
     expected,
+    held,
     insert,
     make_partitions,
     rolled_up,
@@ -42,10 +42,6 @@ def _year() -> None:
 @pytest.fixture
 def price_id() -> int:
     return factories.price().pk
-
-
-def held(tenant: Tenant, kind: str = "costs_dayrollup") -> list[list[Any]]:
-    return list(rolled_up(kind, [tenant.pk], with_tail=False).values())
 
 
 def test_recomputing_heals_what_is_wrong_and_removes_what_has_no_entries(

@@ -22,6 +22,7 @@ from tests.costs.rolled import (
     KINDS,
     another_connection,
     enter,
+    held,
     insert,
     make_partitions,
     rolled_up,
@@ -42,10 +43,6 @@ def _year() -> None:
 @pytest.fixture
 def price_id() -> int:
     return factories.price().pk
-
-
-def held(tenant: Tenant, kind: str = "costs_dayrollup") -> list[list[Any]]:
-    return list(rolled_up(kind, [tenant.pk], with_tail=False).values())
 
 
 def test_a_run_takes_in_what_was_settled_and_a_second_one_adds_nothing(agency: Tenant) -> None:
