@@ -1,10 +1,14 @@
-"""How Celery speaks with its broker, where kombu's own way would be slow or end a worker."""
+"""How Celery speaks with its broker, where its own and kombu's ways would be slow or end a worker."""
 
 from typing import Any
 
 import kombu
 from celery.app.amqp import AMQP
+from celery.worker import consumer
 from kombu.transport import redis
+
+# How long what happens to tasks may wait for more of it before it goes to Flower.
+_EVENTS_WAIT_S = 0.2
 
 
 class _Channel(redis.Channel):
@@ -49,3 +53,18 @@ class Connection(kombu.Connection):
 
 class Amqp(AMQP):
     Connection = Connection
+
+
+class Consumer(consumer.Consumer):
+    """Sends events of tasks some at a time; Celery sends what there is each time its loop comes round."""
+
+    _flushing: Any = None
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        super().register_with_event_loop(hub)
+        if self._flushing is not None:  # of the connection before
+            self._flushing.cancel()
+        self._flushing = hub.call_repeatedly(_EVENTS_WAIT_S, self._flush_events)
+
+    def on_send_event_buffered(self) -> None:
+        """They go in their turn, or once there are enough."""

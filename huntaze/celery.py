@@ -17,6 +17,7 @@ from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
 
 import huntaze.collector
+import huntaze.preloading
 import huntaze.readiness
 import huntaze.scraping
 import huntaze.tracing  # noqa: F401 -- all of them connect signals
@@ -153,6 +154,7 @@ app.conf.update(
     # One task per thread in hand, none hoarded.
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
+    worker_consumer="huntaze.broker:Consumer",
     worker_hijack_root_logger=False,
     # A thread can't be cancelled, and its outcome still counts after a reconnect.
     worker_cancel_long_running_tasks_on_connection_loss=False,

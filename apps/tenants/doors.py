@@ -1,7 +1,7 @@
 """The door through which a tenant's work reaches the database. The system's is apps/tenants/system.py."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -97,9 +97,14 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> di
     """
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
     statement, values = _statement(function, len(arguments)), [str(tenant_id), *arguments]
+    with tenant_transaction(tenant_id) if connection.in_atomic_block else nullcontext():
+        return row_of(statement, values)
+
+
+def row_of(statement: str, values: list[Any]) -> dict[str, Any]:
+    """The columns of a statement's only row. Outside of a transaction it is sent again, as above."""
     if connection.in_atomic_block:
-        with tenant_transaction(tenant_id):
-            return _ask(connection.connection, statement, values)
+        return _ask(connection.connection, statement, values)
     for may_retry in (True, False):
         with _lent_connection() as lent:
             try:

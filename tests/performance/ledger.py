@@ -107,13 +107,12 @@ class Ledger:
             row = connection.execute(statement, given).fetchone()
         return row and row[0]
 
-    def bytes_per_entry(self) -> float:
+    def bytes(self) -> int:
         """Of table and indexes."""
-        size, number = (
-            self.ask(_BYTES, "costs_ledgerentry"),
-            self.ask("SELECT count(*) FROM costs_ledgerentry"),
-        )
-        return float(size) / int(number)
+        return int(self.ask(_BYTES, "costs_ledgerentry"))
+
+    def bytes_per_entry(self) -> float:
+        return self.bytes() / int(self.ask("SELECT count(*) FROM costs_ledgerentry"))
 
     def _enter(self, number: int, *, since: datetime, apart: timedelta) -> None:
         until = since + number * apart

@@ -8,7 +8,7 @@ from apps.common.ids import uuid7
 from apps.messaging.models import Account
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
-from apps.tenants.system import system_transaction
+from apps.tenants.system import call_for_system, system_transaction
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +104,33 @@ def test_a_call_inside_a_transaction_gives_its_scope_back(
         with pytest.raises(DataError):
             call_for_tenant(agency, count_accounts, "no number")
         assert Account.objects.count() == before
+
+
+def test_the_systems_function_sees_every_tenant_and_gives_the_scope_back(
+    account: Account, agency: Tenant, stranger: Tenant
+) -> None:
+    factories.account(tenant=stranger)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION pg_temp.count_all(p_added integer, OUT seen bigint) LANGUAGE plpgsql AS $$"
+            " BEGIN PERFORM set_config('role', 'huntaze_system', true);"
+            " SELECT count(*) + p_added INTO seen FROM messaging_account; END $$"
+        )
+    with tenant_transaction(agency):
+        assert call_for_system("pg_temp.count_all", 10) == {"seen": 12}
+        assert Account.objects.get() == account
+    assert call_for_system("pg_temp.count_all", 0) == {"seen": 2}
+    assert not Account.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_systems_call_leaves_no_role_behind() -> None:
+    now = timezone.now()
+    connection.ensure_connection()
+    assert call_for_system("ai_claim_generation", None, now, now)["id"] is None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('role'), current_user")
+        assert cursor.fetchone() == ("none", "huntaze_app")
 
 
 @pytest.mark.django_db(transaction=True)

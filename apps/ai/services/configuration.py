@@ -69,7 +69,7 @@ class _Kept:
         if found is not None and time.monotonic() - self._read_at < FRESH.total_seconds():
             return found
         waits = found is None or not FRESH
-        if waits and connection.in_atomic_block:
+        if waits and connection.connection is not None:
             # Who waits with a connection of the pool's may be keeping it from the one who reads.
             return self._read()
         if not self._reading.acquire(blocking=waits):
@@ -104,16 +104,14 @@ def current() -> Configuration:
 def _read(now: datetime) -> Configuration:
     with system_transaction():
         candidates, exclusions = deployments.candidates()
-        prices = {
-            each.id: Price.objects.in_force(provider=each.provider, model=each.model, at=now)
-            for each in candidates
-        }
+        priced = Price.objects.filter(model__in={each.model for each in candidates}).all_in_force(at=now)
+        by_name = {(price.provider, price.model): price for price in priced}
         prompts = {each.key: each for each in PromptTemplate.objects.filter(is_active=True)}
         missing = {each.id: why for each in candidates if (why := PROVIDERS[each.provider].missing())}
         return Configuration(
             deployments=tuple(candidates),
             exclusions={**missing, **exclusions},
-            prices=prices,
+            prices={each.id: by_name.get((each.provider, each.model)) for each in candidates},
             prompts=prompts,
             preferences=read_preferences(),
             tasks=read_task_preferences(),

@@ -8,13 +8,11 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db.models import F
-from django.db.models.functions import Coalesce
 
 from apps.ai.deadlines import BACKGROUND, Deadlines, Timing
 from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
-from apps.ai.services import configuration, endings, orchestrator, prompts
+from apps.ai.services import configuration, endings, orchestrator, prompts, rows
 from apps.ai.services.attempts import GRACE
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record
@@ -191,8 +189,7 @@ def run_generation(
     claimed = _claim(generation_id, now=now)
     if claimed is None:
         return None
-    generation, lease, was_abandoned = claimed
-    question = Question.of(generation)
+    question, lease, was_abandoned = claimed
     attempts = _attempts_before(question, now=now) if was_abandoned else 0
     record = Record(question, lease_expires_at=lease, attempts=attempts)
     if attempts >= ATTEMPTS_AT_MOST:
@@ -234,26 +231,29 @@ def _put(
     return prompt, max_tokens, request
 
 
-def _claim(generation_id: UUID | None, *, now: datetime) -> tuple[Generation, datetime, bool] | None:
-    """The generation, the end of our lease, and whether somebody had left it."""
-    claim = _claim_of(now)
-    with system_transaction():
-        waiting = Generation.objects.waiting(now=now)
-        if generation_id is not None:
-            waiting = waiting.filter(pk=generation_id)
-        free = waiting.select_for_update(skip_locked=True, of=("self",)).select_related("prompt")
-        found = free.order_by("priority", "id").first()
-        if found is None:
-            return None
-        Generation.objects.filter(pk=found.pk).update(
-            **claim | {"started_at": Coalesce(F("started_at"), now)}
-        )
-    return found, claim["lease_expires_at"], found.state == GenerationState.RUNNING
+def _claim(generation_id: UUID | None, *, now: datetime) -> tuple[Question, datetime, bool] | None:
+    """What the generation asks, the end of our lease, and whether somebody had left it."""
+    lease = _lease(now)
+    row = rows.claim_generation(generation_id, now=now, lease_until=lease)
+    if row is None:
+        return None
+    was_abandoned = row.pop("was_abandoned")
+    question = Question(
+        prompt=prompts.version_of(row.pop("prompt_id")),
+        asked_at=row.pop("created_at"),
+        priority=Priority(row.pop("priority")),
+        **row,
+    )
+    return question, lease, was_abandoned
 
 
 def _claim_of(now: datetime) -> dict[str, Any]:
-    lease = now + settings.AI_ATTEMPT_TIMEOUT + GRACE
-    return {"state": GenerationState.RUNNING, "lease_expires_at": lease, "started_at": now}
+    return {"state": GenerationState.RUNNING, "lease_expires_at": _lease(now), "started_at": now}
+
+
+def _lease(now: datetime) -> datetime:
+    until: datetime = now + settings.AI_ATTEMPT_TIMEOUT + GRACE
+    return until
 
 
 def _attempts_before(question: Question, *, now: datetime) -> int:

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from uuid import UUID
 
 from django.db import transaction
 
@@ -29,6 +30,14 @@ def active_prompt(*, key: str) -> PromptTemplate:
             f"No version of the prompt “{key}” is active; activate one under AI, Prompts."
         )
     return prompt
+
+
+def version_of(prompt_id: UUID) -> PromptTemplate:
+    """The version of a prompt that something was asked with, which isn't active any more perhaps."""
+    active = configuration.current().prompts.values()
+    return next((each for each in active if each.pk == prompt_id), None) or PromptTemplate.objects.get(
+        pk=prompt_id
+    )
 
 
 def activate_prompt(*, prompt: PromptTemplate) -> None:

@@ -1,9 +1,11 @@
 """What happens to a generation's row and to its money, in one round trip at each end of an attempt.
 
-The SQL functions are in migration 0005_generation_functions. A call that is repeated with the same arguments,
-`now` included, changes nothing and hears the same, so a lost answer may be asked for again.
+The SQL functions are in the migrations 0005_generation_functions and 0014_claim_function. But for a claim, a
+call that is repeated with the same arguments, `now` included, changes nothing and hears the same, so a lost
+answer may be asked for again.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +24,7 @@ from apps.costs.pricing import Usage
 from apps.costs.services import holds
 from apps.costs.services.holds import Attempt, Purpose
 from apps.tenants.doors import call_for_tenant
+from apps.tenants.system import call_for_system
 
 
 class ClaimLostError(Exception):
@@ -100,6 +103,17 @@ class Ending:
     joined_id: UUID | None = None
     finished_at: datetime | None = None
     came_to: Ended = Ended()
+
+
+def claim_generation(
+    generation_id: UUID | None, *, now: datetime, lease_until: datetime
+) -> dict[str, Any] | None:
+    """Take a generation that nobody works on, or the most urgent one. None if there is nothing to do.
+
+    Otherwise the row's columns that say what is asked, and `was_abandoned`: somebody had left it.
+    """
+    row = call_for_system("ai_claim_generation", generation_id, now, lease_until)
+    return None if row["id"] is None else row | {"variables": json.loads(row["variables"])}
 
 
 def begin_attempt(
