@@ -64,7 +64,8 @@ class Consumer(consumer.Consumer):
         super().register_with_event_loop(hub)
         if self._flushing is not None:  # of the connection before
             self._flushing.cancel()
-        self._flushing = hub.call_repeatedly(_EVENTS_WAIT_S, self._flush_events)
+        flush = self._flush_events  # type: ignore[attr-defined]  # the stubs don't know it
+        self._flushing = hub.call_repeatedly(_EVENTS_WAIT_S, flush)
 
-    def on_send_event_buffered(self) -> None:
+    def on_send_event_buffered(self) -> None:  # type: ignore[override]  # the stubs are wrong
         """They go in their turn, or once there are enough."""

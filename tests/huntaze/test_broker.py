@@ -70,7 +70,8 @@ def heard() -> Iterator[Counter[str]]:
         listening = threading.Event()
 
         def listen() -> None:
-            with listener.consumer_context() as (own, _channel, _consumers):
+            context: Any = listener.consumer_context()
+            with context as (own, _channel, _consumers):
                 listening.set()
                 while not listener.should_stop:
                     with suppress(TimeoutError):

@@ -22,7 +22,8 @@ CREATE TABLE plain_entry (LIKE costs_ledgerentry INCLUDING ALL);
 CREATE TABLE plain_counter (LIKE costs_budgetcounter INCLUDING ALL);
 """
 _COUNTER = """
-INSERT INTO plain_counter (id, tenant_id, budget_id, period_start) VALUES (%s, %s, %s, now())
+INSERT INTO plain_counter (id, created_at, tenant_id, budget_id, period_start, spent, held)
+VALUES (%s, now(), %s, %s, now(), 0, 0)
 """
 _RAISE = "UPDATE plain_counter SET spent = spent + %s WHERE id = %s"
 _ENTER = """
