@@ -17,7 +17,6 @@ from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
 
 import huntaze.collector
-import huntaze.preloading
 import huntaze.readiness
 import huntaze.scraping
 import huntaze.tracing  # noqa: F401 -- all of them connect signals

@@ -1,13 +1,23 @@
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from celery.signals import celeryd_after_setup
 from django.utils import timezone
 
+from apps.ai import providers
 from apps.ai.services import analyses, generations, measurements, replaying
 from apps.costs.hints import hint_settled
 from apps.operations.services import jobs
 from huntaze.celery import app
 from tasks.base import Tick, hint
+
+
+@celeryd_after_setup.connect
+def load_providers(instance: Any, **_: object) -> None:
+    """A worker of the queue loads the AI's clients before it takes work; others do without them."""
+    if "ai" in instance.app.amqp.queues.consume_from:
+        providers.load()
 
 
 @app.task

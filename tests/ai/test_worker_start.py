@@ -12,8 +12,7 @@ import sys
 from types import SimpleNamespace
 from celery.signals import celeryd_after_setup
 from huntaze.celery import app
-import django
-django.setup()
+app.loader.import_default_modules()
 app.amqp.queues.select({queues!r})
 celeryd_after_setup.send(sender="worker", instance=SimpleNamespace(app=app), conf=app.conf)
 print("openai" in sys.modules)
