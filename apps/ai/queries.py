@@ -9,7 +9,7 @@ from uuid import UUID
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Aggregate, Count, DurationField, Q, Sum
 
-from apps.ai.models import Generation, GenerationState, Recommendation, Source, Status
+from apps.ai.models import Generation, GenerationState, Recommendation, Source, Status, TaskKind
 from apps.common.ids import first_id_of
 from apps.common.money import Money
 
@@ -36,8 +36,12 @@ class _Percentiles(Aggregate):
 
 
 def figures(*, tenant_id: UUID, since: datetime) -> Figures:
-    """Of a tenant's questions that were asked since then, which the index by id gives without a date's."""
-    asked = Generation.objects.filter(tenant_id=tenant_id, pk__gte=first_id_of(since)).order_by()
+    """Of a tenant's questions that were asked since then, which the index by id gives without a date's.
+
+    Replays aside: nobody asked them, and they wait behind all others.
+    """
+    rows = Generation.objects.filter(tenant_id=tenant_id, pk__gte=first_id_of(since)).order_by()
+    asked = rows.exclude(task_kind=TaskKind.REPLAY)
     by_state, by_source = Counter[str](), Counter[str]()
     for state, source, number in asked.values_list("state", "source").annotate(number=Count("*")):
         by_state[state] += number

@@ -30,12 +30,16 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def end(
-    tenant: Tenant, *, seconds: float = 1, source: str = "provider", state: str = "succeeded"
+    tenant: Tenant, *, seconds: float = 1, source: str = "provider", state: str = "succeeded", **fields: str
 ) -> Generation:
     row = ask(tenant)
     with system_transaction():
         Generation.objects.filter(pk=row.pk).update(
-            state=state, source=source, latency=timedelta(seconds=seconds), finished_at=timezone.now()
+            state=state,
+            source=source,
+            latency=timedelta(seconds=seconds),
+            finished_at=timezone.now(),
+            **fields,
         )
     return row
 
@@ -100,6 +104,17 @@ def test_the_month_begins_by_the_tenants_own_clock(
     spend(agency, "1", at=start - timedelta(hours=6))
     spend(agency, "2", at=start - timedelta(hours=14))
     assert as_json(api.get(PATH))["cost_this_month"]["amount"] == "1.00"
+
+
+def test_replays_are_nobodys_questions(agency: Tenant, api: APIClient) -> None:
+    end(agency, source="cache")
+    end(agency, seconds=90, task_kind="replay")
+    end(agency, source="", state="failed", task_kind="replay")
+
+    answer = as_json(api.get(PATH))
+
+    assert answer["generations"] == {"pending": 0, "running": 0, "succeeded": 1, "failed": 0}
+    assert (answer["cache_hit_ratio"], answer["latency_s"]["p95"]) == (1, 1)
 
 
 def test_another_tenants_figures_are_nobody_elses(

@@ -100,14 +100,16 @@ class OrchestratorMetricsSerializer(serializers.Serializer[Any]):
 
     since = serializers.SerializerMethodField(help_text="Questions asked since then are counted.")
     generations = serializers.DictField(
-        source="by_state", child=serializers.IntegerField(), help_text="Questions by state."
+        source="by_state", child=serializers.IntegerField(), help_text="Questions by state, replays aside."
     )
     answers = serializers.DictField(
         source="by_source", child=serializers.IntegerField(), help_text="Answers by where they came from."
     )
     latency_s = LatencySerializer(source="*", help_text="From a question's beginning to its answer.")
     cache_hit_ratio = serializers.FloatField(source="hit_ratio", allow_null=True)
-    cost_this_month = serializers.SerializerMethodField(help_text="By the tenant's calendar.")
+    cost_this_month = serializers.SerializerMethodField(
+        help_text="By the tenant's calendar, replays included."
+    )
     deployments = serializers.SerializerMethodField()
 
     def get_since(self, figures: queries.Figures) -> datetime:
