@@ -7,9 +7,10 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Aggregate, Count, DurationField, Q, Sum
+from django.db.models import Aggregate, Count, DurationField, Sum
 
 from apps.ai.models import Generation, GenerationState, Recommendation, Source, Status, TaskKind
+from apps.ai.optimisation import totals
 from apps.common.ids import first_id_of
 from apps.common.money import Money
 
@@ -67,17 +68,24 @@ class Savings:
 
 
 def savings(*, tenant_id: UUID) -> Savings:
-    """Over all of a tenant's recommendations."""
-    open_ones = Q(status__in=[Status.OPEN, Status.VERIFYING, Status.VERIFIED])
-    applied = Q(status=Status.APPLIED)
-    sums = (
-        Recommendation.objects.filter(tenant_id=tenant_id)
-        .order_by()
-        .aggregate(
-            expected_monthly_saving=Sum("monthly_saving", filter=open_ones),
-            measured_saving=Sum("measured_saving", filter=applied),
-            predicted_saving=Sum("predicted_saving", filter=applied),
-            verification_cost=Sum("verification_cost"),
-        )
+    """Over all of a tenant's recommendations, counting once what several are about (see totals.py)."""
+    rows = Recommendation.objects.filter(tenant_id=tenant_id).order_by()
+    open_ones = rows.filter(status__in=[Status.OPEN, Status.VERIFYING, Status.VERIFIED])
+    applied = rows.filter(status=Status.APPLIED).values_list(
+        "task_kind", "applied_at", "measured_saving", "predicted_saving"
     )
-    return Savings(**{name: Money(amount or Decimal(0)) for name, amount in sums.items()})
+    measured, predicted = totals.measured(
+        totals.Measured(task_kind, at, saved, promised or Decimal(0))
+        for task_kind, at, saved, promised in applied
+        if at is not None and saved is not None
+    )
+    expected = totals.expected(
+        totals.Expected(*row) for row in open_ones.values_list("kind", "task_kind", "monthly_saving")
+    )
+    spent = rows.aggregate(of_all=Sum("verification_cost"))["of_all"]
+    return Savings(
+        expected_monthly_saving=Money(expected),
+        measured_saving=Money(measured),
+        predicted_saving=Money(predicted),
+        verification_cost=Money(spent or Decimal(0)),
+    )

@@ -240,11 +240,19 @@ class RecommendationDetailSerializer(RecommendationSerializer):
 
 
 class TotalsSerializer(serializers.Serializer[Any]):
-    """Of all recommendations, whatever the filters."""
+    """Of all recommendations, whatever the filters. They may be less than the sums of what is listed."""
 
-    expected_monthly_saving = MoneyField(help_text="Of those that are open, being verified, or verified.")
-    measured_saving = MoneyField(help_text="Of those that are applied, until they were last measured.")
-    predicted_saving = MoneyField(help_text="What was expected of these by then.")
+    expected_monthly_saving = MoneyField(
+        help_text="Of those that are open, being verified, or verified. Of such as are about the same "
+        "questions, such as a cheaper model and a longer time in the cache, the best alone counts."
+    )
+    measured_saving = MoneyField(
+        help_text="Of those that are applied, until they were last measured. Of several for one task, the "
+        "first counts, since the others' savings are in its own."
+    )
+    predicted_saving = MoneyField(
+        help_text="What was expected of these by then; of several for one task, the most."
+    )
     verification_cost = MoneyField(help_text="Of all replays.")
 
 

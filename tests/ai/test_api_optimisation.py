@@ -78,6 +78,14 @@ def test_the_list_has_what_is_expected_and_what_was_measured(agency: Tenant, api
     assert "evidence" not in last
 
 
+def test_the_totals_promise_nothing_twice(agency: Tenant, api: APIClient) -> None:
+    recommendation(agency, monthly_saving=Decimal(2))
+    longer(agency, monthly_saving=Decimal("1.25"))
+    recommendation(agency, task_kind="message", subject="message:openai", monthly_saving=Decimal(4))
+
+    assert as_json(api.get(LIST))["totals"]["expected_monthly_saving"]["amount"] == "6.00"
+
+
 def test_it_is_paged_and_filtered(agency: Tenant, api: APIClient) -> None:
     for number in range(3):
         recommendation(agency, subject=str(number))
