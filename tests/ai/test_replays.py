@@ -187,17 +187,21 @@ def test_answers_that_are_as_good_and_no_cheaper_are_rejected(
 
 
 @pytest.mark.usefixtures("asked_before")
-@pytest.mark.parametrize(("earlier", "status"), [(ORIGINAL, Status.VERIFIED), ("Buy!", Status.OPEN)])
+@pytest.mark.parametrize(("earlier", "status"), [(ORIGINAL, Status.VERIFIED), ("Buy!", Status.REJECTED)])
 def test_an_outage_takes_nothing_back_that_an_earlier_replay_has_shown(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch, earlier: str, status: Status
 ) -> None:
     row = recommendation(agency)
     says(monkeypatch, earlier)
-    without_a_judge(row, sample=5)
+    decided = without_a_judge(row, sample=5)
     refused = Failure(FailureKind.FORBIDDEN, "Not from here.")
     says(monkeypatch, lambda _: refused)
 
-    assert without_a_judge(row, sample=5).status == status
+    after = without_a_judge(row, sample=5)
+
+    assert (after.status, after.quiet_until) == (status, decided.quiet_until)
+    assert "Not from here." in after.remark
+    assert after.remark.startswith("An earlier replay has rejected it") == (status == Status.REJECTED)
 
 
 @pytest.mark.usefixtures("asked_before")

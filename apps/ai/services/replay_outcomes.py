@@ -130,20 +130,24 @@ def _conclude(replay: Replay, found: Verdict | None, rows: Rows, *, now: datetim
     if row.status == Status.VERIFYING:
         changed += ["status", "remark", "quiet_until", "verified_at", "confidence", "reasons", "evidence"]
         if found is None:
-            row.status, row.remark = _status_before(row), replay.error
+            _leave_as_decided(row, replay)
         else:
             _judge(row, replay, found, rows, now=now)
     row.save(update_fields=changed)
 
 
-def _status_before(row: Recommendation) -> Status:
-    """What an earlier replay has verified stays so, where a later one came to nothing."""
+def _leave_as_decided(row: Recommendation, replay: Replay) -> None:
+    """What an earlier replay has verified or rejected stays so, where a later one came to nothing."""
+    row.status, row.remark = Status.OPEN, replay.error
     figures = row.evidence.get("replay")
-    if figures is None:
-        return Status.OPEN
+    if figures is None or row.verified_at is None:
+        return
     number = {name: Decimal(figures[name]) for name in ("lower", "threshold", "paid_then", "paid_again")}
-    reached = number["lower"] >= number["threshold"] and number["paid_again"] < number["paid_then"]
-    return Status.VERIFIED if reached else Status.OPEN
+    if number["lower"] >= number["threshold"] and number["paid_again"] < number["paid_then"]:
+        row.status = Status.VERIFIED
+        return
+    row.status, row.quiet_until = Status.REJECTED, row.verified_at + QUIET
+    row.remark = f"An earlier replay has rejected it, and the last one came to nothing. {replay.error}"
 
 
 def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: Rows, *, now: datetime) -> None:
