@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.ai.models import (
     Analysis,
     AnalysisState,
+    Generation,
     GenerationState,
     Recommendation,
     Source,
@@ -165,6 +166,26 @@ def test_attempts_that_came_to_nothing_are_read_with_what_the_ledger_says_they_c
     (lost,) = facts.lost
     assert (lost.deployment, lost.outcome) == ("openai", "server_error")
     assert lost.cost == (first.amount if first else 0)
+
+
+def test_attempts_are_read_of_all_questions_that_are_looked_at_and_of_no_others(
+    agency: Tenant, settings: Any
+) -> None:
+    """A deployment's share of lost attempts is of as many questions as were answered or failed."""
+    settings.OPTIMISATION_GENERATIONS = 2_050
+    said = [{"attempt": 1, "deployment": "openai", "outcome": "timeout"}]
+    failed = {"state": GenerationState.FAILED, "source": "", "text": "", "explain": said}
+    past(agency, at=timezone.now() - DAY, **failed)
+    of_prompt = past(agency, at=timezone.now() - HOUR, **failed)
+    now = timezone.now()
+    fields = {"tenant_id": agency.pk, "created_at": now, "finished_at": now, "attempts": 1, **failed}
+    fields |= {"task_kind": "caption", "prompt": of_prompt.prompt, "max_tokens": 100}
+    with tenant_transaction(agency):
+        Generation.objects.bulk_create(Generation(**fields) for _ in range(2_049))
+        facts = read_facts(tenant_id=agency.pk, now=timezone.now())
+
+    assert (len(facts.asked), facts.is_sample) == (2_050, True)
+    assert sorted(each.generation_id for each in facts.lost) == [each.id for each in facts.asked]
 
 
 def test_a_tenant_without_questions_is_analysed_to_nothing(agency: Tenant) -> None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +24,8 @@ from apps.common.ids import first_id_of
 from apps.costs.models import LedgerEntry
 
 WINDOW = MONTH
-# Generations with attempts that came to nothing, whose words about them are read.
-MOST_TRIED = 2_000
+# Generations with attempts that came to nothing, whose words about them are read at a time.
+_TRIED_AT_ONCE = 2_000
 
 _ENDED = (GenerationState.SUCCEEDED, GenerationState.FAILED)
 # What `explain` calls an attempt, although no provider was asked.
@@ -57,7 +58,7 @@ def read_facts(*, tenant_id: UUID, now: datetime) -> Facts:
     wishes = {kind: wish for (owner, kind), wish in config.tasks.items() if owner == tenant_id}
     return Facts(
         asked=asked,
-        lost=list(_lost(tenant_id, since=asked[0].at if asked else now)),
+        lost=list(_lost(tenant_id, first=asked[0])) if asked else [],
         offers=offers(config, tenant_id=tenant_id),
         ttls=ttls_of(wishes),
         preferred={kind: wish.first for kind, wish in wishes.items() if wish.first is not None},
@@ -124,12 +125,20 @@ def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
         )
 
 
-def _lost(tenant_id: UUID, *, since: datetime) -> Iterator[Lost]:
-    """The attempts that came to nothing, by what the generations say of them and the ledger of their cost."""
-    tried = _ended_rows(tenant_id, since=since).filter(
-        Q(attempts__gt=1) | Q(state=GenerationState.FAILED, attempts__gt=0)
+def _lost(tenant_id: UUID, *, first: Asked) -> Iterator[Lost]:
+    """The attempts that came to nothing, by what the generations say of them and the ledger of their cost.
+
+    Of all questions from the first that was read on: shares are of what those came to.
+    """
+    tried = _ended_rows(tenant_id, since=first.at).filter(
+        Q(attempts__gt=1) | Q(state=GenerationState.FAILED, attempts__gt=0), pk__gte=first.id
     )
-    rows = list(tried.order_by("-id").values_list("id", "created_at", "explain")[:MOST_TRIED])
+    rows = tried.order_by("id").values_list("id", "created_at", "explain").iterator(_TRIED_AT_ONCE)
+    while some := list(islice(rows, _TRIED_AT_ONCE)):
+        yield from _lost_of(some)
+
+
+def _lost_of(rows: Sequence[tuple[UUID, datetime, Any]]) -> Iterator[Lost]:
     paid = _paid(rows)
     for generation_id, _, explain in rows:
         for said in explain:
