@@ -21,7 +21,7 @@ from apps.ai.models import (
     TaskKind,
 )
 from apps.ai.optimisation.verdicts import LEAST
-from apps.ai.services.replays import MOST_SAMPLE, SAMPLE, Wanted
+from apps.ai.services.replays import LEAST_ALIKE, LEAST_JUDGED, MOST_SAMPLE, SAMPLE, Wanted
 from apps.common.api.fields import MoneyField
 from apps.common.api.serializers import StrictSerializer
 from apps.common.money import LEDGER_CURRENCY, Money, plain
@@ -66,7 +66,8 @@ class OptimiseRequest(StrictSerializer):
         min_value=Decimal(0),
         max_value=Decimal(1),
         required=False,
-        help_text="What the score's lower bound has to reach.",
+        help_text=f"What the score's lower bound has to reach: at least {LEAST_JUDGED}, and {LEAST_ALIKE} "
+        "without a judge. Below, it would say nothing of the answers.",
     )
 
     def validate_max_cost(self, given: Decimal) -> Decimal:
@@ -84,6 +85,11 @@ class OptimiseRequest(StrictSerializer):
             raise serializers.ValidationError({"recommendation": [f"Say which one to {action}, by its id."]})
         if action != Action.VERIFY and (odd := [name for name in _OF_VERIFY if name in attrs]):
             raise serializers.ValidationError({odd[0]: ["This belongs to the action verify alone."]})
+        least = LEAST_JUDGED if attrs.get("judge", True) else LEAST_ALIKE
+        if attrs.get("threshold", least) < least:
+            how = "with a judge" if attrs.get("judge", True) else "without a judge"
+            text = f"Give at least {least} {how}: what reaches less says nothing of the answers."
+            raise serializers.ValidationError({"threshold": [text]})
         return attrs
 
     @property

@@ -23,6 +23,7 @@ from tests.conftest import as_json
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
 
 LIST, OPTIMISE = "/api/v2/costs/optimization", "/api/v2/costs/optimize"
+VERIFY = {"action": "verify", "recommendation": "0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f"}
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_a_detail_has_the_evidence_and_the_replays(agency: Tenant, api: APIClien
     many(8, agency)
     row = recommendation(agency, evidence={"questions": 8})
 
-    begun = post(api, "verify", row, judge=False, sample=6, threshold="0.01", max_cost="0.5")
+    begun = post(api, "verify", row, judge=False, sample=6, threshold="0.40", max_cost="0.5")
     work_off()
     body = as_json(api.get(f"{LIST}/{row.pk}"))
 
@@ -129,7 +130,7 @@ def test_a_detail_has_the_evidence_and_the_replays(agency: Tenant, api: APIClien
     with tenant_transaction(agency):
         assert hinted == [str(pk) for pk in _asked(agency)]
     (replay,) = body["replays"]
-    assert (replay["state"], replay["deployment"], replay["threshold"]) == ("done", "openai", 0.01)
+    assert (replay["state"], replay["deployment"], replay["threshold"]) == ("done", "openai", 0.4)
     assert replay["max_cost"] == {"amount": "0.50", "currency": "USD"}
     assert len(replay["items"]) == 6
     assert replay["items"][0]["original_cost"] == {"amount": "0.0009", "currency": "USD"}
@@ -210,6 +211,8 @@ def test_each_action_is_answered_with_what_became_of_it(agency: Tenant, api: API
         ({"action": "verify", "sample": 4}, "sample", "greater than or equal to 5"),
         ({"action": "verify", "sample": 101}, "sample", "less than or equal to 100"),
         ({"action": "verify", "threshold": "1.01"}, "threshold", "less than or equal to 1"),
+        ({**VERIFY, "threshold": "0.49"}, "threshold", "at least 0.50 with a judge"),
+        ({**VERIFY, "threshold": "0.39", "judge": False}, "threshold", "at least 0.40 without a judge"),
         ({"action": "verify", "max_cost": "-1"}, "max_cost", "greater than or equal to 0"),
         ({"action": "verify", "max_cost": "1.01"}, "max_cost", "at most 1.00 USD"),
     ],

@@ -52,6 +52,8 @@ SAMPLE, MOST_SAMPLE = 20, 100
 _DRAWN_FROM = 1_000
 # A judge says how well one text could stand for the other; n-grams only how alike they are.
 THRESHOLD_JUDGED, THRESHOLD = Decimal("0.70"), Decimal("0.50")
+# Below it a score says nothing: texts that have nothing to do with each other reach 0.4 by their form alone.
+LEAST_JUDGED, LEAST_ALIKE = Decimal("0.50"), Decimal("0.40")
 
 
 class TooFewQuestionsError(ConflictError):
