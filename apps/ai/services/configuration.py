@@ -14,11 +14,11 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from apps.ai.flights.ttl import TTLS, Ttl
-from apps.ai.models import PromptTemplate
+from apps.ai.models import PromptTemplate, RoutingPreference, TaskPreference
 from apps.ai.providers import PROVIDERS
 from apps.ai.routing import Candidate, Policy
 from apps.ai.services import deployments
-from apps.ai.services.preferences import TaskWish, read_preferences, read_task_preferences
+from apps.ai.services.preferences import TaskWish, Unchanged, read_preferences, read_task_preferences
 from apps.costs.models import Price
 from apps.flags.rollout import Flags
 from apps.flags.services import read_flags
@@ -94,6 +94,9 @@ class _Kept:
 
 
 _kept = _Kept()
+# Of all tenants, so there may be many, and they seldom change.
+_preferences = Unchanged(RoutingPreference, read_preferences)
+_task_preferences = Unchanged(TaskPreference, read_task_preferences)
 
 
 def current() -> Configuration:
@@ -113,7 +116,7 @@ def _read(now: datetime) -> Configuration:
             exclusions={**missing, **exclusions},
             prices={each.id: by_name.get((each.provider, each.model)) for each in candidates},
             prompts=prompts,
-            preferences=read_preferences(),
-            tasks=read_task_preferences(),
+            preferences=_preferences.get(),
+            tasks=_task_preferences.get(),
             flags=read_flags(),
         )
