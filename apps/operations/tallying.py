@@ -42,7 +42,7 @@ def hand_over(*, now: datetime) -> None:
     if not taken:
         return
     try:
-        request_tallies.add(taken, now=now)
+        request_tallies.add(taken)
     except (DatabaseError, InterfaceError) as error:
         with _lock:
             for minute, kept in taken.items():

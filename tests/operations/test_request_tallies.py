@@ -1,7 +1,7 @@
 """The API's answers as web processes count them, and the alert where too many fail."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx2
 import pytest
@@ -23,7 +23,8 @@ from tests.services import HOME
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-NOW = datetime(2026, 3, 14, 12, 30, 20, tzinfo=UTC)
+# The present: by the database's clock, what is older than an hour is forgotten.
+NOW = timezone.now().replace(second=20, microsecond=0)
 MINUTE = NOW.replace(second=0)
 
 
@@ -40,7 +41,7 @@ def tallies() -> dict[datetime, tuple[int, int]]:
 
 
 def answered(number: int, *, failed: int, ago: timedelta = timedelta()) -> None:
-    request_tallies.add({(NOW - ago).replace(second=0): Count(number, failed)}, now=NOW)
+    request_tallies.add({(NOW - ago).replace(second=0): Count(number, failed)})
 
 
 def test_requests_are_counted_by_minute_and_a_5xx_as_failed() -> None:
@@ -73,7 +74,7 @@ def test_the_middleware_counts_what_is_answered(client: Client) -> None:
 def test_processes_that_hand_over_at_once_lose_nothing() -> None:
     counts = {MINUTE - timedelta(minutes=step): Count(2, 1) for step in range(5)}
 
-    at_once(8, lambda _: request_tallies.add(counts, now=NOW))
+    at_once(8, lambda _: request_tallies.add(counts))
 
     assert set(tallies().values()) == {(16, 8)}
 
@@ -97,6 +98,15 @@ def test_what_is_older_than_an_hour_is_forgotten() -> None:
     answered(1, failed=0)
 
     assert tallies() == {MINUTE: (1, 0)}
+
+
+def test_a_process_whose_clock_is_ahead_forgets_nothing_of_the_others() -> None:
+    ahead = NOW + timedelta(hours=2)
+    for now in (NOW, ahead):
+        tallying.count(path="/api/x", status=500, now=now)
+        tallying.hand_over(now=now)
+
+    assert tallies() == {MINUTE: (1, 1), ahead.replace(second=0): (1, 1)}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from apps.operations.models import RequestTally
 from apps.tenants.system import system_transaction
@@ -29,10 +30,13 @@ class Count:
         return Count(self.requests + other.requests, self.failed + other.failed)
 
 
-def add(counts: Mapping[datetime, Count], *, now: datetime) -> None:
-    """Add what a process has counted, by the minutes' first instants; forget what is older than an hour."""
+def add(counts: Mapping[datetime, Count]) -> None:
+    """Add what a process has counted, by the minutes' first instants; forget what is older than an hour.
+
+    By the database's clock, which is one for all: a process whose clock is ahead would forget the others'.
+    """
     with system_transaction():
         with connection.cursor() as cursor:
             for minute, count in sorted(counts.items()):  # in one order, lest two wait in a circle
                 cursor.execute(_ADD, [minute, count.requests, count.failed])
-        RequestTally.objects.filter(minute__lt=now - KEPT).delete()
+        RequestTally.objects.filter(minute__lt=Now() - KEPT).delete()
