@@ -1,8 +1,8 @@
-"""The figures of the admin's page Costs: from roll-ups, counters and few rows, in the system's door."""
+"""A tenant's figures on the admin's page Costs, of roll-ups, counters and few rows, in the system's door."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from django.db.models.functions import NullIf
 
 from apps.analytics.cost_ranges import Spend, spend_of
 from apps.campaigns.models import Campaign
-from apps.costs import daily_spend, platform_spend
+from apps.costs import daily_spend
 from apps.costs.forecast_reading import BudgetOutlook, CurrentForecast, current_forecast
 from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope
 from apps.costs.periods import period_start
@@ -71,14 +71,6 @@ class TenantFigures:
     alerts: Alerts
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformFigures:
-    spend: Spend
-    tenants: list[tuple[UUID, Decimal]]
-    names: dict[UUID, str]
-    alerts: Alerts
-
-
 def figures_of_tenant(*, tenant: Tenant, days: int, now: datetime) -> TenantFigures:
     today = period_start("day", at=now, time_zone=tenant.time_zone)
     since = today - timedelta(days=days - 1)
@@ -92,34 +84,8 @@ def figures_of_tenant(*, tenant: Tenant, days: int, now: datetime) -> TenantFigu
         campaigns=campaigns,
         names=dict(Campaign.objects.filter(pk__in=filter(None, ids)).values_list("pk", "name")),
         models=_dearest(tenant, since, today, Dimension.PROVIDER, Dimension.MODEL),
-        alerts=_alerts(Alert.objects.filter(tenant_id=tenant.pk)),
+        alerts=alerts_among(Alert.objects.filter(tenant_id=tenant.pk)),
     )
-
-
-def figures_of_platform(*, days: int, now: datetime) -> PlatformFigures:
-    """Of all tenants' own days, until the one that it is in UTC; for a range of a few weeks at most."""
-    today = now.astimezone(UTC).date()
-    since = today - timedelta(days=days - 1)
-    spent = platform_spend.by_day_and_provider(since=since - timedelta(days=days), until=today)
-    tenants = _by_amount(platform_spend.by_tenant(since=since, until=today))[:DEAREST]
-    names = Tenant.objects.filter(pk__in=[tenant for tenant, _ in tenants]).values_list("pk", "name")
-    return PlatformFigures(
-        spend=spend_of(spent, days=days, today=today),
-        tenants=tenants,
-        names=dict(names),
-        alerts=_alerts(Alert.objects.all()),
-    )
-
-
-def dearest_tenant(*, now: datetime) -> UUID | None:
-    """Who spent most in the last week; None if nobody spent anything."""
-    today = now.astimezone(UTC).date()
-    found = _by_amount(platform_spend.by_tenant(since=today - timedelta(days=6), until=today))
-    return found[0][0] if found else None
-
-
-def _by_amount(amounts: dict[UUID, Decimal]) -> list[tuple[UUID, Decimal]]:
-    return sorted(amounts.items(), key=lambda each: (-each[1], each[0]))
 
 
 def _by_day(tenant: Tenant, since: date, until: date) -> dict[tuple[date, str], Decimal]:
@@ -171,7 +137,7 @@ def _budgets(tenant: Tenant, forecast: CurrentForecast, now: datetime) -> Budget
     )
 
 
-def _alerts(rows: QuerySet[Alert]) -> Alerts:
+def alerts_among(rows: QuerySet[Alert]) -> Alerts:
     newest = rows.filter(acknowledged_at=None).order_by("-pk")
     counts = newest[:COUNTED].aggregate(**{level: Count("pk", filter=Q(level=level)) for level in Level})
     return Alerts(rows=list(newest[:ALERTS]), counts=counts)

@@ -8,7 +8,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.timesince import timesince
 
-from apps.analytics.cost_figures import COUNTED, DEAREST, Alerts, PlatformFigures, TenantFigures
+from apps.analytics.cost_figures import COUNTED, DEAREST, Alerts, TenantFigures
+from apps.analytics.cost_platform import PlatformFigures
 from apps.analytics.cost_ranges import percent
 from apps.analytics.cost_tables import Table, ledger_url, unbroken
 from apps.common.admin.columns import EMPTY, badge, change_url, link, money

@@ -1,28 +1,21 @@
-"""The parts of the admin's page Costs: figures, tables and charts, with links to what is behind them."""
+"""The sections of the admin's page Costs: tables and charts, with links to what is behind them."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
 
-from apps.analytics import cost_charts, cost_lists, cost_tables
+from apps.analytics import cost_cards, cost_charts, cost_lists, cost_tables
+from apps.analytics.cost_cards import Card, alerts_url
 from apps.analytics.cost_charts import Chart
-from apps.analytics.cost_figures import ALERTS, BUDGETS, Alerts, PlatformFigures, TenantFigures
+from apps.analytics.cost_figures import ALERTS, BUDGETS, Alerts, TenantFigures
+from apps.analytics.cost_platform import PlatformFigures
 from apps.analytics.cost_ranges import Spend, Unit
 from apps.analytics.cost_tables import Table
 from apps.common.admin.columns import list_url, money
 from apps.costs.forecasting.methods import Method
 from apps.tenants.models import Tenant
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    title: str
-    figure: str
-    note: str
-    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +48,9 @@ def of_tenant(tenant: Tenant, seen: TenantFigures, *, days: int, now: datetime) 
     return Page(
         scope,
         [
-            _spent(seen.spend, days, list_url("costs.ledgerentry", **own)),
-            _ahead(seen, list_url("costs.forecast", **own)),
-            _open(seen.alerts, _alerts_url(tenant.pk)),
+            cost_cards.spent(seen.spend, days, list_url("costs.ledgerentry", **own)),
+            cost_cards.ahead(seen, list_url("costs.forecast", **own)),
+            cost_cards.open_alerts(seen.alerts, alerts_url(tenant.pk)),
         ],
         [
             _spend(seen.spend, tenant),
@@ -85,39 +78,11 @@ def of_platform(seen: PlatformFigures, *, days: int) -> Page:
     return Page(
         scope,
         [
-            _spent(seen.spend, days, list_url("costs.ledgerentry")),
-            _open(seen.alerts, _alerts_url(None)),
+            cost_cards.spent(seen.spend, days, list_url("costs.ledgerentry")),
+            cost_cards.open_alerts(seen.alerts, alerts_url(None)),
         ],
         [_spend(seen.spend, None), tenants, _alerts(seen.alerts, None)],
     )
-
-
-def _spent(spend: Spend, days: int, url: str) -> Card:
-    before, change = f"the {days} days before", spend.change
-    if change is None:
-        note = f"{money(spend.before)} in {before}"
-    elif change:
-        direction = "more" if change > 0 else "less"
-        note = f"{abs(change):,} % {direction} than in {before} ({money(spend.before)})"
-    else:
-        note = f"as much as in {before} ({money(spend.before)})"
-    return Card(f"Spent in {days} days", money(spend.total), note, url)
-
-
-def _ahead(seen: TenantFigures, url: str) -> Card:
-    found = seen.month.forecast
-    title = f"Forecast for {found.since:%B}"
-    if found.month_end is None:
-        figure = "None yet" if found.made_at is None else "Not enough days yet"
-        return Card(title, figure, f"{money(found.spent.amount)} spent so far", url)
-    band = found.month_end
-    interval = f"with 80 % from {money(band.low_80)} to {money(band.high_80)}"
-    note = f"{interval}; {money(found.spent.amount)} spent so far"
-    return Card(title, money(band.point), note, url)
-
-
-def _open(alerts: Alerts, url: str) -> Card:
-    return Card("Open alerts", cost_lists.number_of(alerts), cost_lists.by_level(alerts), url)
 
 
 def _spend(spend: Spend, tenant: Tenant | None) -> Section:
@@ -189,10 +154,5 @@ def _alerts(alerts: Alerts, tenant_id: UUID | None) -> Section:
         f"Not acknowledged: {cost_lists.by_level(alerts)}.",
         cost_lists.alerts(alerts),
         more="All of them" if sum(alerts.counts.values()) > ALERTS else "",
-        more_url=_alerts_url(tenant_id),
+        more_url=alerts_url(tenant_id),
     )
-
-
-def _alerts_url(tenant_id: UUID | None) -> str:
-    whose: dict[str, Any] = {"tenant_id__exact": tenant_id} if tenant_id else {}
-    return list_url("notifications.alert", acknowledged_at__isempty=1, **whose)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from apps.analytics import cost_figures, cost_sections
+from apps.analytics import cost_figures, cost_platform, cost_sections
 from apps.analytics.cost_ranges import RANGES
 from apps.analytics.cost_sections import Section
 from apps.analytics.tenant_choice import TENANTS, ChoiceError, chosen_tenant, cut, with_chosen
@@ -75,13 +75,13 @@ def _choice(asked: QueryDict, tenants: list[Tenant], now: datetime) -> Choice | 
 
 def _tenant_at_first(tenants: list[Tenant], now: datetime) -> Tenant:
     """The one that spent most in the last week."""
-    dearest = cost_figures.dearest_tenant(now=now)
+    dearest = cost_platform.dearest_tenant(now=now)
     return chosen_tenant(str(dearest)) if dearest else tenants[0]
 
 
 def _shown(choice: Choice, now: datetime) -> dict[str, Any]:
     if choice.tenant is None:
-        of_all = cost_figures.figures_of_platform(days=choice.days, now=now)
+        of_all = cost_platform.figures_of_platform(days=choice.days, now=now)
         found = cost_sections.of_platform(of_all, days=choice.days)
     else:
         figures = cost_figures.figures_of_tenant(tenant=choice.tenant, days=choice.days, now=now)

@@ -7,14 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.analytics.cost_figures import (
-    BUDGETS,
-    PlatformFigures,
-    TenantFigures,
-    dearest_tenant,
-    figures_of_platform,
-    figures_of_tenant,
-)
+from apps.analytics.cost_figures import BUDGETS, TenantFigures, figures_of_tenant
+from apps.analytics.cost_platform import PlatformFigures, dearest_tenant, figures_of_platform
 from apps.costs.models import BudgetPeriod, BudgetScope
 from apps.costs.services import rollups
 from apps.costs.services.forecasts import make_forecast
