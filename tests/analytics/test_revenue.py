@@ -1,6 +1,6 @@
 """Revenue that is told: by the API and by files, once, and of one's own accounts alone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
@@ -32,7 +33,7 @@ from tests.costs.threads import at_once
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PATH = "/api/v2/analytics/revenue"
-AT = "2026-05-14T12:00:00Z"
+AT = "2025-05-14T12:00:00Z"
 
 
 @pytest.fixture
@@ -172,6 +173,13 @@ def test_two_who_tell_it_differently_at_once_agree_on_one(agency: Tenant, accoun
         ({"amount": "-1"}, "amount", "of the kind refund"),
         ({"amount": "1", "kind": "refund"}, "amount", "below zero"),
         ({"amount": "1.00001"}, "amount", "no more than 4 decimal places"),
+        ({"amount": {"amount": "1.00001", "currency": "USD"}}, "amount", "no more than 4 decimal places"),
+        ({"amount": {"amount": "-1", "currency": "USD"}}, "amount", "of the kind refund"),
+        ({"amount": {"amount": "1", "currency": "EUR"}}, "amount", "has to be USD"),
+        ({"amount": {"amount": "1"}}, "amount", "just amount and currency"),
+        ({"amount": {"amount": "1", "currency": "USD", "cents": 1}}, "amount", "just amount and currency"),
+        ({"amount": {"amount": ["1"], "currency": "USD"}}, "amount", "valid number"),
+        ({"amount": ["1"]}, "amount", "valid number"),
         ({"kind": "gift"}, "kind", "not a valid choice"),
         ({"currency": "EUR"}, "currency", "not a valid choice"),
         ({"occurred_at": "0001-01-01T00:00:00Z"}, "occurred_at", "Give a time from 2000"),
@@ -180,11 +188,34 @@ def test_two_who_tell_it_differently_at_once_agree_on_one(agency: Tenant, accoun
     ],
 )
 def test_what_can_not_be_is_refused_by_name(
-    api: APIClient, account: Account, fields: dict[str, str], where: str, words: str
+    api: APIClient, account: Account, fields: dict[str, Any], where: str, words: str
 ) -> None:
     refused = tell(api, entry(account), entry(account, **{"external_id": "tx-2", **fields}))
     assert refused.status_code == 400
     assert words in as_json(refused)["error"]["fields"][f"entries.1.{where}"]
+
+
+def test_an_amount_may_be_money_as_answers_have_it(api: APIClient, account: Account) -> None:
+    tell(api, entry(account))
+    (listed,) = as_json(api.get(PATH))["results"]
+
+    again = tell(api, entry(account, amount=listed["amount"]))
+
+    assert (again.status_code, as_json(again)) == (201, {"created": 0, "known": 1})
+
+
+@pytest.mark.parametrize(("ahead", "status"), [(timedelta(minutes=4), 201), (timedelta(minutes=6), 400)])
+def test_what_is_told_of_the_future_is_refused_but_for_a_clock_that_is_ahead(
+    api: APIClient, account: Account, ahead: timedelta, status: int
+) -> None:
+    answer = tell(api, entry(account, occurred_at=(timezone.now() + ahead).isoformat()))
+
+    assert answer.status_code == status
+    if status == 400:
+        assert (
+            "It lies in the future: it is 20" in as_json(answer)["error"]["fields"]["entries.0.occurred_at"]
+        )
+        assert stored() == []
 
 
 def test_a_batch_has_from_one_to_a_thousand_different_entries(api: APIClient, account: Account) -> None:
@@ -255,15 +286,63 @@ def test_a_file_is_entered_and_may_be_read_again(agency: Tenant, account: Accoun
     assert len(stored()) == 1500
 
 
+HEADER = "external_id,account,occurred_at,amount\n"
+
+
+def test_what_a_file_says_twice_is_entered_once_however_far_apart(
+    agency: Tenant, account: Account, tmp_path: Path
+) -> None:
+    path = tmp_path / "revenue.csv"
+    lines = [f"tx-{number},{account.pk},{AT},1.50\n" for number in range(1200)]
+    path.write_text("".join([HEADER, *lines, lines[1199], lines[0], f"tx-0,{account.pk},{AT},1.5000\n"]))
+
+    assert run(agency, path) == (
+        "New entries: 1,200. Known before: 0. Repeated in the file, and entered once: 3.\n"
+    )
+    assert run(agency, path) == (
+        "New entries: 0. Known before: 1,200. Repeated in the file, and entered once: 3.\n"
+    )
+    assert len(stored()) == 1200
+
+
+def test_a_file_that_contradicts_itself_enters_nothing(
+    agency: Tenant, account: Account, tmp_path: Path
+) -> None:
+    path = tmp_path / "revenue.csv"
+    lines = [f"tx-{number},{account.pk},{AT},1.50\n" for number in range(1200)]
+    path.write_text("".join([HEADER, *lines, f"tx-0,{account.pk},{AT},1.51\n"]))
+
+    with pytest.raises(CommandError, match="Line 1202: “tx-0” is also that of line 2, which says something"):
+        run(agency, path)
+
+    assert stored() == []
+
+
+def test_a_file_that_contradicts_what_was_told_says_how_far_it_came(
+    agency: Tenant, account: Account, tmp_path: Path
+) -> None:
+    path = tmp_path / "revenue.csv"
+    path.write_text(f"{HEADER}tx-1100,{account.pk},{AT},1.51\n")
+    run(agency, path)
+    lines = [f"tx-{number},{account.pk},{AT},1.50\n" for number in range(1200)]
+    path.write_text("".join([HEADER, *lines]))
+
+    with pytest.raises(CommandError, match=r"(?s)Line 1102: .*another amount.*before that: 1,000\."):
+        run(agency, path)
+
+    assert len(stored()) == 1001
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (HEADER + "tx,{account},2100-01-01T00:00:00Z,1\n", "Line 2: occurred_at: It lies in the future"),
         ("external_id,colour\n1,red\n", "“colour” is unknown"),
         ("external_id,account,occurred_at,amount\ntx,{account},yesterday,1\n", "Line 2: occurred_at"),
-        ("external_id,account,occurred_at,amount\ntx,{account},2026-05-14T00:00:00Z,1,9\n", "too many cells"),
+        ("external_id,account,occurred_at,amount\ntx,{account},2025-05-14T00:00:00Z,1,9\n", "too many cells"),
         ('external_id,account,occurred_at,amount\n"tx,{account}\n', "Line 2"),
         (
-            "external_id,account,occurred_at,amount\ntx,{other},2026-05-14T00:00:00Z,1\n",
+            "external_id,account,occurred_at,amount\ntx,{other},2025-05-14T00:00:00Z,1\n",
             "Line 2: There is no",
         ),
     ],

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -7,23 +7,26 @@ from rest_framework import serializers
 
 from apps.analytics.models import RevenueEntry, RevenueKind
 from apps.analytics.services.revenue import AT_ONCE, Told
-from apps.common.api.fields import MoneyField
+from apps.common.api.fields import AmountField, MoneyField
 from apps.common.api.serializers import StrictSerializer
 from apps.common.money import LEDGER_CURRENCY, Money
 
-# Whatever is told of other times is a mistake, and would be in no report.
-_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 12, 31, tzinfo=UTC)
+# What is told of times before is a mistake.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+# The teller's clock may be ahead of ours by so much; beyond it nothing has been earned yet.
+AHEAD = timedelta(minutes=5)
 
 
 class RevenueRequest(StrictSerializer):
-    """Money that an account has earned. Fields from `campaign` on have defaults."""
+    """Money that an account has earned. Fields from `campaign` on have defaults.
+
+    The context brings `now`.
+    """
 
     external_id = serializers.CharField(max_length=128, help_text="Yours; the same is entered once.")
     account = serializers.UUIDField()
-    occurred_at = serializers.DateTimeField()
-    amount = serializers.DecimalField(
-        max_digits=14, decimal_places=4, help_text="Above zero; of a refund, below zero."
-    )
+    occurred_at = serializers.DateTimeField(help_text="Not in the future.")
+    amount = AmountField(max_digits=14, decimal_places=4, help_text="Above zero; of a refund, below zero.")
     campaign = serializers.UUIDField(required=False, allow_null=True)
     message = serializers.UUIDField(
         required=False, allow_null=True, help_text="Its campaign is taken along, if it has one."
@@ -32,8 +35,13 @@ class RevenueRequest(StrictSerializer):
     currency = serializers.ChoiceField([LEDGER_CURRENCY], default=LEDGER_CURRENCY)
 
     def validate_occurred_at(self, value: datetime) -> datetime:
-        if not _EARLIEST <= value <= _LATEST:
-            raise serializers.ValidationError(f"Give a time from {_EARLIEST.year} to {_LATEST.year}.")
+        if value < _EARLIEST:
+            raise serializers.ValidationError(f"Give a time from {_EARLIEST.year} on.")
+        now: datetime = self.context["now"]
+        if value > now + AHEAD:
+            said = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            text = f"It lies in the future: it is {said} now. Tell revenue once it has been earned."
+            raise serializers.ValidationError(text)
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -28,7 +29,7 @@ _BATCH = OpenApiExample(
                 "external_id": "tx-0990-back",
                 "account": "0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f",
                 "occurred_at": "2026-03-14T19:02:11Z",
-                "amount": "-8.50",
+                "amount": {"amount": "-8.50", "currency": "USD"},
                 "kind": "refund",
             },
         ]
@@ -68,7 +69,7 @@ class Revenue(TenantView):
         return self.once(self._record)
 
     def _record(self) -> Response:
-        body = RevenueBatch(data=self.request.data)
+        body = RevenueBatch(data=self.request.data, context={"now": timezone.now()})
         body.is_valid(raise_exception=True)
         entries = [told(each) for each in body.validated_data["entries"]]
         taken = record_revenue(tenant_id=self.tenant.pk, told=entries)
