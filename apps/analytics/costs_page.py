@@ -14,7 +14,14 @@ from django.utils import timezone
 from apps.analytics import cost_figures, cost_platform, cost_sections
 from apps.analytics.cost_ranges import RANGES
 from apps.analytics.cost_sections import Section
-from apps.analytics.tenant_choice import TENANTS, ChoiceError, chosen_tenant, cut, with_chosen
+from apps.analytics.tenant_choice import (
+    ChoiceError,
+    Choices,
+    all_choices,
+    choices_for,
+    chosen_tenant,
+    cut,
+)
 from apps.tenants.models import Tenant
 
 DEFAULT_DAYS = 30
@@ -35,29 +42,30 @@ def costs_page(request: HttpRequest) -> TemplateResponse:
     if not request.user.has_perm("costs.view_ledgerentry"):
         raise PermissionDenied
     now = timezone.now()
-    tenants = list(Tenant.objects.order_by("name", "pk")[:TENANTS])
+    choices = all_choices()
     context = {
         **admin.site.each_context(request),
         "title": "Costs",
         "ranges": list(RANGES),
-        "tenants": tenants,
+        "choices": choices,
     }
-    status = 200
+    status, find = 200, request.GET.get("find", "")
     try:
-        choice = _choice(request.GET, tenants, now)
+        choices = choices_for(find) if find else choices
+        choice = _choice(request.GET, choices, now)
     except ChoiceError as error:
         status = 400
         context |= {"problem": str(error), "days": DEFAULT_DAYS}
     else:
         if choice is not None:
-            context |= _shown(choice, now) | {"tenants": with_chosen(choice.tenant, tenants)}
+            context |= _shown(choice, now) | {"choices": choices.having(choice.tenant)}
     return TemplateResponse(request, "admin/costs.html", context, status=status)
 
 
-def _choice(asked: QueryDict, tenants: list[Tenant], now: datetime) -> Choice | None:
+def _choice(asked: QueryDict, choices: Choices, now: datetime) -> Choice | None:
     """None while there is no tenant. Raises ChoiceError."""
-    if unknown := sorted(set(asked) - {"tenant", "days"}):
-        raise ChoiceError(f"There is no parameter “{cut(unknown[0])}”; there are: tenant, days.")
+    if unknown := sorted(set(asked) - {"tenant", "days", "find"}):
+        raise ChoiceError(f"There is no parameter “{cut(unknown[0])}”; there are: tenant, days, find.")
     days, wanted = asked.get("days") or str(DEFAULT_DAYS), asked.get("tenant", "")
     if days not in map(str, RANGES):
         raise ChoiceError(f"“{cut(days)}” days can't be shown; {', '.join(map(str, RANGES))} can.")
@@ -67,16 +75,16 @@ def _choice(asked: QueryDict, tenants: list[Tenant], now: datetime) -> Choice | 
                 f"Of all tenants, {PLATFORM_DAYS} days are shown at most. Choose fewer days, or one tenant."
             )
         return Choice(None, int(days))
-    if not tenants:
+    if not choices.tenants:
         return None
-    tenant = chosen_tenant(wanted) if wanted else _tenant_at_first(tenants, now)
+    tenant = chosen_tenant(wanted) if wanted else _tenant_at_first(choices, now)
     return Choice(tenant, int(days))
 
 
-def _tenant_at_first(tenants: list[Tenant], now: datetime) -> Tenant:
-    """The one that spent most in the last week."""
-    dearest = cost_platform.dearest_tenant(now=now)
-    return chosen_tenant(str(dearest)) if dearest else tenants[0]
+def _tenant_at_first(choices: Choices, now: datetime) -> Tenant:
+    """The first that was found; of all, the one that spent most in the last week."""
+    dearest = None if choices.find else cost_platform.dearest_tenant(now=now)
+    return chosen_tenant(str(dearest)) if dearest else choices.tenants[0]
 
 
 def _shown(choice: Choice, now: datetime) -> dict[str, Any]:

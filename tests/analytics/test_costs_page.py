@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.analytics import costs_page
+from apps.analytics import tenant_choice
 from apps.common.ids import uuid7
 from apps.costs.services.forecasts import make_forecast
 from apps.tenants.models import Tenant, User
@@ -126,8 +126,24 @@ def test_whose_costs_are_shown_at_first(browser: Client, agency: Tenant, strange
 def test_of_many_tenants_the_one_shown_can_be_chosen(
     browser: Client, agency: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs_page, "TENANTS", 1)
+    monkeypatch.setattr(tenant_choice, "TENANTS", 1)
     assert f'value="{stranger.pk}" selected' in page(browser, tenant=stranger.pk)
+
+
+def test_of_many_tenants_one_is_found_by_a_part_of_its_name_or_its_id(
+    browser: Client, agency: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Find a tenant" not in page(browser)
+    monkeypatch.setattr(tenant_choice, "TENANTS", 1)
+    assert str(stranger.pk) not in (first := page(browser, days=7))
+    assert "The list has the first 1 by name." in first
+    assert 'name="days" value="7"' in first
+
+    for find in ("EVE", str(stranger.pk)):
+        found = page(browser, find=find, days=7)
+        assert f'value="{stranger.pk}" selected' in found
+        assert str(agency.pk) not in found
+        assert found.count(f'name="find" value="{find}"') == 2  # both forms go on with it
 
 
 def test_all_tenants_are_shown_together_for_weeks(browser: Client, agency: Tenant, stranger: Tenant) -> None:
@@ -152,7 +168,9 @@ def test_all_tenants_are_shown_together_for_weeks(browser: Client, agency: Tenan
         ({"tenant": "\0"}, "choose one from the list."),
         ({"tenant": "<b>"}, "There is no tenant “<b>”"),
         ({"tenant": "all", "days": "365"}, "Of all tenants, 30 days are shown at most."),
-        ({"range": "7"}, "There is no parameter “range”; there are: tenant, days."),
+        ({"range": "7"}, "There is no parameter “range”; there are: tenant, days, find."),
+        ({"find": "nobody"}, "No tenant has “nobody” in its name, or as its id"),
+        ({"find": "\0"}, "or as its id: find another."),
     ],
 )
 def test_what_cannot_be_shown_is_refused_and_said(

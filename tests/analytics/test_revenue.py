@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
+from apps.analytics import tenant_choice
 from apps.analytics.models import RevenueEntry
 from apps.analytics.services.revenue import Told, ToldOtherwiseError, record_revenue
 from apps.campaigns.models import Campaign
@@ -403,6 +404,24 @@ def test_the_page_economics_refuses_a_tenant_that_is_none(
     assert f"There is no tenant “{wanted}”: choose one from the list." in text
     assert str(agency.pk) in text
     assert "By account" not in text
+
+
+def test_the_page_economics_finds_one_of_many_tenants(
+    client: Client, agency: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(factories.user(is_staff=True, is_superuser=True))
+    url = reverse("admin:analytics_economics")
+    monkeypatch.setattr(tenant_choice, "TENANTS", 1)
+
+    first = client.get(url).content.decode()
+    found = client.get(url, {"find": "eve"}).content.decode()
+    none = client.get(url, {"find": "nobody"})
+
+    assert str(stranger.pk) not in first
+    assert "The list has the first 1 by name." in first
+    assert f'value="{stranger.pk}" selected' in found
+    assert none.status_code == 400
+    assert "No tenant has “nobody” in its name" in none.content.decode()
 
 
 def test_the_page_economics_without_a_tenant_says_how_to_make_one(client: Client) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.analytics.economics import Economics
 from apps.analytics.queries import Order, Subject, Table, economics
-from apps.analytics.tenant_choice import TENANTS, ChoiceError, chosen_tenant, with_chosen
+from apps.analytics.tenant_choice import ChoiceError, all_choices, choices_for, chosen_tenant
 from apps.common.admin.columns import EMPTY, change_url, link, money
 from apps.costs.periods import period_start
 from apps.tenants.models import Tenant
@@ -25,16 +25,17 @@ _LABELS = {Subject.ACCOUNT: "messaging.account", Subject.CAMPAIGN: "campaigns.ca
 def economics_page(request: HttpRequest) -> TemplateResponse:
     if not request.user.has_perm("analytics.view_revenueentry"):
         raise PermissionDenied
-    tenants = list(Tenant.objects.order_by("name")[:TENANTS])
-    context = {**admin.site.each_context(request), "title": "Economics", "tenants": tenants}
-    status, wanted = 200, request.GET.get("tenant", "")
+    choices = all_choices()
+    context = {**admin.site.each_context(request), "title": "Economics", "choices": choices}
+    status, wanted, find = 200, request.GET.get("tenant", ""), request.GET.get("find", "")
     try:
-        tenant = chosen_tenant(wanted) if wanted else next(iter(tenants), None)
+        choices = choices_for(find) if find else choices
+        tenant = chosen_tenant(wanted) if wanted else next(iter(choices.tenants), None)
     except ChoiceError as error:
         status = 400
         context["problem"] = str(error)
     else:
-        context |= {"tenant": tenant, "tenants": with_chosen(tenant, tenants)}
+        context |= {"tenant": tenant, "choices": choices.having(tenant)}
         context |= _of(tenant) if tenant else {}
     return TemplateResponse(request, "admin/economics.html", context, status=status)
 
