@@ -66,7 +66,8 @@ def test_a_bill_is_uploaded_compared_and_corrected(browser: Client, operator: Us
         reverse(LIST), {"action": "correct_estimates", "_selected_action": [str(made.pk)]}, follow=True
     )
     assert "nothing to correct" in again.content.decode()
-    assert browser.get(reverse("admin:costs_usageimport_change", args=[made.pk])).status_code == 200
+    shown = browser.get(reverse("admin:costs_usageimport_change", args=[made.pk]))
+    assert f">{operator.email}</a>" in shown.content.decode()
 
 
 def test_what_is_wrong_with_a_file_stands_beside_it(browser: Client) -> None:

@@ -80,7 +80,12 @@ class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
         return rows
 
     def _links(self, request: HttpRequest) -> Iterator[IdLink]:
-        fields = [*self.get_list_display(request), *self.get_readonly_fields(request)]
+        # Without a row at hand, a table that takes new ones may call none of its fields read-only.
+        fields = [
+            *self.get_list_display(request),
+            *self.get_readonly_fields(request),
+            *flatten_fieldsets(self.fieldsets or ()),
+        ]
         seen: set[str] = set()
         for each in fields:
             if isinstance(each, IdLink) and each.alias not in seen:
