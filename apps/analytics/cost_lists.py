@@ -3,21 +3,19 @@
 from datetime import datetime
 from decimal import Decimal
 
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from django.utils.timesince import timesince
 
 from apps.analytics.cost_figures import COUNTED, DEAREST, Alerts, TenantFigures
 from apps.analytics.cost_platform import PlatformFigures
 from apps.analytics.cost_ranges import percent
-from apps.analytics.cost_tables import Table, ledger_url, unbroken
-from apps.common.admin.columns import EMPTY, badge, change_url, link, money
+from apps.analytics.cost_tables import Table, ledger_url
+from apps.analytics.table_cells import long_link, shortened, unbroken
+from apps.common.admin.columns import EMPTY, badge, link, money
 from apps.costs.queries import Breakdown, Costs
 from apps.tenants.models import Tenant
 
-# Characters of a name and of an alert.
-_NAME, _MESSAGE = 60, 120
+# Characters of an alert.
+_MESSAGE = 120
 _HEADERS = ["cost", "share", "attempts"]
 
 
@@ -27,7 +25,10 @@ def campaigns(seen: TenantFigures) -> Table | None:
     if not of_campaigns:
         return None
     rows = [
-        [_link("campaigns.campaign", pk, seen.names.get(pk, str(pk))), *_share(group.costs, seen.campaigns)]
+        [
+            long_link("campaigns.campaign", pk, seen.names.get(pk, str(pk))),
+            *_share(group.costs, seen.campaigns),
+        ]
         for group in of_campaigns
         for pk in group.values
     ]
@@ -55,7 +56,7 @@ def models(seen: TenantFigures, tenant: Tenant) -> Table | None:
 def tenants(seen: PlatformFigures, *, page_url: str, days: int) -> Table | None:
     rows = [
         [
-            link(f"{page_url}?tenant={pk}&days={days}", _short(seen.names.get(pk, str(pk)))),
+            link(f"{page_url}?tenant={pk}&days={days}", shortened(seen.names.get(pk, str(pk)))),
             money(value),
             _percent(value, seen.spend.total),
         ]
@@ -68,7 +69,7 @@ def alerts(found: Alerts) -> Table:
     rows = [
         [
             badge(each.level, each.get_level_display()),
-            _link("notifications.alert", each.pk, each.message, characters=_MESSAGE),
+            long_link("notifications.alert", each.pk, each.message, characters=_MESSAGE),
             each.rule,
             unbroken(f"{each.created_at:%Y-%m-%d %H:%M}"),
         ]
@@ -104,13 +105,3 @@ def _rest(of: Breakdown, shown: Costs, name: str) -> list[str]:
 def _percent(part: Decimal, whole: Decimal) -> str:
     share = percent(part, whole)
     return EMPTY if share is None else f"{share} %"
-
-
-def _link(label: str, pk: object, text: str, *, characters: int = _NAME) -> SafeString:
-    """One that may take several lines."""
-    short = _short(text, characters)
-    return format_html('<a href="{}" title="{}" class="text-link">{}</a>', change_url(label, pk), text, short)
-
-
-def _short(text: str, characters: int = _NAME) -> str:
-    return Truncator(text).chars(characters)

@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.analytics.cost_charts import of_series, series
 from apps.analytics.cost_figures import Budgets
 from apps.analytics.cost_ranges import Bar, Spend
+from apps.analytics.table_cells import two_lines, unbroken
 from apps.common.admin.columns import EMPTY, badge, change_url, link, list_url, money
 from apps.costs.admin.budgets import WHAT_FOR
 from apps.costs.admin.gauges import gauge
@@ -23,15 +23,6 @@ from apps.tenants.models import Tenant
 Table = dict[str, Any]
 _BUDGET = ("budget", "this period", "spent, held", "limit", "mode", "until", "exhausted by forecast")
 _MOMENT = timedelta(microseconds=1)
-
-
-def unbroken(text: str) -> SafeString:
-    """In one line, however narrow its column is."""
-    return format_html('<span class="whitespace-nowrap">{}</span>', text)
-
-
-def two_lines(first: str, second: str) -> SafeString:
-    return format_html("{}<br>{}", unbroken(first), unbroken(second))
 
 
 def spend(found: Spend, tenant: Tenant | None) -> Table:

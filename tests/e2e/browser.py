@@ -1,9 +1,11 @@
 """Chromium at the admin, as an operator who has signed in."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from playwright.sync_api import Page, sync_playwright
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NEEDED = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 OPERATOR, PASSWORD = "ada@example.com", "a long password"
+# Where somebody wants to look at the pages, the folder for their pictures.
+_PICTURES = os.environ.get("HUNTAZE_TEST_PICTURES")
 
 
 @dataclass
@@ -60,3 +64,19 @@ def signed_in(base: str) -> Iterator[Visit]:
         seen.page.wait_for_selector("text=Campaigns under way")
         yield seen
         browser.close()
+
+
+def picture(seen: Visit, name: str) -> None:
+    if _PICTURES:
+        seen.page.screenshot(path=Path(_PICTURES) / f"{name}.png", full_page=True)
+
+
+def overflow(seen: Visit) -> list[int]:
+    """By how many pixels the page is wider than the window, and tables than the room they have."""
+    wider: list[int] = seen.page.evaluate("""
+        [document.documentElement.scrollWidth - window.innerWidth,
+         ...[...document.querySelectorAll('table')].map(
+             table => table.scrollWidth - table.parentElement.clientWidth)]
+        .filter(pixels => pixels > 0)
+    """)
+    return wider

@@ -1,8 +1,6 @@
 """The admin's page Costs in a real browser: with no data, a day's, a year's, its charts are drawn."""
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from django.utils import timezone
 from apps.tenants.models import Tenant
 from tests import factories
 from tests.analytics.spending import a_year, partitions, spend, stop_the_clock
-from tests.e2e.browser import NEEDED, OPERATOR, PASSWORD, Visit, signed_in
+from tests.e2e.browser import NEEDED, Visit, overflow, picture
 
 pytestmark = [pytest.mark.long, pytest.mark.django_db(transaction=True), NEEDED]
 
@@ -30,48 +28,11 @@ canvases => canvases.map(canvas => {
 })
 """
 _AZURE, _OPENAI, _LIMIT = "0,114,178", "230,159,0", "220,38,38"
-# Where somebody wants to look at the page, the folder for its pictures.
-_PICTURES = os.environ.get("HUNTAZE_TEST_PICTURES")
-
-
-def picture(seen: Visit, name: str) -> None:
-    if _PICTURES:
-        seen.page.screenshot(path=Path(_PICTURES) / f"{name}.png", full_page=True)
-
-
-@pytest.fixture
-def operator() -> None:
-    factories.user(email=OPERATOR, password=PASSWORD, is_staff=True, is_superuser=True)
-
-
-@pytest.fixture
-def visiting(operator: None, live_server: Any) -> Iterator[Callable[[], Visit]]:
-    """The visit begins once the test has made its rows."""
-    entered = []
-
-    def begin() -> Visit:
-        entered.append(signed_in(live_server.url))
-        return entered[-1].__enter__()
-
-    yield begin
-    for each in entered:
-        each.__exit__(None, None, None)
 
 
 def ink(seen: Visit) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = seen.page.eval_on_selector_all("canvas.chart", _INK)
     return found
-
-
-def overflow(seen: Visit) -> list[int]:
-    """By how many pixels the page is wider than the window, and tables than the room they have."""
-    wider: list[int] = seen.page.evaluate("""
-        [document.documentElement.scrollWidth - window.innerWidth,
-         ...[...document.querySelectorAll('table')].map(
-             table => table.scrollWidth - table.parentElement.clientWidth)]
-        .filter(pixels => pixels > 0)
-    """)
-    return wider
 
 
 def test_with_no_data_it_says_so_in_words(visiting: Callable[[], Visit], agency: Tenant) -> None:

@@ -11,14 +11,15 @@ from django.utils import timezone
 
 from apps.analytics.economics import Economics
 from apps.analytics.queries import Order, Subject, Table, economics
+from apps.analytics.table_cells import long_link, unbroken
 from apps.analytics.tenant_choice import ChoiceError, all_choices, choices_for, chosen_tenant
-from apps.common.admin.columns import EMPTY, change_url, link, money
+from apps.common.admin.columns import EMPTY, money
 from apps.costs.periods import period_start
 from apps.tenants.models import Tenant
 
 # The dearest of them; the API has all.
 SHOWN = 50
-_HEADERS = ["", "AI cost", "Messages sent", "Cost per message", "Revenue", "Margin", "AI cost of revenue"]
+_HEADERS = ["AI cost", "Messages sent", "Cost per message", "Revenue", "Margin", "AI cost of revenue"]
 _LABELS = {Subject.ACCOUNT: "messaging.account", Subject.CAMPAIGN: "campaigns.campaign"}
 
 
@@ -70,12 +71,12 @@ def _cells(by: Subject, table: Table) -> dict[str, Any] | None:
     if table.total == Economics():
         return None
     rows = [
-        [link(change_url(_LABELS[by], row.id), row.name or str(row.id)), *_figures(row.figures)]
+        [long_link(_LABELS[by], row.id, row.name or str(row.id)), *_figures(row.figures)]
         for row in table.rows
     ]
     rows.append([f"of no {by}", *_figures(table.unattributed)])
     rows.append(["together", *_figures(table.total)])
-    return {"headers": _HEADERS, "rows": rows}
+    return {"headers": [str(by), *_HEADERS], "rows": rows}
 
 
 def _figures(figures: Economics) -> list[str]:
@@ -88,5 +89,5 @@ def _figures(figures: Economics) -> list[str]:
         per_message,
         revenue,
         margin,
-        EMPTY if share is None else f"{share * 100:.1f} %",
+        EMPTY if share is None else unbroken(f"{share * 100:.1f} %"),
     ]
