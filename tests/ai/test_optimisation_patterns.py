@@ -192,6 +192,18 @@ def test_a_shorter_time_of_the_tenants_own_is_the_one_that_counts() -> None:
     assert list(misses.find(facts([asked(at) for at in (0, 2, 4, 6)], ttls=own))) == []
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_an_answer_that_is_given_is_not_renewed_so_some_would_have_paid_even_so(fresh: bool) -> None:
+    # Kept for five minutes from 0, 8, 16 and 24 on.
+    rows = [asked(at, fresh=fresh) for at in range(0, 28, 4)]
+
+    (finding,) = misses.find(facts(rows))
+
+    assert finding.evidence["questions"] == 3
+    assert finding.evidence["paid_in_span"] == "0.0036"
+    assert finding.evidence["generations"] == [str(rows[at].id) for at in (5, 3, 1)]
+
+
 def test_two_misses_are_chance() -> None:
     rows = [asked(0), asked(1, fresh=True), asked(2, fresh=True)]
     assert list(misses.find(facts(rows))) == []

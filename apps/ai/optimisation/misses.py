@@ -19,7 +19,7 @@ LEAST = 3
 
 def find(facts: Facts) -> Iterator[Finding]:
     for task_kind, asked in facts.by_kind():
-        again, lost = _missed(asked, facts)
+        again, lost = (_missed(asked, facts, fresh=fresh) for fresh in (True, False))
         if len(again) >= LEAST:
             yield _finding(
                 f"{task_kind}:fresh",
@@ -45,20 +45,24 @@ def find(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _missed(asked: list[Asked], facts: Facts) -> tuple[list[Asked], list[Asked]]:
-    """Those paid again within an answer's time: because of `fresh`, and for no reason that a row has."""
+def _missed(asked: list[Asked], facts: Facts, *, fresh: bool) -> list[Asked]:
+    """Those paid again that a kept answer would have spared: because of `fresh`, or for no known reason.
+
+    Who gets what is kept renews nothing. So of those who follow each other within its time for longer than it
+    lasts, some would have paid even so.
+    """
     ttl = _kept_for(asked[0].task_kind, facts)
-    again: list[Asked] = []
-    lost: list[Asked] = []
+    missed: list[Asked] = []
     for arrivals in by_question(asked):
         kept_at: datetime | None = None
         for each in arrivals:
             if not each.paid:
                 continue
-            if kept_at is not None and each.at - kept_at < ttl:
-                (again if each.fresh else lost).append(each)
-            kept_at = each.at
-    return sorted(again, key=lambda each: each.at), sorted(lost, key=lambda each: each.at)
+            if kept_at is not None and each.fresh == fresh and each.at - kept_at < ttl:
+                missed.append(each)
+            else:
+                kept_at = each.at
+    return sorted(missed, key=lambda each: each.at)
 
 
 def _kept_for(task_kind: str, facts: Facts) -> timedelta:
