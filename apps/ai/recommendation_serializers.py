@@ -159,7 +159,9 @@ class RecommendationSerializer(serializers.Serializer[Recommendation]):
     change = serializers.DictField(
         allow_null=True, help_text="What applying it sets for the task; null: it is for people to change."
     )
-    monthly_saving = serializers.SerializerMethodField(help_text="Expected, in 30 days.")
+    monthly_saving = serializers.SerializerMethodField(
+        help_text="Expected, in 30 days. Those for one task may be about the same money: see the totals."
+    )
     confidence = serializers.FloatField(help_text="From 0 to 1.")
     reasons = serializers.ListField(child=serializers.CharField())
     analysed_at = serializers.DateTimeField()

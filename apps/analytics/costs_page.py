@@ -49,7 +49,7 @@ def costs_page(request: HttpRequest) -> TemplateResponse:
         "ranges": list(RANGES),
         "choices": choices,
     }
-    status, find = 200, request.GET.get("find", "")
+    status, find = 200, request.GET.get("find", "").strip()
     try:
         choices = choices_for(find) if find else choices
         choice = _choice(request.GET, choices, now)

@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.ai.models import RecommendationKind as Kind
+from apps.ai.optimisation.facts import Facts
+from apps.ai.optimisation.patterns import analyse
 from apps.ai.optimisation.totals import Expected, Measured, expected, measured
+from apps.costs.pricing import Usage
+from tests.ai.test_optimisation_patterns import DEAR, asked, facts, lost
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -72,6 +76,52 @@ def best(of: Sequence[Expected]) -> Decimal:
 @given(ANY.map(lambda some: some[:7]))
 def test_it_is_the_best_choice_of_those_that_do_not_exclude_each_other(some: list[Expected]) -> None:
     assert expected(some) == best(some)
+
+
+# Minutes since the one before, which question, its length, whether it is `fresh`, and failed attempts before.
+QUESTIONS = st.lists(
+    st.tuples(
+        st.sampled_from([1, 4, 20, 600]),
+        st.integers(0, 5),
+        st.sampled_from([10, 100, 9_000]),
+        st.booleans(),
+        st.sampled_from([0, 0, 0, 2]),
+    ),
+    min_size=20,
+    max_size=60,
+)
+
+
+def paid_for(questions: Sequence[tuple[int, int, int, bool, int]]) -> Facts:
+    """Each has cost its tokens at the dear model, and a tenth of a cent for each attempt that failed."""
+    rows, attempts, minutes = [], [], 0
+    for waited, which, tokens, fresh, failed in questions:
+        minutes += waited
+        cost = DEAR.price(Usage(tokens, 20)) or Decimal(0)
+        tried = lost(failed, cost="0.001")
+        cost += sum(each.cost for each in tried)
+        rows.append(asked(minutes, question=str(which), input_tokens=tokens, fresh=fresh, cost=cost))
+        attempts += tried
+    return facts(rows, lost=attempts)
+
+
+@given(QUESTIONS)
+def test_no_more_is_promised_than_was_paid(questions: list[tuple[int, int, int, bool, int]]) -> None:
+    of = paid_for(questions)
+
+    found = analyse(of, least=Decimal(0))
+
+    promised = expected(Expected(each.kind, each.task_kind, each.monthly_saving) for each in found)
+    assert promised <= of.monthly(sum((each.cost for each in of.asked), Decimal(0)))
+
+
+def test_that_would_be_too_much_if_all_were_added_up() -> None:
+    of = paid_for([(20, 0, 9_000, False, 2)] * 30)
+    found = analyse(of, least=Decimal(0))
+
+    assert {each.kind for each in found} == {Kind.REPEATED_PROMPTS, Kind.DEAR_MODEL, Kind.RETRIES}
+    paid = of.monthly(sum((each.cost for each in of.asked), Decimal(0)))
+    assert sum(each.monthly_saving for each in found) > paid
 
 
 def test_what_two_of_one_kind_have_saved_is_measured_once_from_the_first() -> None:

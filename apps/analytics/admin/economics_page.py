@@ -28,7 +28,7 @@ def economics_page(request: HttpRequest) -> TemplateResponse:
         raise PermissionDenied
     choices = all_choices()
     context = {**admin.site.each_context(request), "title": "Economics", "choices": choices}
-    status, wanted, find = 200, request.GET.get("tenant", ""), request.GET.get("find", "")
+    status, wanted, find = 200, request.GET.get("tenant", ""), request.GET.get("find", "").strip()
     try:
         choices = choices_for(find) if find else choices
         tenant = chosen_tenant(wanted) if wanted else next(iter(choices.tenants), None)
