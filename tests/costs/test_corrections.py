@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
-from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -338,7 +337,7 @@ def test_a_budget_of_a_period_that_is_over_alerts_too_and_others_do_not(
     correct(found, above_bounds=True)
 
     with system_transaction():
-        told = list(alert_rules.budgets_exceeded(timezone.now() + timedelta(days=days_later)))
+        told = list(alert_rules.budgets_exceeded(LATER + timedelta(days=days_later)))
 
     # The first correction brought each to 25; the second, of an attempt of nothing, the agency's to 45.
     assert [(each.tenant_id, each.data["spent"]) for each in told] == (

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.common.ids import uuid7
-from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, BudgetScope, Hold
+from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope, Hold
 from apps.costs.services import budgets, holds, thresholds
 from apps.costs.services.budgets import create_budget
 from apps.notifications.models import Alert, Channel, Level
@@ -151,6 +151,46 @@ def test_a_new_period_begins_anew_and_a_late_settlement_counts_for_the_old_one(a
     spend(agency, 6, now=midnight + timedelta(hours=1))
     assert len(told(midnight + timedelta(hours=1, minutes=1))) == 2
     assert alerts("budget_threshold")[1].period.startswith(f"{midnight:%Y-%m-%d} ")
+
+
+@pytest.mark.parametrize("mode", ["stop", "shadow", "watch"])
+def test_a_correction_that_raises_a_period_that_is_over_is_told_of_whatever_the_mode(
+    agency: Tenant, mode: BudgetMode
+) -> None:
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    create_budget(
+        tenant_id=agency.pk,
+        limit=Decimal(10),
+        period=BudgetPeriod.DAY,
+        mode=mode,
+        thresholds=[50],
+        now=NOON,
+    )
+    lost = [take(agency, 2, now=NOON) for _ in range(2)]
+    for hold in lost:
+        holds.settle(hold=hold, usage=None, now=NOON)
+    later = NOON + timedelta(days=3)
+    holds.settle(hold=lost[0], usage=dollars(3), now=later)
+    assert told(later) == [("50%", "warning")]
+    assert alerts("budget_threshold")[0].period == f"{NOON:%Y-%m-%d} 50% of 10.00"
+    assert alerts("budget_exceeded") == []
+
+    holds.settle(hold=lost[1], usage=dollars(8), now=later)
+
+    assert len(told(later)) == len(told(later + timedelta(hours=1))) == 1
+    (alert,) = alerts("budget_exceeded")
+    assert (alert.level, alert.period) == ("critical", f"{NOON:%Y-%m-%d} of 10.00")
+    assert "became known later" in alert.message
+
+
+def test_a_correction_that_lowers_a_period_that_is_over_is_not_told_of(agency: Tenant) -> None:
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    create_budget(tenant_id=agency.pk, limit=Decimal(10), period=BudgetPeriod.DAY, now=NOON)
+    lost = take(agency, 9, now=NOON)
+    holds.settle(hold=lost, usage=None, now=NOON)
+    later = NOON + timedelta(days=3)
+    holds.settle(hold=lost, usage=dollars(8), now=later)
+    assert told(later) == []
 
 
 def test_many_who_settle_across_a_threshold_tell_of_it_once(

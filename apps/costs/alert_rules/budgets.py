@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from apps.common.ids import first_id_of
 from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs.alert_rules.reading import SETTLED_LATE, rows, time_zones
 from apps.costs.alert_rules.wording import PERIOD, Whose, money, named
@@ -15,8 +14,8 @@ from apps.costs.periods import period_start
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
-# Corrections that were planned in this time are looked at.
-CORRECTED_LATE = timedelta(days=1)
+# What a correction has raised is looked at for so long, also of periods that are over.
+RAISED_LATE = timedelta(days=1)
 
 # Percentages are compared by products, which are exact. The periods are those that Python has reckoned.
 _OF_PRESENT_PERIODS = """
@@ -28,55 +27,55 @@ JOIN costs_budgetcounter AS counter
   ON counter.budget_id = budget.id AND counter.period_start = present.start
 """
 
+# Corrections are mostly of periods that are over.
+_PRESENT_OR_RAISED = f"""
+FROM (
+    SELECT counter.* {_OF_PRESENT_PERIODS}
+    UNION
+    SELECT raised.* FROM costs_budgetcounter AS raised WHERE raised.raised_at >= %(raised_since)s
+) AS counter
+JOIN costs_budget AS budget ON budget.id = counter.budget_id
+"""  # noqa: S608  # no data in it
+
 _AT_A_THRESHOLD = f"""
 SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
-       present.start, budget."limit", counter.spent, threshold.percent
-{_OF_PRESENT_PERIODS}
+       counter.period_start, budget."limit", counter.spent, threshold.percent
+{_PRESENT_OR_RAISED}
 CROSS JOIN LATERAL unnest(budget.thresholds) AS threshold (percent)
 WHERE budget.is_active AND counter.spent > 0 AND counter.spent * 100 >= budget."limit" * threshold.percent
   AND (%(tenant)s::uuid IS NULL OR budget.tenant_id = %(tenant)s)
-ORDER BY budget.id, present.start, threshold.percent DESC
-"""  # no data in it
+ORDER BY budget.id, counter.period_start, threshold.percent DESC
+"""  # as above
 
-# Bills correct days that are over, and so mostly periods that are.
+# One that doesn't stop calls may well be above its limit, but a correction isn't what was watched.
 _EXCEEDED = f"""
 SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
-       counter.period_start, budget."limit", counter.spent
-{_OF_PRESENT_PERIODS}
-WHERE budget.is_active AND budget.mode = 'stop' AND counter.spent > budget."limit"
-UNION
-SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
-       counter.period_start, budget."limit", counter.spent
-FROM costs_usagecorrection AS correction
-JOIN tenants_tenant AS tenant ON tenant.id = correction.tenant_id
-JOIN costs_hold AS hold ON hold.id = correction.hold_id
-JOIN costs_budget AS budget ON budget.tenant_id = tenant.id
-JOIN costs_budgetcounter AS counter ON counter.budget_id = budget.id
-  AND counter.period_start = costs_period_start(budget.period, hold.occurred_at, costs_zone(tenant.time_zone))
-WHERE correction.id >= %(corrected_since)s AND correction.state = 'entered'
-  AND correction.amount > correction.bound
-  AND budget.is_active AND budget.mode = 'stop' AND counter.spent > budget."limit"
-  AND (budget.scope = 'tenant'
-    OR budget.scope = 'provider' AND budget.provider = hold.provider
-    OR budget.scope = 'account' AND budget.scope_id = hold.account_id
-    OR budget.scope = 'campaign' AND budget.scope_id = hold.campaign_id
-    OR budget.scope = 'user' AND budget.scope_id = hold.user_id)
-ORDER BY 2, 7
-"""  # noqa: S608  # as above
+       counter.period_start, budget."limit", counter.spent, counter.raised_at >= %(raised_since)s IS TRUE
+{_PRESENT_OR_RAISED}
+WHERE budget.is_active AND counter.spent > budget."limit"
+  AND (budget.mode = 'stop' OR counter.raised_at >= %(raised_since)s)
+ORDER BY budget.id, counter.period_start
+"""  # as above
 
 _SHADOW = f"""
 SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
-       present.start, budget."limit", counter.spent, counter.shadow_calls, counter.shadow_amount
+       counter.period_start, budget."limit", counter.spent, counter.shadow_calls, counter.shadow_amount
 {_OF_PRESENT_PERIODS}
 WHERE budget.is_active AND budget.mode = 'shadow' AND counter.shadow_calls > 0
-ORDER BY budget.id, present.start
+ORDER BY budget.id, counter.period_start
 """  # as above
+
+_RAISED = "What a call has cost became known later, and was more than was entered for it."
+_LET_THROUGH = (
+    "The limit was lowered, it stopped no calls until now, or a call cost more than was held for it."
+)
 
 
 def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iterator[Finding]:
-    """Thresholds that the present period's spend has reached; of several, the highest speaks for all.
+    """Thresholds that spend has reached in the present period, or in any by a correction of late.
 
-    A limit that was changed has thresholds of its own, so it is part of what is told once.
+    Of several, the highest speaks for all. A limit that was changed has thresholds of its own, so it is part
+    of what is told once.
     """
     highest: set[tuple[UUID, date]] = set()
     for tenant, budget, *scope, period, start, limit, spent, percent in rows(
@@ -98,12 +97,8 @@ def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iter
 
 
 def budgets_exceeded(now: datetime) -> Iterator[Finding]:
-    """Budgets that stop calls, and yet have spent more than their limit: it, or their mode, was changed.
-
-    Of periods that are over, those that a bill's correction has raised.
-    """
-    values = {**_present(now), "corrected_since": first_id_of(now - CORRECTED_LATE)}
-    for tenant, budget, *scope, period, start, limit, spent in rows(_EXCEEDED, values):
+    """Budgets of which more is spent than their limit: that stop calls, or that a correction has raised."""
+    for tenant, budget, *scope, period, start, limit, spent, raised in rows(_EXCEEDED, _present(now)):
         whose = Whose(*scope)
         yield Finding(
             tenant_id=tenant,
@@ -111,8 +106,8 @@ def budgets_exceeded(now: datetime) -> Iterator[Finding]:
             period=f"{start} of {plain(limit)}"[:PERIOD],
             level=Level.CRITICAL,
             message=(
-                f"{money(spent)} are spent of {named(limit, period, whose)} since {start}. The limit was"
-                " lowered, it stopped no calls until now, or a call cost more than was held for it."
+                f"{money(spent)} are spent of {named(limit, period, whose)} since {start}."
+                f" {_RAISED if raised else _LET_THROUGH}"
             ),
             data={**_figures(limit, spent), **whose.data, "budget_period": period},
         )
@@ -141,7 +136,7 @@ def budgets_in_shadow(now: datetime) -> Iterator[Finding]:
 
 
 def _present(now: datetime) -> dict[str, Any]:
-    """Which periods to look at, by time zone: the present ones, and those that have only just ended."""
+    """What to look at: by time zone, present periods and those that have only just ended; what was raised."""
     found = {
         (zone, str(period), period_start(period, at=at, time_zone=zone))
         for zone in time_zones()
@@ -149,7 +144,12 @@ def _present(now: datetime) -> dict[str, Any]:
         for at in (now, now - SETTLED_LATE)
     }
     zones, periods, starts = ([row[index] for row in found] for index in range(3))
-    return {"zones": zones, "periods": periods, "starts": starts}
+    return {
+        "zones": zones,
+        "periods": periods,
+        "starts": starts,
+        "raised_since": now - RAISED_LATE,
+    }
 
 
 def _figures(limit: Decimal, spent: Decimal) -> dict[str, str]:

@@ -173,12 +173,20 @@ class BudgetCounter(TenantOwned):
         default=0, db_default=0, help_text="Calls that were made in shadow mode though they didn't fit."
     )
     shadow_amount = MoneyField(default=0, db_default=0, help_text="What they could have cost at most.")
+    raised_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When a correction last added to what is spent."
+    )
 
     class Meta:
         ordering = ["-period_start"]
         constraints = [
             models.UniqueConstraint(fields=["budget", "period_start"], name="budgetcounter_unique"),
             models.CheckConstraint(condition=Q(held__gte=0), name="budgetcounter_held_not_negative"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["raised_at"], condition=Q(raised_at__isnull=False), name="budgetcounter_raised"
+            )
         ]
 
     def __str__(self) -> str:
