@@ -6,7 +6,11 @@ from zoneinfo import ZoneInfo
 
 def period_start(period: str, *, at: datetime, time_zone: str) -> date:
     """The first day of the period ("day", "week" or "month") that an instant falls into."""
-    day = at.astimezone(ZoneInfo(time_zone)).date()
+    return first_day(period, at.astimezone(ZoneInfo(time_zone)).date())
+
+
+def first_day(period: str, day: date) -> date:
+    """The first day of the day, week or month that a day is in."""
     match period:
         case "day":
             return day
@@ -18,24 +22,24 @@ def period_start(period: str, *, at: datetime, time_zone: str) -> date:
 
 
 def last_day(period: str, day: date) -> date:
-    """The last day of the week or month that a day is in."""
-    if period == "week":
-        return day + timedelta(days=6 - day.weekday())
-    return (day.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    """The last day of the day, week or month that a day is in."""
+    return _next_start(period, first_day(period, day)) - timedelta(days=1)
 
 
 def period_bounds(period: str, *, start: date, time_zone: str) -> tuple[datetime, datetime]:
     """A period's first instant and the next one's, in UTC; a day may last 23 or 25 hours."""
+    return _midnight(start, time_zone), _midnight(_next_start(period, start), time_zone)
+
+
+def _next_start(period: str, start: date) -> date:
     match period:
         case "day":
-            end = start + timedelta(days=1)
+            return start + timedelta(days=1)
         case "week":
-            end = start + timedelta(days=7)
+            return start + timedelta(days=7)
         case "month":
-            end = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
-        case _:
-            raise ValueError(f"no period: {period!r}")
-    return _midnight(start, time_zone), _midnight(end, time_zone)
+            return (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+    raise ValueError(f"no period: {period!r}")
 
 
 def _midnight(day: date, time_zone: str) -> datetime:

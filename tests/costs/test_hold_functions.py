@@ -17,7 +17,7 @@ from apps.costs import pricing
 from apps.costs.models import BudgetScope, Hold
 from apps.costs.periods import period_bounds, period_start
 from apps.costs.refusals import BudgetExhaustedError
-from apps.costs.services import budgets, holds
+from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.holds import AttemptTakenError
 from apps.tenants.doors import call_for_tenant, tenant_transaction
@@ -198,7 +198,7 @@ def test_a_period_that_never_opens_is_no_endless_loop(
     dollar_price()
     now = timezone.now()
     create_budget(tenant_id=agency.pk, limit=Decimal(100), now=now)
-    monkeypatch.setattr(budgets, "open_period", lambda **_: None)
+    monkeypatch.setattr("apps.costs.services.counters.open_period", lambda **_: None)
 
     with pytest.raises(RuntimeError, match="time zones"):
         take(agency, 1, occurred_at=now + timedelta(days=40))

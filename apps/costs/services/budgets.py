@@ -3,24 +3,11 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import F, Func, Q, Sum, Value
-
 from apps.common.errors import ConflictError, InvalidInputError, NotFoundError
 from apps.common.money import LEDGER_CURRENCY
 from apps.costs.locks import lock_budgets
-from apps.costs.models import (
-    Budget,
-    BudgetCounter,
-    BudgetMode,
-    BudgetPeriod,
-    BudgetScope,
-    Hold,
-    HoldState,
-    LedgerEntry,
-    scope_problems,
-)
-from apps.costs.periods import period_bounds, period_start
-from apps.costs.services import rollups
+from apps.costs.models import Budget, BudgetMode, BudgetPeriod, BudgetScope, scope_problems
+from apps.costs.services import counters, rollups
 from apps.costs.thresholds import threshold_problem
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
@@ -75,7 +62,7 @@ def create_budget(
         )
         if not created:
             raise ConflictError(ALREADY_THERE)
-        _seed(budget, at=now)
+        counters.seed(budget, at=now)
     return budget
 
 
@@ -109,9 +96,9 @@ def change_budget(
                 setattr(budget, name, value)
         budget.save()
         if budget.limit != before["limit"]:
-            _count_shadow_anew(budget, at=now)
+            counters.count_shadow_anew(budget, at=now)
         if budget.is_active and not before["is_active"]:
-            _seed_again(budget, at=now)
+            counters.seed_again(budget, at=now)
     return budget
 
 
@@ -139,21 +126,11 @@ def change_time_zone(*, tenant: Tenant, time_zone: str, now: datetime) -> None:
         # Before the lock that whoever asks the AI has to share, since it may take seconds.
         rollups.move_calendar(tenant_id=tenant.pk, time_zone=time_zone)
         lock_budgets(tenant_id=tenant.pk, exclusive=True)
+        before = counters.time_zone_of(tenant.pk)
         Tenant.objects.filter(pk=tenant.pk).update(time_zone=time_zone)
         for budget in Budget.objects.filter(tenant_id=tenant.pk, is_active=True):
-            _seed_again(budget, at=now)
+            counters.seed_again(budget, at=now, zone_before=before)
     tenant.time_zone = time_zone
-
-
-def open_period(*, tenant_id: UUID, at: datetime) -> None:
-    """Give every budget of a tenant its counter for the period of an instant, where it has none yet."""
-    with tenant_transaction(tenant_id):
-        lock_budgets(tenant_id=tenant_id, exclusive=True)
-        time_zone = Tenant.objects.values_list("time_zone", flat=True).get(pk=tenant_id)
-        for budget in Budget.objects.filter(tenant_id=tenant_id, is_active=True):
-            start = period_start(budget.period, at=at, time_zone=time_zone)
-            if not budget.counters.filter(period_start=start).exists():
-                _seed(budget, at=at)
 
 
 def _check_limit(limit: Decimal) -> None:
@@ -165,56 +142,3 @@ def _in_order(thresholds: Sequence[int]) -> list[int]:
     if problem := threshold_problem(thresholds):
         raise InvalidInputError(problem, fields={"thresholds": problem})
     return sorted(thresholds)
-
-
-def _count_shadow_anew(budget: Budget, *, at: datetime) -> None:
-    """What didn't fit the old limit might fit the new one. Earlier periods keep what they have counted."""
-    time_zone = Tenant.objects.values_list("time_zone", flat=True).get(pk=budget.tenant_id)
-    start = period_start(budget.period, at=at, time_zone=time_zone)
-    budget.counters.filter(period_start=start).update(shadow_calls=0, shadow_amount=0)
-
-
-def _seed_again(budget: Budget, *, at: datetime) -> None:
-    # A hold may go on naming a counter that is gone; its settlement then finds nothing to move there.
-    before = {each.period_start: each for each in budget.counters.filter(shadow_calls__gt=0)}
-    budget.counters.all().delete()
-    counter = _seed(budget, at=at)
-    if same := before.get(counter.period_start):  # nobody else knows what shadow mode has counted
-        counter.shadow_calls, counter.shadow_amount = same.shadow_calls, same.shadow_amount
-        counter.save(update_fields=["shadow_calls", "shadow_amount"])
-
-
-def _seed(budget: Budget, *, at: datetime) -> BudgetCounter:
-    """Make a budget's counter for the period of `at`, with what is spent and held in it.
-
-    Needs the tenant's lock, exclusively: while we have it, no hold is taken and none ends.
-    """
-    time_zone = Tenant.objects.values_list("time_zone", flat=True).get(pk=budget.tenant_id)
-    start = period_start(budget.period, at=at, time_zone=time_zone)
-    since, until = period_bounds(budget.period, start=start, time_zone=time_zone)
-    within = _weighs_on(budget) & Q(tenant_id=budget.tenant_id, occurred_at__gte=since, occurred_at__lt=until)
-    live = Hold.objects.filter(within, state=HoldState.HELD)
-    held = live.aggregate(bound=Sum("bound"))["bound"]
-    spent = LedgerEntry.objects.filter(within).aggregate(amount=Sum("amount"))["amount"]
-    counter = BudgetCounter.objects.create(
-        tenant_id=budget.tenant_id,
-        budget=budget,
-        period_start=start,
-        spent=spent or Decimal(0),
-        held=held or Decimal(0),
-    )
-    live.update(counters=Func(F("counters"), Value(counter.pk), function="array_append"))
-    return counter
-
-
-def _weighs_on(budget: Budget) -> Q:
-    match budget.scope:
-        case BudgetScope.ACCOUNT:
-            return Q(account_id=budget.scope_id)
-        case BudgetScope.CAMPAIGN:
-            return Q(campaign_id=budget.scope_id)
-        case BudgetScope.USER:
-            return Q(user_id=budget.scope_id)
-        case BudgetScope.PROVIDER:
-            return Q(provider=budget.provider)
-    return Q()

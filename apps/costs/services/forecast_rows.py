@@ -12,8 +12,7 @@ from apps.costs import daily_spend
 from apps.costs.daily_spend import Days
 from apps.costs.forecasting.bands import Band, DayBand, band_as_json
 from apps.costs.models import Budget, BudgetPeriod, BudgetScope
-from apps.costs.periods import last_day
-from apps.costs.rollup_reading import Dimension
+from apps.costs.periods import first_day, last_day
 
 if TYPE_CHECKING:
     from apps.costs.forecasting.outlook import Outlook
@@ -26,12 +25,6 @@ MOST_MODELLED, MOST_BUDGETS = 5, 100
 # Whose spend: the scope, and the provider, account, campaign or user.
 Whose = tuple[str, Any]
 _ALL: Whose = (BudgetScope.TENANT, None)
-_DIMENSIONS = {
-    BudgetScope.PROVIDER: Dimension.PROVIDER,
-    BudgetScope.ACCOUNT: Dimension.ACCOUNT,
-    BudgetScope.CAMPAIGN: Dimension.CAMPAIGN,
-    BudgetScope.USER: Dimension.USER,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +48,8 @@ def read_spend(*, tenant_id: UUID, today: date) -> Spend:
     for scope, value in {_whose(budget) for budget in budgets} - {_ALL}:
         wanted[scope].append(value)
     for scope, values in wanted.items():
-        dimension = _DIMENSIONS[BudgetScope(scope)]
-        found = daily_spend.by_dimension(
-            tenant_id=tenant_id, since=since, until=today, by=dimension, values=values
+        found = daily_spend.by_scope(
+            tenant_id=tenant_id, since=since, until=today, scope=scope, values=values
         )
         days.update({(scope, value): of_value for value, of_value in found.items()})
     return Spend(today, since, days, budgets)
@@ -122,7 +114,7 @@ def _of_budgets(
     for budget in spend.budgets:
         whose = _whose(budget)
         ahead = outlooks[whose]
-        start = _start(budget.period, spend.today)
+        start = first_day(budget.period, spend.today)
         totals = _totals(spend, whose, ahead, since=start, until=last_day(budget.period, spend.today))
         if not totals:
             continue
@@ -138,10 +130,6 @@ def _of_budgets(
         )
         budget_totals[str(budget.pk)] = [each.as_json() for each in totals]
     return budgets, budget_totals
-
-
-def _start(period: str, day: date) -> date:
-    return day.replace(day=1) if period == BudgetPeriod.MONTH else day - timedelta(days=day.weekday())
 
 
 def _known(spend: Spend, whose: Whose, *, since: date) -> list[Decimal]:

@@ -22,7 +22,7 @@ from apps.costs import pricing
 from apps.costs.models import Budget, Hold, HoldState, LedgerEntry, Price
 from apps.costs.pricing import Usage
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
-from apps.costs.services import budgets
+from apps.costs.services import counters
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.system import system_transaction
 
@@ -152,7 +152,7 @@ def ask(purpose: Purpose, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         row = take()
         if row["outcome"] != "no_counter":
             return row
-        budgets.open_period(tenant_id=purpose.tenant_id, at=purpose.occurred_at)
+        counters.open_period(tenant_id=purpose.tenant_id, at=purpose.occurred_at)
     raise RuntimeError(
         "The period that was opened isn't the one that PostgreSQL looks for: "
         "do its time zones differ from Python's?"
