@@ -57,7 +57,10 @@ class Theirs:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """The same by the ledger. Of the attempts, `estimates` still stand at their bound, with no tokens."""
+    """The same by the ledger. Of the attempts, `estimates` still stand at their bound, with no tokens.
+
+    `standing`: the entries of these, by their ids.
+    """
 
     requests: int = 0
     input_tokens: int = 0
@@ -66,6 +69,7 @@ class Ours:
     amount: Decimal = Decimal(0)
     estimates: int = 0
     estimated_amount: Decimal = Decimal(0)
+    standing: frozenset[int] = frozenset()
 
     @property
     def known_amount(self) -> Decimal:

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import connection
 
 from apps.costs.reconciliation import Key, Ours
+from apps.costs.rollup_statements import KEPT_SINCE
 
 # An estimate stands until it is corrected: a later entry of its attempt.
 _STANDS = """CASE WHEN entry.estimated AND entry.sequence = 0 THEN NOT EXISTS (
@@ -24,7 +25,8 @@ _BY_DAY = f"""
 SELECT (entry.occurred_at AT TIME ZONE 'UTC')::date AS day, entry.model,
     count(*) FILTER (WHERE entry.sequence = 0), sum(entry.input_tokens), sum(entry.cached_tokens),
     sum(entry.output_tokens), sum(entry.amount), count(*) FILTER (WHERE entry.stands),
-    coalesce(sum(entry.amount) FILTER (WHERE entry.stands), 0)
+    coalesce(sum(entry.amount) FILTER (WHERE entry.stands), 0),
+    array_agg(entry.id) FILTER (WHERE entry.stands)
 FROM (
     SELECT entry.*, {_STANDS} AS stands FROM costs_ledgerentry AS entry
     WHERE entry.occurred_at >= %s AND entry.occurred_at < %s AND entry.provider = %s
@@ -35,7 +37,7 @@ GROUP BY day, entry.model
 # A hold has its attempt's number and generation too, so there is one for each.
 _ESTIMATES = f"""
 SELECT (entry.occurred_at AT TIME ZONE 'UTC')::date, entry.model, entry.tenant_id, hold.id,
-    entry.generation_id, entry.attempt, entry.amount
+    entry.generation_id, entry.attempt, entry.amount, entry.id
 FROM costs_ledgerentry AS entry
 JOIN costs_hold AS hold ON hold.generation_id = entry.generation_id AND hold.attempt = entry.attempt
 WHERE entry.occurred_at >= %s AND entry.occurred_at < %s AND entry.provider = %s AND {_STANDS}
@@ -45,25 +47,32 @@ ORDER BY entry.occurred_at, hold.id
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An attempt that still stands at its bound."""
+    """An attempt that still stands at its bound, by the entry of this id."""
 
     tenant_id: UUID
     hold_id: UUID
     generation_id: UUID
     attempt: int
     bound: Decimal
+    entry_id: int
 
 
 def usage_by_day(*, provider: str, since: date, until: date) -> dict[Key, Ours]:
     """What the ledger has of a provider's days, both included."""
     return {
-        (day, model): Ours(
-            int(requests), int(given), int(cached), int(output), amount, int(estimates), estimated
-        )
-        for day, model, requests, given, cached, output, amount, estimates, estimated in _rows(
+        (day, model): Ours(*map(int, tokens), amount, estimates, estimated, frozenset(standing or ()))
+        for day, model, *tokens, amount, estimates, estimated, standing in _rows(
             _BY_DAY, provider, since, until
         )
     }
+
+
+def kept_since() -> date | None:
+    """The first day, in UTC, of which the ledger has its entries; None where it has no partition."""
+    with connection.cursor() as cursor:
+        cursor.execute(KEPT_SINCE)
+        (first,) = cursor.fetchone()
+    return first.astimezone(UTC).date() if first else None
 
 
 def standing_estimates(*, provider: str, since: date, until: date) -> dict[Key, list[Estimate]]:

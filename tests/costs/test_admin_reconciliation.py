@@ -14,9 +14,9 @@ from apps.costs.services import corrections, usage_imports
 from apps.tenants.models import Tenant, User
 from apps.tenants.system import system_transaction
 from tests import factories
+from tests.costs.bills import HEAD, lose
 from tests.costs.rolled import make_partitions
 from tests.costs.spending import MODEL, dollar_price, entries
-from tests.costs.test_corrections import HEAD, lose
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -2,12 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from io import BytesIO, StringIO
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +17,6 @@ from apps.costs.models import (
     BudgetPeriod,
     BudgetScope,
     CorrectionState,
-    Hold,
     ImportState,
     LedgerEntry,
     UsageCorrection,
@@ -29,68 +26,26 @@ from apps.costs.models import (
 )
 from apps.costs.services import corrections, holds, rollups, usage_imports
 from apps.costs.services.budgets import change_time_zone, create_budget
+from apps.costs.services.rollups import NotKeptError
 from apps.costs.services.usage_imports import ImportedAlreadyError
+from apps.costs.usage_reading import kept_since
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from huntaze.celery import app
 from tests import factories
+from tests.costs.bills import LATER, NOON, correct, difference, imported, ledger, lose, spend
 from tests.costs.rolled import KINDS, make_partitions
-from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries, take
+from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries
 from tests.costs.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)
-LATER = NOON + timedelta(days=3)
-HEAD = "day,model,requests,input_tokens,cached_tokens,output_tokens,amount\n"
 
 
 @pytest.fixture(autouse=True)
 def _year() -> None:
     make_partitions()
     dollar_price()
-
-
-def spend(tenant: Tenant, number: int, at: datetime = NOON, **purpose: Any) -> Hold:
-    """A call that cost so many dollars, and as many tokens."""
-    hold = take(tenant, number, now=at, **purpose)
-    holds.settle(hold=hold, usage=dollars(number), now=at)
-    return hold
-
-
-def lose(tenant: Tenant, bound: int, at: datetime = NOON, **purpose: Any) -> Hold:
-    """A call whose usage nobody knows."""
-    hold = take(tenant, bound, now=at, **purpose)
-    holds.settle(hold=hold, usage=None, now=at)
-    return hold
-
-
-def imported(*rows: str, now: datetime = LATER, head: str = HEAD, name: str = "march.csv") -> UsageImport:
-    data = (head + "\n".join(rows)).encode()
-    return usage_imports.import_usage(provider="openai", file=BytesIO(data), file_name=name, now=now)
-
-
-def correct(found: UsageImport, **options: Any) -> int:
-    planned = corrections.plan_corrections(usage_import=found, now=LATER, **options)
-    assert corrections.enter_corrections(now=LATER) == planned
-    return planned
-
-
-def difference() -> UsageDifference:
-    with system_transaction():
-        return UsageDifference.objects.get()
-
-
-def ledger() -> tuple[Decimal | int, int, int, int]:
-    with system_transaction():
-        rows = list(LedgerEntry.objects.filter(provider="openai"))
-    return (
-        sum((row.amount for row in rows), Decimal(0)),
-        sum(row.input_tokens for row in rows),
-        sum(row.cached_tokens for row in rows),
-        sum(row.output_tokens for row in rows),
-    )
 
 
 def by_roll_ups() -> set[tuple[Decimal | int, int, int]]:
@@ -294,6 +249,57 @@ def test_budgets_that_were_seeded_anew_follow_too(agency: Tenant) -> None:
     assert counters(agency) == [(12, 0)]
 
 
+def test_other_estimates_of_the_same_sum_are_noticed(agency: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two readings, one is settled and another one comes: it would get what isn't its own."""
+    settled = lose(agency, 30)
+    lose(agency, 20)
+    found = imported(f"2026-05-14,{MODEL},2,24,0,0,24")
+    real = corrections.standing_estimates
+
+    def read(**given: Any) -> Any:
+        answer = real(**given)
+        holds.settle(hold=settled, usage=dollars(3), now=LATER)
+        lose(agency, 30)
+        return answer
+
+    monkeypatch.setattr(corrections, "standing_estimates", read)
+
+    with pytest.raises(ConflictError, match="changed just now"):
+        corrections.plan_corrections(usage_import=found, now=LATER)
+
+
+def test_days_that_the_ledger_no_longer_has_are_refused_and_named(agency: Tenant) -> None:
+    with system_transaction():
+        first = kept_since()
+    assert first is not None
+    last_gone = first - timedelta(days=1)
+
+    with pytest.raises(NotKeptError, match=f"begins on {last_gone}.*kept from {first} UTC"):
+        imported(f"{last_gone},{MODEL},1,12,0,0,12", f"{first},{MODEL},1,12,0,0,12")
+    imported(f"{first},{MODEL},1,12,0,0,12")
+
+    with system_transaction():
+        assert UsageImport.objects.count() == 1
+
+
+def test_a_bill_whose_days_are_dropped_meanwhile_keeps_its_differences(agency: Tenant) -> None:
+    lose(agency, 30)
+    found = imported(f"2026-05-14,{MODEL},1,12,0,0,12")
+    corrections.plan_corrections(usage_import=found, now=LATER)
+    with system_transaction():
+        UsageImport.objects.update(first_day=NOON.date() - timedelta(days=3000))
+
+    assert corrections.enter_corrections(now=LATER) == 1
+
+    assert difference().state == "different"
+    with system_transaction():
+        assert UsageImport.objects.get().state == ImportState.CORRECTED
+    with pytest.raises(NotKeptError):
+        usage_imports.compare_again(usage_import=found, now=LATER)
+    with pytest.raises(NotKeptError):
+        corrections.plan_corrections(usage_import=found, now=LATER)
+
+
 def test_what_is_not_estimated_is_never_corrected(agency: Tenant) -> None:
     spend(agency, 30)
     found = imported(f"2026-05-14,{MODEL},1,12,0,0,12")
@@ -410,30 +416,6 @@ def test_tenants_see_no_bill_and_of_corrections_their_own(agency: Tenant, strang
         UsageCorrection.objects.update(amount=0)
 
 
-def run(path: Path, *options: str) -> str:
-    out = StringIO()
-    call_command("reconcile_usage", str(path), "--provider", "openai", *options, stdout=out)
-    return out.getvalue()
-
-
-def test_the_command_shows_then_corrects_then_finds_nothing(agency: Tenant, tmp_path: Path) -> None:
-    spend(agency, 7)
-    lose(agency, 30)
-    path = tmp_path / "usage.csv"
-    path.write_text(f"{HEAD}2026-05-14,{MODEL},2,20,0,0,20\n")
-    with pytest.raises(SystemExit) as left:
-        run(path)
-    assert left.value.code == 2
-    assert ledger()[0] == 37
-    text = run(path, "--apply", "--all")
-    assert "imported before" in text
-    assert "Matched" in text
-    assert "1 days of models match, 0 don't. Corrected: 1." in text
-    assert ledger()[0] == 20
-    assert "nothing to correct" in run(path, "--apply")
-    assert ledger()[0] == 20
-
-
 def test_a_dated_model_that_has_a_price_of_its_own_is_the_one_that_was_called(agency: Tenant) -> None:
     dated = f"{MODEL}-2026-01-01"
     factories.price(provider="openai", model=dated, input_per_million=1, output_per_million=1)
@@ -449,26 +431,6 @@ def test_a_bill_of_another_provider_is_refused(agency: Tenant) -> None:
         usage_imports.import_usage(provider="azure", file=BytesIO(data), file_name="x", now=LATER)
     with system_transaction():
         assert not UsageImport.objects.exists()
-
-
-def test_the_tolerance_that_is_given_counts_to_the_end(agency: Tenant, tmp_path: Path) -> None:
-    spend(agency, 100)
-    lose(agency, 30)
-    path = tmp_path / "usage.csv"
-    # Four per cent less than is known without the estimate.
-    path.write_text(f"day,model,amount\n2026-05-14,{MODEL},96\n")
-    text = run(path, "--apply", "--tolerance", "5")
-    assert ledger()[0] == 100
-    assert "1 days of models match, 0 don't. Corrected: 1." in text
-
-
-def test_the_command_refuses_in_words(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="No such file"):
-        run(tmp_path / "none.csv")
-    path = tmp_path / "bad.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(CommandError, match="say too little"):
-        run(path)
 
 
 def test_the_queue_goes_on_with_what_is_planned(agency: Tenant) -> None:

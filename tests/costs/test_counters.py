@@ -17,13 +17,12 @@ from apps.costs.services.budgets import change_budget, change_time_zone, create_
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests import factories
+from tests.costs.bills import LATER, NOON, lose
 from tests.costs.rolled import make_partitions
 from tests.costs.spending import dollar_price, dollars, entries, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)
-LATER = NOON + timedelta(days=3)
 # In Athens, half an hour into the 15th.
 LATE = datetime(2026, 5, 14, 21, 30, tzinfo=UTC)
 Sums = dict[str, tuple[Decimal | int, Decimal | int]]
@@ -33,13 +32,6 @@ Sums = dict[str, tuple[Decimal | int, Decimal | int]]
 def _year() -> None:
     make_partitions()
     dollar_price()
-
-
-def lose(tenant: Tenant, bound: int, at: datetime, **purpose: Any) -> Hold:
-    """A call whose usage nobody knows."""
-    hold = take(tenant, bound, now=at, **purpose)
-    holds.settle(hold=hold, usage=None, now=at)
-    return hold
 
 
 def by_period(tenant: Tenant) -> Sums:

@@ -4,9 +4,7 @@ from decimal import Decimal
 from threading import Event, Thread
 from typing import Any
 
-import psycopg
 import pytest
-from django.conf import settings
 from django.db import ProgrammingError, connection
 from django.utils import timezone
 
@@ -29,7 +27,7 @@ from tests.costs.rolled import (
     row,
 )
 from tests.costs.spending import dollar_price, dollars, take
-from tests.costs.threads import at_once
+from tests.costs.threads import a_lock_is_waited_for, at_once
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -201,9 +199,4 @@ def _thread(work: Any) -> Thread:
 
 
 def _wait_for_a_lock() -> None:
-    def waits() -> bool:
-        with psycopg.connect(settings.DATABASE_OWNER_URL) as owner:
-            found = owner.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone()
-        return found == (True,)
-
-    wait_until(waits, seconds=20, what="a lock to be waited for", every=0.05)
+    wait_until(a_lock_is_waited_for, seconds=20, what="a lock to be waited for", every=0.05)

@@ -8,9 +8,9 @@ from django.urls import reverse
 from playwright.sync_api import FilePayload
 
 from apps.tenants.models import Tenant
+from tests.costs.bills import HEAD, lose
 from tests.costs.rolled import make_partitions
 from tests.costs.spending import MODEL, dollar_price
-from tests.costs.test_corrections import HEAD, lose
 from tests.e2e.browser import NEEDED, Visit, overflow, picture
 
 pytestmark = [pytest.mark.long, pytest.mark.django_db(transaction=True), NEEDED]

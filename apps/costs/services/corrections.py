@@ -1,15 +1,19 @@
 """Estimates that a provider's bill corrects: planned all at once, entered one by one."""
 
-from dataclasses import asdict
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
 import structlog
+from django.db import connection
+from django.db.models import QuerySet
 
 from apps.common.errors import ConflictError
 from apps.costs.models import CorrectionState, ImportState, UsageCorrection, UsageImport
 from apps.costs.reconciliation import Tolerance
 from apps.costs.services import usage_imports
+from apps.costs.services.rollups import NotKeptError
+from apps.costs.services.usage_imports import CorrectingError
 from apps.costs.sharing import share_out
 from apps.costs.usage_reading import standing_estimates
 from apps.tenants.doors import call_for_tenant
@@ -20,6 +24,7 @@ log = structlog.get_logger(__name__)
 # Corrections that one call enters; the next one goes on.
 AT_ONCE = 1000
 _CHUNK = 2000
+_LONG = "1200s"
 
 
 def plan_corrections(
@@ -32,13 +37,13 @@ def plan_corrections(
     """Write down what each standing estimate of an import's days has cost, by the provider. Returns how many.
 
     By the ledger of this moment, so whatever has been corrected since the comparison is left alone. Raises
-    ConflictError if there is nothing to correct, or corrections are under way.
+    ConflictError if there is nothing to correct, CorrectingError if corrections are under way.
     """
     with system_transaction():
         held = usage_imports.lock(usage_import.pk)
         if held.state == ImportState.CORRECTING:
-            raise ConflictError("Its corrections are being entered already.")
-        planned = _planned(held, now=now, above_bounds=above_bounds, tolerance=tolerance)
+            raise CorrectingError("Its corrections are being entered already.")
+        planned = _plan(held, now=now, above_bounds=above_bounds, tolerance=tolerance)
         if not planned:
             raise ConflictError(
                 "There is nothing to correct: no day has estimates that its difference explains. The"
@@ -49,6 +54,22 @@ def plan_corrections(
         held.save(update_fields=["state", "above_bounds"])
     log.info("usage.corrections_planned", usage_import=str(held.pk), number=len(planned))
     return len(planned)
+
+
+def follow(*, usage_import: UsageImport, now: datetime) -> UsageImport:
+    """Enter what is planned of an import to its end, waiting for whoever has a part of it in hand.
+
+    Returns the import as it then is, of which nothing is planned.
+    """
+    while True:
+        with system_transaction():
+            _be_patient()
+            found = usage_imports.lock(usage_import.pk)  # who compares it has it
+            if found.state != ImportState.CORRECTING:
+                return found
+            # Who enters a correction has that one; if it comes to nothing, it is ours next.
+            _planned_of(found).select_for_update().first()
+        enter_corrections(now=now)
 
 
 def enter_corrections(*, now: datetime, limit: int = AT_ONCE) -> int:
@@ -69,7 +90,7 @@ def enter_corrections(*, now: datetime, limit: int = AT_ONCE) -> int:
     return ended
 
 
-def _planned(
+def _plan(
     held: UsageImport, *, now: datetime, above_bounds: bool, tolerance: Tolerance | None
 ) -> list[UsageCorrection]:
     estimates = standing_estimates(provider=held.provider, since=held.first_day, until=held.last_day)
@@ -79,7 +100,7 @@ def _planned(
             continue
         those = estimates.get((each.day, each.model), [])
         # The two were read one after the other, and attempts end at any time.
-        if each.ours is None or sum(one.bound for one in those) != each.ours.estimated_amount:
+        if each.ours is None or {one.entry_id for one in those} != each.ours.standing:
             raise ConflictError(f"Estimates of {each.day} have changed just now. Try again.")
         shares = share_out(each.rest, [estimate.bound for estimate in those])
         found += [
@@ -87,7 +108,11 @@ def _planned(
                 usage_import=held,
                 day=each.day,
                 model=each.model,
-                **asdict(estimate),
+                tenant_id=estimate.tenant_id,
+                hold_id=estimate.hold_id,
+                generation_id=estimate.generation_id,
+                attempt=estimate.attempt,
+                bound=estimate.bound,
                 input_tokens=share.input_tokens,
                 cached_tokens=share.cached_tokens,
                 output_tokens=share.output_tokens,
@@ -125,11 +150,25 @@ def _enter(correction_id: UUID, *, now: datetime) -> bool:
 
 def _finish(import_id: UUID, *, now: datetime) -> None:
     with system_transaction():
-        held = usage_imports.lock(import_id)
-        left = UsageCorrection.objects.filter(usage_import=held, state=CorrectionState.PLANNED)
-        if held.state != ImportState.CORRECTING or left.exists():
+        # Who has it finishes it, and may have much to compare.
+        held = UsageImport.objects.select_for_update(skip_locked=True).filter(pk=import_id).first()
+        if held is None or held.state != ImportState.CORRECTING or _planned_of(held).exists():
             return
         held.state = ImportState.CORRECTED
         held.save(update_fields=["state"])
-        usage_imports.refresh(held, now=now)
+        with suppress(NotKeptError):  # its last months have been dropped meanwhile
+            usage_imports.refresh(held, now=now)
     log.info("usage.corrected", usage_import=str(import_id))
+
+
+def _planned_of(held: UsageImport) -> QuerySet[UsageCorrection]:
+    return UsageCorrection.objects.filter(usage_import=held, state=CorrectionState.PLANNED).order_by("id")
+
+
+def _be_patient() -> None:
+    """Wait for a lock as long as it takes to compare a year."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
+            [_LONG, _LONG],
+        )

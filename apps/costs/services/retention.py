@@ -7,8 +7,8 @@ import structlog
 from django.db import connection
 
 from apps.common.ids import first_id_of
+from apps.costs import usage_reading
 from apps.costs.models import Hold, HoldState
-from apps.costs.rollup_statements import KEPT_SINCE
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -66,10 +66,8 @@ def _drop_oldest_partition(since: date) -> tuple[str, str]:
 
 def _first_kept() -> date | None:
     """The first day of the ledger's oldest month: an entry's estimate is corrected by its hold."""
-    with system_transaction(), connection.cursor() as cursor:
-        cursor.execute(KEPT_SINCE)
-        (first,) = cursor.fetchone()
-    return first.astimezone(UTC).date() if first else None
+    with system_transaction():
+        return usage_reading.kept_since()
 
 
 def _forget_holds(since: date) -> int:

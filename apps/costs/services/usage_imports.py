@@ -23,7 +23,8 @@ from apps.costs.models import (
 )
 from apps.costs.pricing import Rates
 from apps.costs.reconciliation import Difference, Ours, Theirs, Tolerance
-from apps.costs.usage_reading import usage_by_day
+from apps.costs.services.rollups import NotKeptError
+from apps.costs.usage_reading import kept_since, usage_by_day
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,12 @@ class ImportedAlreadyError(ConflictError):
         self.known = known
 
 
+class CorrectingError(ConflictError):
+    """Somebody is entering an import's corrections just now."""
+
+    code = "correcting"
+
+
 def import_usage(
     *,
     provider: str,
@@ -54,7 +61,7 @@ def import_usage(
 ) -> UsageImport:
     """Read a provider's export, all or nothing, and compare it with the ledger of its days.
 
-    Raises InvalidInputError with the numbers of the lines that can't be, ImportedAlreadyError.
+    Raises InvalidInputError with the numbers of the lines that can't be, ImportedAlreadyError, NotKeptError.
     """
     if provider not in BilledBy.values:
         raise InvalidInputError(
@@ -97,12 +104,15 @@ def compare_again(
 ) -> UsageImport:
     """Make an import's differences anew, from the ledger as it is by now.
 
-    Raises ConflictError while corrections are being entered: their plan is by the differences that are there.
+    Raises CorrectingError while corrections are being entered: their plan is by the differences that are
+    there; NotKeptError, and leaves the differences, where the ledger has no entries of its days any more.
     """
     with system_transaction():
         held = lock(usage_import.pk)
         if held.state == ImportState.CORRECTING:
-            raise ConflictError("Its corrections are being entered; it is compared again when they all are.")
+            raise CorrectingError(
+                "Its corrections are being entered; it is compared again when they all are."
+            )
         _compare(held, now=now, tolerance=tolerance or Tolerance())
     return held
 
@@ -212,7 +222,16 @@ def _known_models(held: UsageImport) -> Sequence[str]:
 
 
 def _ours(held: UsageImport) -> dict[reconciliation.Key, Ours]:
-    return usage_by_day(provider=held.provider, since=held.first_day, until=held.last_day)
+    found = usage_by_day(provider=held.provider, since=held.first_day, until=held.last_day)
+    # Asked afterwards: what we have read can't be dropped until our transaction ends.
+    first = kept_since()
+    if first is not None and held.first_day < first:
+        text = (
+            f"The bill begins on {held.first_day}, and the ledger's entries are kept from {first} UTC on: all"
+            f" before would look as if we had never asked. Export {first} and later days."
+        )
+        raise NotKeptError(text, fields={"file": text})
+    return found
 
 
 def _rates(provider: str, theirs: Mapping[reconciliation.Key, Theirs]) -> dict[reconciliation.Key, Rates]:

@@ -20,7 +20,7 @@ from apps.costs.models import (
 )
 from apps.costs.reconciliation import Tolerance
 from apps.costs.services import corrections, usage_imports
-from apps.costs.services.usage_imports import ImportedAlreadyError
+from apps.costs.services.usage_imports import CorrectingError, ImportedAlreadyError
 from apps.tenants.system import system_transaction
 
 # What the command exits with where the bill and the ledger don't agree.
@@ -76,9 +76,7 @@ class Command(BaseCommand):
         except ImportedAlreadyError as known:
             self.stdout.write("The file was imported before; it is compared with the ledger as it is now.")
             # What a killed run had planned comes first.
-            while corrections.enter_corrections(now=now):
-                pass
-            return usage_imports.compare_again(usage_import=known.known, now=now, tolerance=tolerance)
+            return self._compared(known.known, tolerance)
 
     def _corrected(self, found: UsageImport, tolerance: Tolerance, *, above_bounds: bool) -> UsageImport:
         now = timezone.now()
@@ -86,14 +84,20 @@ class Command(BaseCommand):
             corrections.plan_corrections(
                 usage_import=found, now=now, above_bounds=above_bounds, tolerance=tolerance
             )
+        except CorrectingError as others:
+            self.stdout.write(others.message)
         except ConflictError as nothing:
             self.stdout.write(nothing.message)
             return found
-        while corrections.enter_corrections(now=now):
-            pass
-        with suppress(ConflictError):  # another process is at the last of them
-            found = usage_imports.compare_again(usage_import=found, now=now, tolerance=tolerance)
-        return found
+        return self._compared(found, tolerance)
+
+    def _compared(self, found: UsageImport, tolerance: Tolerance) -> UsageImport:
+        """Compared by this tolerance, after all that anybody has planned of it is entered."""
+        while True:
+            now = timezone.now()
+            corrections.follow(usage_import=found, now=now)
+            with suppress(CorrectingError):  # somebody has planned more just now
+                return usage_imports.compare_again(usage_import=found, now=now, tolerance=tolerance)
 
     def _print(self, found: UsageImport, *, everything: bool) -> None:
         with system_transaction():
