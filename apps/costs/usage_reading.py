@@ -60,8 +60,17 @@ class Estimate:
 def usage_by_day(*, provider: str, since: date, until: date) -> dict[Key, Ours]:
     """What the ledger has of a provider's days, both included."""
     return {
-        (day, model): Ours(*map(int, tokens), amount, estimates, estimated, frozenset(standing or ()))
-        for day, model, *tokens, amount, estimates, estimated, standing in _rows(
+        (day, model): Ours(
+            int(requests),
+            int(given),
+            int(cached),
+            int(output),
+            amount,
+            estimates,
+            estimated,
+            frozenset(ids or ()),
+        )
+        for day, model, requests, given, cached, output, amount, estimates, estimated, ids in _rows(
             _BY_DAY, provider, since, until
         )
     }

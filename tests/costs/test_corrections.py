@@ -28,7 +28,7 @@ from apps.costs.services import corrections, holds, rollups, usage_imports
 from apps.costs.services.budgets import change_time_zone, create_budget
 from apps.costs.services.rollups import NotKeptError
 from apps.costs.services.usage_imports import ImportedAlreadyError
-from apps.costs.usage_reading import kept_since
+from apps.costs.usage_reading import kept_since, standing_estimates
 from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -254,15 +254,14 @@ def test_other_estimates_of_the_same_sum_are_noticed(agency: Tenant, monkeypatch
     settled = lose(agency, 30)
     lose(agency, 20)
     found = imported(f"2026-05-14,{MODEL},2,24,0,0,24")
-    real = corrections.standing_estimates
 
     def read(**given: Any) -> Any:
-        answer = real(**given)
+        answer = standing_estimates(**given)
         holds.settle(hold=settled, usage=dollars(3), now=LATER)
         lose(agency, 30)
         return answer
 
-    monkeypatch.setattr(corrections, "standing_estimates", read)
+    monkeypatch.setattr("apps.costs.services.corrections.standing_estimates", read)
 
     with pytest.raises(ConflictError, match="changed just now"):
         corrections.plan_corrections(usage_import=found, now=LATER)
