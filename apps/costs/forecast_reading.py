@@ -53,16 +53,16 @@ def current_forecast(*, tenant_id: UUID, time_zone: str, now: datetime) -> Curre
     today = period_start("day", at=now, time_zone=time_zone)
     month = today.replace(day=1)
     spent = queries.cost_of_month(tenant_id=tenant_id, time_zone=time_zone, now=now)
-    forecast = Forecast.objects.filter(tenant_id=tenant_id).order_by("-made_on").first()
-    if forecast is not None and forecast.month != month:
-        forecast = None
+    latest = Forecast.objects.filter(tenant_id=tenant_id).order_by("-made_on").first()
+    forecast = latest if latest is not None and latest.month == month else None
     empty = CurrentForecast(
         since=month,
         until=last_day("month", month),
         spent=spent,
         method=Method.NONE,
         reason=NONE_YET,
-        budgets=_budgets(tenant_id, forecast, today),
+        # A week goes on in another month, until the night's forecast is made.
+        budgets=_budgets(tenant_id, latest, today),
     )
     if forecast is None:
         return empty
@@ -104,7 +104,7 @@ def _budgets(tenant_id: UUID, forecast: Forecast | None, today: date) -> tuple[B
 def _outlook(
     budget: Budget, totals: list[DayBand], *, since: date, today: date, spent: Decimal
 ) -> BudgetOutlook:
-    # Sums of the week before say nothing about this one.
+    # Sums of the week or month before say nothing about this one.
     known = [_now(each, spent, today) for each in totals] if totals and totals[0].day == since else []
     return BudgetOutlook(
         budget=budget,

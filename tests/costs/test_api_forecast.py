@@ -114,6 +114,33 @@ def test_before_the_first_forecast_it_says_that_there_is_none(
     }
 
 
+def test_a_week_goes_on_in_the_next_month_as_the_last_forecast_said(
+    agency: Tenant, api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = datetime(2026, 5, 1, 0, 10, tzinfo=UTC)
+    monkeypatch.setattr("apps.costs.views.forecasts.timezone.now", lambda: first)
+    week, month = (budget(agency, 350, period=each) for each in (BudgetPeriod.WEEK, BudgetPeriod.MONTH))
+    monday = date(2026, 4, 27)
+    totals = [DayBand(monday + timedelta(days=more), band(100 * (more + 1))).as_json() for more in range(7)]
+    april = [DayBand(date(2026, 4, day), band(100 * day)).as_json() for day in range(1, 31)]
+    keep(
+        agency,
+        made_on=date(2026, 4, 30),
+        made_at=first - timedelta(days=1),
+        month=date(2026, 4, 1),
+        budget_totals={str(week.pk): totals, str(month.pk): april},
+    )
+
+    answer = as_json(api.get(FORECAST))
+
+    assert (answer["method"], answer["month_end"]) == ("none", None)
+    of_week, of_month = answer["budgets"]
+    assert (of_week["from"], of_week["to"]) == ("2026-04-27", "2026-05-03")
+    assert of_week["period_end"]["point"] == usd("700.00")
+    assert of_week["exhausted_on"]["point"] == "2026-05-01"
+    assert (of_month["from"], of_month["period_end"]) == ("2026-05-01", None)
+
+
 def test_it_answers_what_the_night_has_found(agency: Tenant, api: APIClient) -> None:
     keep(agency)
 
