@@ -8,7 +8,7 @@ from apps.costs.price_list import HIGHEST_RATE, RATES
 
 # From so long before it begins, a price stays as it is (migration 0009_price_kinds): clocks differ.
 FIXED_BEFORE_START = timedelta(minutes=1)
-# How long ago “from now on” may have been typed.
+# How long ago “from now on” may have been typed: it means when the form is sent (`begins_at`).
 _SLACK = timedelta(minutes=5)
 _PAIRS = (
     ("cached_input_per_million", "input_per_million"),
@@ -19,6 +19,17 @@ _PAIRS = (
 def is_fixed(starts_at: datetime, *, now: datetime) -> bool:
     """Whether a price has begun, or is so near to it that it counts as begun."""
     return starts_at <= now + FIXED_BEFORE_START
+
+
+def begins_at(starts_at: datetime, *, now: datetime) -> datetime:
+    """When a price begins that takes another one's place, if somebody asks for this instant.
+
+    No sooner than everybody has seen it: what is called until then is billed by the other one, and entries
+    would seem to have the wrong price. What has long passed stays, to be refused.
+    """
+    if starts_at < now - _SLACK:
+        return starts_at
+    return max(starts_at, now + FIXED_BEFORE_START)
 
 
 def price_problems(

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.costs.models import Price
+from apps.costs.price_rules import FIXED_BEFORE_START
 from apps.tenants.system import system_transaction
 from tests import factories
 
@@ -151,6 +152,20 @@ def test_a_price_like_the_one_in_force_is_refused_in_words(browser: Client) -> N
     assert browser.post(reverse(ADD), form(starts_at=start + timedelta(days=2))).status_code == 302
     planned = prices()[-1]
     assert browser.post(page(planned), form(starts_at=planned.starts_at, note="ours")).status_code == 302
+
+
+def test_a_price_that_takes_anothers_place_begins_when_everybody_has_it(browser: Client) -> None:
+    """What was called between the instant in the form and its being sent was billed by the other price."""
+    factories.price(model="gpt-4o")
+    sent = timezone.now()
+
+    browser.post(reverse(ADD), form(starts_at=sent - timedelta(minutes=4)))
+    browser.post(reverse(ADD), form(model="gpt-new", starts_at=sent - timedelta(minutes=4)))
+
+    first, new, follower = prices()[0], *prices()[1:]
+    assert (first.model, new.model, follower.model) == ("gpt-4o", "gpt-new", "gpt-4o")
+    assert new.starts_at < sent
+    assert sent + FIXED_BEFORE_START <= follower.starts_at <= timezone.now() + FIXED_BEFORE_START
 
 
 def test_one_that_has_not_begun_may_be_changed_and_deleted(browser: Client) -> None:

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +17,7 @@ from apps.common.admin.columns import Amount, Column, amount, link
 from apps.common.errors import ConflictError
 from apps.costs.models import Price
 from apps.costs.price_list import PROVIDERS, RATES
-from apps.costs.price_rules import is_fixed, price_problems
+from apps.costs.price_rules import begins_at, is_fixed, price_problems
 
 _STAYS = "it has begun, so it stays: the ledger's entries were reckoned with it"
 _FIXED = (
@@ -25,7 +25,8 @@ _FIXED = (
     "starts later; it takes over then."
 )
 _OPEN = (
-    "A price holds until the next one of its model starts. It may be changed until a minute before it begins."
+    "A price holds until the next one of its model starts. It may be changed until a minute before that, "
+    "and takes another one's place no sooner than in a minute."
 )
 
 
@@ -43,15 +44,17 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
 
     def clean(self) -> None:
         super().clean()
-        given = self.cleaned_data
+        given, now = self.cleaned_data, timezone.now()
         problems = price_problems(
             kind=given.get("kind", ""),
             rates={rate: given.get(rate) for rate in RATES},
             starts_at=given.get("starts_at"),
-            now=timezone.now(),
+            now=now,
         )
         for field, problem in problems.items():
             self.add_error(field, problem)
+        if not self.errors and self._in_force(given, at=now):
+            given["starts_at"] = begins_at(given["starts_at"], now=now)
         if not self.errors and (same := self._same_in_force(given)):
             self.add_error(
                 None,
@@ -61,10 +64,13 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
 
     def _same_in_force(self, given: dict[str, Any]) -> Price | None:
         """The price that would be in force from then on without this one, if it says the same."""
-        others = Price.objects.exclude(pk=self.instance.pk).exclude(starts_at=given["starts_at"])
-        found = others.in_force(provider=given["provider"], model=given["model"], at=given["starts_at"])
+        found = self._in_force(given, at=given["starts_at"] - timedelta(microseconds=1))
         names = ("kind", *RATES)
         return found if found and all(getattr(found, name) == given[name] for name in names) else None
+
+    def _in_force(self, given: dict[str, Any], *, at: datetime) -> Price | None:
+        others = Price.objects.exclude(pk=self.instance.pk)
+        return others.in_force(provider=given["provider"], model=given["model"], at=at)
 
 
 @contextmanager
