@@ -82,7 +82,7 @@ def savings(*, tenant_id: UUID) -> Savings:
     expected = totals.expected(
         totals.Expected(*row) for row in open_ones.values_list("kind", "task_kind", "monthly_saving")
     )
-    spent = rows.aggregate(of_all=Sum("verification_cost"))["of_all"]
+    spent = rows.with_paid().aggregate(of_all=Sum("paid"))["of_all"]
     return Savings(
         expected_monthly_saving=Money(expected),
         measured_saving=Money(measured),

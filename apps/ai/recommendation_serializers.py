@@ -169,7 +169,7 @@ class RecommendationSerializer(serializers.Serializer[Recommendation]):
         allow_null=True, help_text="It is not recommended again before that."
     )
     verified_at = serializers.DateTimeField(allow_null=True)
-    verification_cost = serializers.SerializerMethodField(help_text="Of all its replays.")
+    verification_cost = serializers.SerializerMethodField(help_text="Of all its replays, by the ledger.")
     application = serializers.SerializerMethodField()
     measurement = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
@@ -184,7 +184,7 @@ class RecommendationSerializer(serializers.Serializer[Recommendation]):
 
     @extend_schema_field(MoneyField())
     def get_verification_cost(self, row: Recommendation) -> dict[str, str] | None:
-        return _money(row.verification_cost, row.currency)
+        return _money(row.cost_of_replays, row.currency)
 
     @extend_schema_field(ApplicationSerializer(allow_null=True))
     def get_application(self, row: Recommendation) -> Any:

@@ -23,6 +23,7 @@ from apps.ai.models import (
 )
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind
+from apps.ai.queries import savings
 from apps.ai.services.analyses import request_analysis
 from apps.ai.services.generations import make_question, run_generation
 from apps.ai.services.recommendations import ChangedSinceError, NothingToApplyError, WrongStatusError
@@ -31,6 +32,7 @@ from apps.ai.services.replays import TooDearError, TooFewQuestionsError
 from apps.common.errors import DomainError, NotFoundError
 from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry
 from apps.costs.pricing import Usage
+from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
@@ -533,6 +535,39 @@ def test_a_worker_that_dies_while_it_asks_is_paid_by_estimate_and_another_asks_t
         assert sorted(each.estimated for each in entries) == [False] * 5 + [True]
         assert found.verification_cost == sum(each.amount for each in entries)
         assert not Hold.objects.filter(state=HoldState.HELD).exists()
+
+
+@pytest.mark.usefixtures("asked_before")
+def test_what_it_has_cost_is_what_the_ledger_says_by_now(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: Any) -> None:
+        raise KilledError
+
+    row = recommendation(agency)
+    verify(row, judge=False, sample=5)
+    says(monkeypatch, die)
+    with pytest.raises(KilledError):
+        run_generation(generation_id=None, clock=timezone.now)
+    says(monkeypatch, ORIGINAL)
+    run_generation(generation_id=None, clock=lambda: timezone.now() + timedelta(minutes=5))
+    work_off()
+    with tenant_transaction(agency):
+        Recommendation.objects.filter(pk=row.pk).update(measured_saving=Decimal(1))
+        estimate = LedgerEntry.objects.get(task_kind="replay", estimated=True)
+        hold = Hold.objects.get(generation_id=estimate.generation_id, attempt=estimate.attempt)
+    known = Usage(10, 2)
+
+    correction = holds.settle(hold=hold, usage=known, now=timezone.now())
+
+    assert correction is not None
+    assert correction.amount < 0
+    with tenant_transaction(agency):
+        paid = sum(each.amount for each in LedgerEntry.objects.filter(task_kind="replay"))
+        found = Recommendation.objects.with_paid().get(pk=row.pk)
+        assert found.verification_cost > found.cost_of_replays == paid > 0
+        assert found.roi == (1 / found.cost_of_replays).quantize(Decimal("0.01"))
+        assert savings(tenant_id=agency.pk).verification_cost.amount == paid
 
 
 @pytest.mark.usefixtures("asked_before")

@@ -1,6 +1,8 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -168,6 +170,12 @@ class RecommendationAdmin(LongTableAdmin):
         ),
     ]
     inlines = [ReplayInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Recommendation]:
+        rows: Any = super().get_queryset(request)
+        found: QuerySet[Recommendation] = rows.with_paid()
+        return found
+
     fieldsets = [
         (None, {"fields": [(TENANT, "kind", "subject"), "advice", (STATUS, "remark")]}),
         (
@@ -190,7 +198,7 @@ class RecommendationAdmin(LongTableAdmin):
                     (
                         Amount("measured", "measured_saving"),
                         Amount("predicted for as many calls", "predicted_saving"),
-                        Amount("verification cost", "verification_cost"),
+                        Amount("verification cost", "cost_of_replays"),
                         Roi("saved for each spent"),
                     ),
                     ("measured_at", "measured_calls", Amount("their cost", "measured_cost")),

@@ -2,7 +2,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import DecimalField, Q
+from django.db.models.expressions import RawSQL
 
 from apps.ai.models.deployments import TaskKind
 from apps.common.fields import CurrencyField, MoneyField
@@ -88,6 +89,32 @@ class Status(models.TextChoices):
 CURRENT = (Status.OPEN, Status.VERIFYING, Status.VERIFIED, Status.APPLIED)
 
 
+# By the ledger, so with what was corrected since. The column and the items have what it was when replays
+# ended, which counts where entries are no longer kept.
+_PAID = """
+coalesce((
+    SELECT sum(coalesce((
+        SELECT sum(entry.amount)
+        FROM ai_generation AS asked
+        JOIN costs_ledgerentry AS entry
+            ON entry.occurred_at = asked.created_at AND entry.generation_id = asked.id
+        WHERE asked.id IN (item.generation_id, item.judge_id)
+    ), item.cost))
+    FROM ai_replay AS replay JOIN ai_replayitem AS item ON item.replay_id = replay.id
+    WHERE replay.recommendation_id = ai_recommendation.id AND replay.finished_at IS NOT NULL
+), ai_recommendation.verification_cost)
+"""
+
+
+class RecommendationQuerySet(models.QuerySet["Recommendation"]):
+    def with_paid(self) -> "RecommendationQuerySet":
+        """With what replays have cost, by the ledger as it is now."""
+        money = DecimalField(max_digits=20, decimal_places=10)
+        paid = RawSQL(_PAID, [], output_field=money)  # noqa: S611  # no data in it
+        # `Recommendation` declares the name: django-stubs takes that for a clash.
+        return self.annotate(paid=paid)  # type: ignore[no-redef]
+
+
 class Recommendation(TenantOwned):
     """What a tenant might change, what that would save, and why one may believe it."""
 
@@ -138,6 +165,10 @@ class Recommendation(TenantOwned):
         null=True, blank=True, help_text="What was expected of so many calls."
     )
 
+    objects = RecommendationQuerySet.as_manager()
+    # Of `with_paid`.
+    paid: Decimal | None = None
+
     class Meta:
         ordering = ["-id"]
         constraints = [
@@ -166,8 +197,13 @@ class Recommendation(TenantOwned):
         return f"{self.get_kind_display()}: {self.subject}"
 
     @property
+    def cost_of_replays(self) -> Decimal:
+        """By the ledger where it was asked, otherwise as it was when they ended."""
+        return Decimal(self.verification_cost) if self.paid is None else self.paid
+
+    @property
     def roi(self) -> Decimal | None:
         """Measured saving for each unit that verification has cost; None without either."""
-        if self.measured_saving is None or not self.verification_cost:
+        if self.measured_saving is None or not self.cost_of_replays:
             return None
-        return (self.measured_saving / self.verification_cost).quantize(Decimal("0.01"))
+        return (self.measured_saving / self.cost_of_replays).quantize(Decimal("0.01"))

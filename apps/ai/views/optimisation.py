@@ -57,7 +57,7 @@ class Optimisation(TenantView):
     filterset_class = RecommendationFilter
 
     def get_queryset(self) -> QuerySet[Recommendation]:
-        return Recommendation.objects.filter(tenant_id=self.tenant.pk).defer("evidence")
+        return Recommendation.objects.filter(tenant_id=self.tenant.pk).with_paid().defer("evidence")
 
     @extend_schema(
         operation_id="list_recommendations",
@@ -81,7 +81,8 @@ class RecommendationView(TenantView):
 
     def detail(self, recommendation_id: UUID) -> dict[str, Any]:
         """Raises NotFoundError."""
-        rows = Recommendation.objects.filter(tenant_id=self.tenant.pk).prefetch_related(_replays())
+        mine = Recommendation.objects.filter(tenant_id=self.tenant.pk)
+        rows = mine.with_paid().prefetch_related(_replays())
         row = rows.filter(pk=recommendation_id).first()
         if row is None:
             raise NotFoundError("There is no such recommendation.")
