@@ -17,16 +17,23 @@ from psycopg import sql
 from rest_framework.test import APIClient
 
 from apps.ai.services import configuration
+from apps.costs.services import rollups
 from apps.messaging.models import Account
 from apps.tenants.keys import create_api_key
 from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.sandbox import processes
+from tests.watermark import settled_before
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(autouse=True)
+def _other_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollups, "_settled_before", settled_before)
 
 
 @dataclass(frozen=True)

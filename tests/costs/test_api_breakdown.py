@@ -15,24 +15,13 @@ from apps.costs.services import rollups
 from apps.costs.services.budgets import change_time_zone
 from apps.costs.views import reports
 from apps.tenants.models import Tenant
-from tests import factories
 from tests.conftest import as_json
-from tests.costs.rolled import enter, make_partitions, row
+from tests.costs.rolled import enter, row
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year")]
 
 STATS, BREAKDOWN = "/api/v2/costs/stats", "/api/v2/costs/breakdown"
 NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)  # a Thursday
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from apps.costs.services.budgets import change_time_zone
 from apps.costs.services.currencies import choose_currency
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
-from tests import factories
 from tests.conftest import as_json
 from tests.costs.rolled import enter, make_partitions, row
 
@@ -32,11 +31,6 @@ ROLLED = pytest.mark.parametrize("rolled_up", [False, True])
 def _thursday(monkeypatch: pytest.MonkeyPatch) -> None:
     make_partitions()
     monkeypatch.setattr("apps.costs.views.reports.timezone.now", lambda: NOON)
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from apps.costs.services.budgets import change_budget, create_budget
 from apps.costs.services.forecasts import make_forecast
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
-from tests import factories
 from tests.conftest import as_json
 from tests.costs.rolled import enter, make_partitions, row
 
@@ -31,11 +30,6 @@ NOON = NIGHT + timedelta(hours=12)
 def _thursday(monkeypatch: pytest.MonkeyPatch) -> None:
     make_partitions()
     monkeypatch.setattr("apps.costs.views.forecasts.timezone.now", lambda: NOON)
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
 
 
 def usd(amount: str) -> dict[str, str]:

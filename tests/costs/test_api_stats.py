@@ -14,22 +14,12 @@ from apps.costs.services.budgets import change_time_zone
 from apps.tenants.models import Tenant
 from tests import factories
 from tests.conftest import as_json
-from tests.costs.rolled import enter, make_partitions, row
+from tests.costs.rolled import enter, row
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year")]
 
 STATS = "/api/v2/costs/stats"
 NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)  # a Thursday
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
 
 
 @pytest.fixture

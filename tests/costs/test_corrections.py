@@ -35,17 +35,11 @@ from apps.tenants.system import system_transaction
 from huntaze.celery import app
 from tests import factories
 from tests.costs.bills import LATER, NOON, correct, difference, imported, ledger, lose, spend
-from tests.costs.rolled import KINDS, make_partitions
+from tests.costs.rolled import KINDS
 from tests.costs.spending import MODEL, counters, dollar_price, dollars, entries
 from tests.costs.threads import at_once
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-    dollar_price()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year", "dollar_prices")]
 
 
 def by_roll_ups() -> set[tuple[Decimal | int, int, int]]:

@@ -18,20 +18,13 @@ from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests import factories
 from tests.costs.bills import LATER, NOON, lose
-from tests.costs.rolled import make_partitions
-from tests.costs.spending import dollar_price, dollars, entries, take
+from tests.costs.spending import dollars, entries, take
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year", "dollar_prices")]
 
 # In Athens, half an hour into the 15th.
 LATE = datetime(2026, 5, 14, 21, 30, tzinfo=UTC)
 Sums = dict[str, tuple[Decimal | int, Decimal | int]]
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-    dollar_price()
 
 
 def by_period(tenant: Tenant) -> Sums:

@@ -22,24 +22,14 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tasks.costs import make_forecasts
 from tests import factories
-from tests.costs.rolled import another_connection, enter, make_partitions, row
+from tests.costs.rolled import another_connection, enter, row
 from tests.costs.threads import at_once
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year")]
 
 TODAY = date(2026, 5, 14)  # a Thursday
 NIGHT = datetime(2026, 5, 14, 0, 45, tzinfo=UTC)
 WEEK = [50, 60, 55, 52, 70, 10, 5]
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
 
 
 def spend(

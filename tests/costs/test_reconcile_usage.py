@@ -12,18 +12,11 @@ from django.core.management import CommandError, call_command
 from apps.costs.services import corrections, usage_imports
 from apps.tenants.models import Tenant
 from tests.costs.bills import HEAD, LATER, imported, ledger, lose, spend
-from tests.costs.rolled import make_partitions
-from tests.costs.spending import MODEL, dollar_price
+from tests.costs.spending import MODEL
 from tests.costs.threads import a_lock_is_waited_for, at_once
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-    dollar_price()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year", "dollar_prices")]
 
 
 def run(path: Path, *options: str) -> str:

@@ -25,7 +25,6 @@ from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tasks.costs import forget_old_entries
-from tests import factories
 from tests.costs.rolled import KINDS, another_connection, enter, insert, rolled_up, row
 from tests.costs.test_ledger import partitions
 from tests.costs.threads import at_once
@@ -46,11 +45,6 @@ def _months_of_2020() -> Iterator[None]:
         for name in partitions():
             if name.startswith("costs_ledgerentry_2020_"):
                 owner.execute(f"DROP TABLE {name}")
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
 
 
 @pytest.fixture

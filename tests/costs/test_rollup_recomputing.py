@@ -25,23 +25,12 @@ from tests.costs.rolled import (
     expected,
     held,
     insert,
-    make_partitions,
     rolled_up,
     row,
     spoil,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year")]
 
 
 def test_recomputing_heals_what_is_wrong_and_removes_what_has_no_entries(

@@ -22,7 +22,6 @@ from tests.costs.rolled import (
     enter,
     held,
     insert,
-    make_partitions,
     rolled_up,
     row,
 )
@@ -30,17 +29,7 @@ from tests.costs.spending import dollar_price, dollars, take
 from tests.costs.threads import a_lock_is_waited_for, at_once
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-
-
-@pytest.fixture
-def price_id() -> int:
-    return factories.price().pk
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year")]
 
 
 def test_a_run_takes_in_what_was_settled_and_a_second_one_adds_nothing(agency: Tenant) -> None:

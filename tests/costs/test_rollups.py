@@ -30,12 +30,11 @@ from tests.costs.rolled import (
     enter,
     expected,
     insert,
-    make_partitions,
     rolled_up,
     row,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("year")]
 
 ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"]
 # Where clocks change (Lord Howe's by half an hour), and where days and months end.
@@ -176,18 +175,8 @@ class Ledger(RuleBasedStateMachine):
             assert rolled_up(kind, self.zones, with_tail=False) == expected(kind, self.committed, self.zones)
 
 
-@pytest.fixture(autouse=True)
-def _year() -> None:
-    make_partitions()
-
-
-@pytest.fixture
-def price_id() -> int:
-    Ledger.price_id = factories.price().pk
-    return Ledger.price_id
-
-
 def test_the_roll_ups_and_the_tail_are_always_the_ledger(price_id: int) -> None:
+    Ledger.price_id = price_id
     run_state_machine_as_test(
         Ledger,
         settings=settings(

@@ -1,3 +1,0 @@
-from tests.costs.conftest import _other_databases
-
-__all__ = ["_other_databases"]
