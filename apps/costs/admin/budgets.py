@@ -212,6 +212,7 @@ class BudgetCounterAdmin(LongTableAdmin):
                     "period_start",
                     (Amount("spent", "spent"), Amount("held", "held")),
                     ("shadow_calls", Amount("shadow amount", "shadow_amount")),
+                    "raised_at",
                 ]
             },
         )
