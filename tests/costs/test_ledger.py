@@ -140,7 +140,7 @@ def test_an_attempt_is_entered_once(agency: Tenant, price: Price) -> None:
     entry = enter(agency, price)
     same = {"occurred_at": entry.occurred_at, "generation_id": entry.generation_id}
 
-    with pytest.raises(IntegrityError, match=r"duplicate key.*attempt"):
+    with pytest.raises(IntegrityError, match=r"duplicate key.*_call"):
         enter(agency, price, **same)
 
     enter(agency, price, **same, attempt=2)
