@@ -39,34 +39,34 @@ $$
 """
 
 
-def _asking(function: str, *, plain: str, with_block: str, reverse: bool = False) -> str:
+def _asking(function: str, *, before: str, after: str) -> str:
     """The function as it is, but for what it asks of the transaction."""
-    old, new = (with_block, plain) if reverse else (plain, with_block)
     return f"""
 DO $do$
 DECLARE
     written text := pg_get_functiondef('{function}'::regprocedure);
 BEGIN
-    IF strpos(written, $old${old}$old$) = 0 THEN
+    IF strpos(written, $before${before}$before$) = 0 THEN
         RAISE EXCEPTION '{function} is not as it was';
     END IF;
-    EXECUTE replace(written, $old${old}$old$, $new${new}$new$);
+    EXECUTE replace(written, $before${before}$before$, $after${after}$after$);
 END
 $do$
 """
 
 
+# Functions, and what they ask without and with the block.
 _READERS = [
-    {
-        "function": "costs_ledger_tail(uuid, date, date)",
-        "plain": "AND entry.txid >= $1'",
-        "with_block": f"AND entry.txid >= $1 AND entry.{_BLOCK} >= $1::text::bigint / 1024'",
-    },
-    {
-        "function": "drop_oldest_ledger_partition(date)",
-        "plain": "AND txid >= $1)'",
-        "with_block": f"AND txid >= $1 AND {_BLOCK} >= $1::text::bigint / 1024)'",
-    },
+    (
+        "costs_ledger_tail(uuid, date, date)",
+        "AND entry.txid >= $1'",
+        f"AND entry.txid >= $1 AND entry.{_BLOCK} >= $1::text::bigint / 1024'",
+    ),
+    (
+        "drop_oldest_ledger_partition(date)",
+        "AND txid >= $1)'",
+        f"AND txid >= $1 AND {_BLOCK} >= $1::text::bigint / 1024)'",
+    ),
 ]
 _OLD = """
 CREATE INDEX ledgerentry_tail ON costs_ledgerentry (txid) WHERE ledger_generation = 1;
@@ -86,8 +86,10 @@ class Migration(migrations.Migration):
         # Entries come nearly in order: what comes late finds room, or one page is split for many.
         IndexPartitions(_LEDGER, "ledgerentry_call", f"{_ONCE} WITH (fillfactor = 90)", unique=True),
         *(
-            migrations.RunSQL(_asking(**reader), reverse_sql=_asking(**reader, reverse=True))
-            for reader in _READERS
+            migrations.RunSQL(
+                _asking(function, before=plain, after=blocked), _asking(function, before=blocked, after=plain)
+            )
+            for function, plain, blocked in _READERS
         ),
         migrations.RunSQL(
             _RAISE.format(index="ledgerentry_recent", key=f"({_BLOCK})"),
