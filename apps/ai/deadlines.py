@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 class Deadlines:
     """`attempt` and `total` limit one call and all of them together, waits included.
 
-    `degrades`: rather than an error, the caller takes an old answer or a template.
+    `degrades`: rather than an error, the caller takes an old answer or a template. `waits`: nobody waits for
+    the answer, so while no deployment may be called the question does, as long as there is time.
     """
 
     attempt: timedelta
     retries: int
     total: timedelta
     degrades: bool = False
+    waits: bool = False
 
     def capped(self, attempt: timedelta) -> "Deadlines":
         """The same with attempts no longer than that."""
@@ -27,7 +29,7 @@ class Deadlines:
 # A person waits for the answer, or would rather go on without it.
 CRITICAL = Deadlines(attempt=timedelta(seconds=5), retries=3, total=timedelta(seconds=20))
 OPTIONAL = Deadlines(attempt=timedelta(seconds=1), retries=1, total=timedelta(seconds=2.5), degrades=True)
-BACKGROUND = Deadlines(attempt=timedelta(seconds=60), retries=3, total=timedelta(seconds=240))
+BACKGROUND = Deadlines(attempt=timedelta(seconds=60), retries=3, total=timedelta(seconds=240), waits=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ SELECT (SELECT count(*) FROM counted WHERE state = 'pending'),
         FROM unnest(%(priorities)s::smallint[]) AS one (priority), LATERAL (
             SELECT created_at FROM ai_generation
             WHERE priority = one.priority AND state IN ('pending', 'running')
-              AND (state = 'pending' OR lease_expires_at <= %(now)s)
+              AND (lease_expires_at IS NULL OR lease_expires_at <= %(now)s)
             ORDER BY id LIMIT 1
         ) AS oldest)
 """

@@ -41,6 +41,6 @@ def breakers(now: datetime) -> Iterator[Metric]:
 
 def oldest_due(now: datetime) -> datetime | None:
     """Since when the oldest question has been waiting for somebody to work on it."""
-    waiting = Generation.objects.waiting(now=now)
-    since: datetime | None = waiting.aggregate(since=Min("created_at"))["since"]
+    due = Generation.objects.due(now=now)
+    since: datetime | None = due.aggregate(since=Min("created_at"))["since"]
     return since

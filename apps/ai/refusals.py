@@ -25,7 +25,9 @@ def refusal(failed: Generation, *, time_zone: str) -> DomainError:
         return InvalidInputError(failed.error, code=failed.error_code)
     if failed.error_code in _OF_THE_STATE:
         return ConflictError(failed.error, code=failed.error_code, fields=_ceiling(failed, time_zone))
-    wait = soonest() if failed.error_code == Refusal.CIRCUIT_OPEN else None
+    wait = None
+    if failed.error_code == Refusal.CIRCUIT_OPEN:
+        wait = soonest(task_kind=failed.task_kind, pinned_id=failed.pinned_id)
     return UnavailableError(
         failed.error,
         code=failed.error_code,

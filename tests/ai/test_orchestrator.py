@@ -27,7 +27,7 @@ from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests.ai import breakers
-from tests.ai.asking import VARIABLES, ask, read
+from tests.ai.asking import VARIABLES, answer, ask, caption, read
 from tests.conftest import Sandbox
 from tests.costs.spending import counters
 
@@ -47,7 +47,7 @@ def run(tenant: Tenant, prompt: str = "campaign_template", **fields: Any) -> Gen
     return read(tenant, asked.pk)
 
 
-def outcomes(done: Generation) -> list[tuple[str, str]]:
+def outcomes(done: Generation | Ending) -> list[tuple[object, object]]:
     """(deployment, outcome) of each attempt."""
     return [(each["deployment"], each["outcome"]) for each in done.explain if "attempt" in each]
 
@@ -166,7 +166,7 @@ def test_nobody_is_called_whose_breaker_has_opened_since_the_question_began(
 
     monkeypatch.setattr(PROVIDERS["openai"], "complete", call)
 
-    done = run(agency)
+    done = answer(caption(agency))
 
     assert outcomes(done) == [
         ("openai", "server_error"),

@@ -79,6 +79,11 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         abandoned = Q(state=GenerationState.RUNNING, lease_expires_at__lte=now)
         return self.filter(Q(state=GenerationState.PENDING) | abandoned)
 
+    def due(self, *, now: datetime) -> "GenerationQuerySet":
+        """Those of them that somebody may begin on: all but what waits for a recovery."""
+        is_free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
+        return self.filter(is_free, state__in=[GenerationState.PENDING, GenerationState.RUNNING])
+
 
 class Generation(TenantOwned):
     """One question to the AI and its answer: the unit of work of the queue `ai`."""
@@ -100,6 +105,7 @@ class Generation(TenantOwned):
     user_id = models.UUIDField(null=True, blank=True)
 
     state = models.CharField(max_length=16, choices=GenerationState, default=GenerationState.PENDING)
+    # Of a pending one: until then it waits for a deployment to recover.
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Calls made to providers.")
     started_at = models.DateTimeField(null=True, blank=True)

@@ -12,14 +12,14 @@ from django.conf import settings
 from apps.ai.deadlines import BACKGROUND, Deadlines, Timing
 from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
-from apps.ai.services import configuration, endings, orchestrator, prompts, rows
-from apps.ai.services.attempts import GRACE
+from apps.ai.services import configuration, endings, orchestrator, prompts
+from apps.ai.services.claims import claim_generation, lease_from
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record
+from apps.ai.services.recovery import PutBackError
 from apps.ai.services.rows import ClaimLostError, Ending
 from apps.common.errors import DomainError
 from apps.common.priority import Priority
-from apps.costs.services import holds
 from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
@@ -183,20 +183,19 @@ def run_generation(
     """Answer a generation that nobody works on, or the most urgent one. None if there is nothing to do.
 
     A refusal or a failure of the providers ends it as failed, with a reason for people. Calls of a process
-    that died over it are settled first, by estimate.
+    that died over it are settled first, by estimate. While no deployment may be called it is put back, if its
+    deadlines say so.
     """
     now = clock()
-    claimed = _claim(generation_id, now=now)
-    if claimed is None:
+    claim = claim_generation(generation_id, now=now)
+    if claim is None:
         return None
-    question, lease, was_abandoned = claimed
-    attempts = _attempts_before(question, now=now) if was_abandoned else 0
-    record = Record(question, lease_expires_at=lease, attempts=attempts)
-    if attempts >= ATTEMPTS_AT_MOST:
+    record = claim.record(deadlines)
+    if claim.attempts >= ATTEMPTS_AT_MOST:
         _give_up(record, now=now)
         return None
-    ending = _answer(question, record, clock, deadlines, emit)
-    return Run(question, ending) if ending else None
+    ending = _answer(claim.question, record, clock, claim.allowed(deadlines), emit)
+    return Run(claim.question, ending) if ending else None
 
 
 def cancel_pending(*, campaign_id: UUID, now: datetime) -> int:
@@ -217,8 +216,8 @@ def cancel_pending(*, campaign_id: UUID, now: datetime) -> int:
 def waiting_generations(*, now: datetime, limit: int = 500) -> list[UUID]:
     """Generations that should be hinted at again: left by a dead process, or asked for a while ago."""
     with system_transaction():
-        waiting = Generation.objects.waiting(now=now).filter(created_at__lte=now - SWEEP_AFTER)
-        return list(waiting.order_by("priority", "id").values_list("pk", flat=True)[:limit])
+        due = Generation.objects.due(now=now).filter(created_at__lte=now - SWEEP_AFTER)
+        return list(due.order_by("priority", "id").values_list("pk", flat=True)[:limit])
 
 
 def _put(
@@ -231,35 +230,8 @@ def _put(
     return prompt, max_tokens, request
 
 
-def _claim(generation_id: UUID | None, *, now: datetime) -> tuple[Question, datetime, bool] | None:
-    """What the generation asks, the end of our lease, and whether somebody had left it."""
-    lease = _lease(now)
-    row = rows.claim_generation(generation_id, now=now, lease_until=lease)
-    if row is None:
-        return None
-    was_abandoned = row.pop("was_abandoned")
-    question = Question(
-        prompt=prompts.version_of(row.pop("prompt_id")),
-        asked_at=row.pop("created_at"),
-        priority=Priority(row.pop("priority")),
-        **row,
-    )
-    return question, lease, was_abandoned
-
-
 def _claim_of(now: datetime) -> dict[str, Any]:
-    return {"state": GenerationState.RUNNING, "lease_expires_at": _lease(now), "started_at": now}
-
-
-def _lease(now: datetime) -> datetime:
-    until: datetime = now + settings.AI_ATTEMPT_TIMEOUT + GRACE
-    return until
-
-
-def _attempts_before(question: Question, *, now: datetime) -> int:
-    """How many attempts those made who had it before. What they left is settled by estimate."""
-    holds.settle_abandoned(now=now, generation_id=question.id)
-    return holds.last_attempt(tenant_id=question.tenant_id, generation_id=question.id)
+    return {"state": GenerationState.RUNNING, "lease_expires_at": lease_from(now), "started_at": now}
 
 
 def _give_up(record: Record, *, now: datetime) -> None:
@@ -284,6 +256,9 @@ def _answer(
         )
     except ClaimLostError:
         log.warning("generation.claim_lost", generation_id=str(question.id))
+        return None
+    except PutBackError as waiting:
+        log.info("generation.put_back", generation_id=str(question.id), until=waiting.until.isoformat())
         return None
     log.info(
         "generation.finished",

@@ -26,6 +26,7 @@ from apps.ai.services.configuration import Configuration
 from apps.ai.services.lead import Lead
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record, insist
+from apps.ai.services.recovery import put_back
 from apps.ai.services.rows import Ending, Settlement
 from apps.ai.services.troubles import GenerationError
 from apps.ai.services.watch import Watch, read_call
@@ -55,7 +56,9 @@ def generate(
     timing: Timing,
     emit: Callable[[str], None] | None = None,
 ) -> Ending:
-    """Find an answer and write it into the question's row; why there is none, too. Raises ClaimLostError.
+    """Find an answer and write it into the question's row; why there is none, too.
+
+    Raises ClaimLostError, and PutBackError if the row waits for a recovery.
 
     With `emit`, the answer is handed on piece by piece as it comes; then it neither joins nor is joined.
     """
@@ -93,6 +96,13 @@ class _Generation:
         try:
             return self._answer()
         except DomainError as error:
+            put_back(
+                error,
+                question=self.question,
+                record=self.record,
+                deadlines=self.deadlines,
+                now=self.timing.clock(),
+            )
             return self._write(self._instead(error))
 
     def _answer(self) -> Ending:

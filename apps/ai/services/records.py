@@ -1,8 +1,8 @@
 """A generation's row while its answer is looked for: not written yet, or claimed by us."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -14,6 +14,7 @@ from apps.ai.services import rows
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import Begun, ClaimLostError, Ended, Ending, Refused, Settlement
 from apps.common.connections import give_back_connection
+from apps.common.text import storable
 from apps.costs.models import Hold
 from apps.costs.services.holds import Attempt
 from apps.tenants.doors import tenant_transaction
@@ -27,14 +28,28 @@ DATABASE_AWAY = timedelta(seconds=1)
 
 
 class Record:
-    """`lease_expires_at` is None until the row is written; then it names our claim, and only grows."""
+    """`lease_expires_at` is None until the row is written; then it names our claim, and only grows.
+
+    `waits_until`: so long it may wait for a deployment to recover, since nobody waits for its answer.
+    """
 
     def __init__(
-        self, question: Question, *, lease_expires_at: datetime | None = None, attempts: int = 0
+        self,
+        question: Question,
+        *,
+        lease_expires_at: datetime | None = None,
+        attempts: int = 0,
+        waits_until: datetime | None = None,
     ) -> None:
         self._question, self._lease = question, lease_expires_at
+        self.waits_until = waits_until
         # Those of an earlier process, which died, too: numbers go on from there.
-        self.attempts = attempts
+        self.attempts = self._attempts_before = attempts
+
+    @property
+    def made(self) -> int:
+        """How many attempts were made since we have it."""
+        return self.attempts - self._attempts_before
 
     def begin(self, attempt: Attempt, *, now: datetime) -> Begun:
         """Hold the money for an attempt, and keep the row ours until the hold expires.
@@ -60,13 +75,17 @@ class Record:
         if self._lease is None or until <= self._lease:
             return
         until = long or until
-        with tenant_transaction(self._question.tenant_id):
-            mine = Generation.objects.filter(
-                pk=self._question.id, state=GenerationState.RUNNING, lease_expires_at=self._lease
-            )
-            if not mine.update(lease_expires_at=until):
-                raise ClaimLostError
+        self._update(lease_expires_at=until)
         self._lease = until
+
+    def put_back(self, until: datetime, *, explain: Sequence[Mapping[str, object]]) -> None:
+        """Give up the claim; nobody takes the row before then. Raises ClaimLostError."""
+        self._update(
+            state=GenerationState.PENDING,
+            lease_expires_at=until,
+            attempts=self.attempts,
+            explain=storable(list(explain)),
+        )
 
     def end(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> Ended:
         """Write how it ended, and settle its last attempt. Raises ClaimLostError, with the money settled."""
@@ -82,6 +101,15 @@ class Record:
             now=now,
             settlement=settlement,
         )
+
+    def _update(self, **columns: Any) -> None:
+        """Change the row while it is ours."""
+        with tenant_transaction(self._question.tenant_id):
+            mine = Generation.objects.filter(
+                pk=self._question.id, state=GenerationState.RUNNING, lease_expires_at=self._lease
+            )
+            if not mine.update(**columns):
+                raise ClaimLostError
 
 
 def insist(write: Callable[[datetime], Written], *, hold: Hold, timing: Timing) -> Written:

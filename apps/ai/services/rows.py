@@ -110,9 +110,10 @@ def claim_generation(
 ) -> dict[str, Any] | None:
     """Take a generation that nobody works on, or the most urgent one. None if there is nothing to do.
 
-    Otherwise the row's columns that say what is asked, and `was_abandoned`: somebody had left it.
+    Otherwise the row's columns that say what is asked; `started_at`, when somebody first began on it;
+    `attempts` until now; and `was_abandoned`: somebody had left it.
     """
-    row = call_for_system("ai_claim_generation", generation_id, now, lease_until)
+    row = call_for_system("ai_claim_due_generation", generation_id, now, lease_until)
     return None if row["id"] is None else row | {"variables": json.loads(row["variables"])}
 
 

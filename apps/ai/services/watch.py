@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.ai.matrix import Counts
+from apps.ai.models import ModelClass, TaskKind
 from apps.ai.routing import Candidate
 from apps.ai.services import configuration
 from apps.ai.services.breakers import breakers, note_changes
@@ -15,6 +16,8 @@ from apps.common.shared_redis import Call
 
 # A provider that says “too fast” but not until when is left alone for so long.
 COOL_DOWN = timedelta(seconds=1)
+# A probe is mostly answered long before its lease ends.
+PROBE = timedelta(seconds=5)
 # What was read longer ago, before a wait, says nothing of now: it is read anew, in a round trip of its own.
 FRESH = timedelta(seconds=1)
 
@@ -33,11 +36,25 @@ def read_call(candidates: Iterable[Candidate]) -> Call:
     return breakers().read_call([str(each.id) for each in candidates])
 
 
-def soonest() -> timedelta | None:
-    """How long until a deployment may be called; None if that is for an operator to say."""
-    candidates = configuration.current().deployments
-    statuses = breakers().statuses_of([str(each.id) for each in candidates]).values()
-    return min((wait for each in statuses if (wait := each.available_in) is not None), default=None)
+def soonest(*, task_kind: str, pinned_id: UUID | None = None) -> timedelta | None:
+    """How long until a deployment may be called for it; None if that is for an operator to say."""
+    config = configuration.current()
+    embeds = task_kind == TaskKind.EMBEDDING
+    able = [
+        each
+        for each in config.deployments
+        if (each.model_class == ModelClass.EMBEDDING) is embeds
+        and each.id not in config.exclusions
+        and pinned_id in (None, each.id)
+    ]
+    statuses = breakers().statuses_of([str(each.id) for each in able]).values()
+    return min((wait for each in statuses if (wait := _available_in(each)) is not None), default=None)
+
+
+def _available_in(status: Status) -> timedelta | None:
+    is_probed = status.state is State.HALF_OPEN and not status.cool_down_left
+    wait = status.available_in
+    return min(wait, PROBE) if wait is not None and is_probed else wait
 
 
 class Watch:

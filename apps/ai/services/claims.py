@@ -1,0 +1,79 @@
+"""Taking a generation to work on it: a lease, and what whoever had it before has left of it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+
+from apps.ai.deadlines import Deadlines
+from apps.ai.services import prompts, rows
+from apps.ai.services.attempts import GRACE
+from apps.ai.services.questions import Question
+from apps.ai.services.records import Record
+from apps.common.priority import Priority
+from apps.costs.services import holds
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A generation that is ours until `lease_expires_at`; `began_at` is when somebody first worked on it.
+
+    `attempts` were made before: by processes that died if it was abandoned, else before it was put back.
+    """
+
+    question: Question
+    lease_expires_at: datetime
+    was_abandoned: bool
+    began_at: datetime
+    attempts: int
+
+    def allowed(self, deadlines: Deadlines) -> Deadlines:
+        """The same with the retries that are left. After an abandoned run there is a whole one."""
+        if self.was_abandoned:
+            return deadlines
+        return replace(deadlines, retries=max(deadlines.retries - self.attempts, 0))
+
+    def record(self, deadlines: Deadlines) -> Record:
+        waits_until = self.began_at + deadlines.total if deadlines.waits else None
+        return Record(
+            self.question,
+            lease_expires_at=self.lease_expires_at,
+            attempts=self.attempts,
+            waits_until=waits_until,
+        )
+
+
+def claim_generation(generation_id: UUID | None, *, now: datetime) -> Claim | None:
+    """Take one that nobody works on, or the most urgent of them. None if there is nothing to do.
+
+    Calls of a process that died over it are settled, by estimate.
+    """
+    lease = lease_from(now)
+    row = rows.claim_generation(generation_id, now=now, lease_until=lease)
+    if row is None:
+        return None
+    was_abandoned, began_at, attempts = (
+        row.pop(name) for name in ("was_abandoned", "started_at", "attempts")
+    )
+    question = Question(
+        prompt=prompts.version_of(row.pop("prompt_id")),
+        asked_at=row.pop("created_at"),
+        priority=Priority(row.pop("priority")),
+        **row,
+    )
+    if was_abandoned:
+        attempts = _settle_attempts(question, now=now)
+    return Claim(question, lease, was_abandoned, began_at, attempts)
+
+
+def lease_from(now: datetime) -> datetime:
+    """When a claim ends that isn't renewed: one attempt may come to its end."""
+    until: datetime = now + settings.AI_ATTEMPT_TIMEOUT + GRACE
+    return until
+
+
+def _settle_attempts(question: Question, *, now: datetime) -> int:
+    """How many attempts those made who had it before. What they left is settled by estimate."""
+    holds.settle_abandoned(now=now, generation_id=question.id)
+    return holds.last_attempt(tenant_id=question.tenant_id, generation_id=question.id)
