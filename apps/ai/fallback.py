@@ -9,17 +9,20 @@ from apps.ai.routing import Candidate, Costs
 _STOP = Step(Action.STOP)
 
 
-def next_step(kind: str, already_done: Iterable[Action], *, impossible: Collection[Action] = ()) -> Step:
+def next_step(
+    kind: str, already_done: Iterable[Action], *, impossible: Collection[Action] = (), awaited: bool = False
+) -> Step:
     """What to do about a failure now: the first step that isn't used up and is possible.
 
     `already_done` are the actions at this deployment, and each move to another one that this kind has caused.
-    `impossible` are those for which time, attempts, deployments or text are lacking.
+    `impossible` are those for which time, attempts, deployments or text are lacking. `awaited`: somebody
+    waits for the answer.
     """
     done = Counter(already_done)
     for step in MATRIX[kind].steps:
         if step.action is Action.STOP:
             break
-        if step.action in impossible:
+        if step.action in impossible or (awaited and step.unless_awaited):
             continue
         if step.most is None or done[step.action] < step.most:
             return step
@@ -29,14 +32,15 @@ def next_step(kind: str, already_done: Iterable[Action], *, impossible: Collecti
 class Progress:
     """What was done about one question's failures so far, as `next_step` asks for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, awaited: bool = False) -> None:
+        self._awaited = awaited
         self._here: list[Action] = []
         self._moves: Counter[str] = Counter()
 
     def next(self, kind: str, *, impossible: Collection[Action] = ()) -> Step:
         """What to do now; it counts as done from then on."""
         moves = [Action.OTHER_DEPLOYMENT] * self._moves[kind]
-        step = next_step(kind, [*self._here, *moves], impossible=impossible)
+        step = next_step(kind, [*self._here, *moves], impossible=impossible, awaited=self._awaited)
         if step.action is Action.OTHER_DEPLOYMENT:
             self._moves[kind] += 1
             self._here.clear()

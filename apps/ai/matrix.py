@@ -49,16 +49,22 @@ class Counts(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`most`: how often, None for as often as attempts and deadline allow. `where`: for other deployments."""
+    """`most`: how often, None for as often as attempts and deadline allow. `where`: for other deployments.
+
+    `unless_awaited`: only for a question that nobody waits for.
+    """
 
     action: Action
     most: int | None = None
     where: Where = Where.NEXT
+    unless_awaited: bool = False
 
     def __str__(self) -> str:
         words = str(self.action).replace("_", " ")
         if self.action is Action.OTHER_DEPLOYMENT and self.where is not Where.NEXT:
             words += f", {self.where}"
+        if self.unless_awaited:
+            words += ", if nobody waits"
         return f"{words}, once" if self.most == 1 else words
 
 
@@ -90,9 +96,10 @@ _CHEAPER = Step(Action.OTHER_DEPLOYMENT, where=Where.CHEAPER)
 
 MATRIX: Mapping[str, Row] = {
     FailureKind.RATE_LIMITED: Row(
-        (_RETRY, _OTHER_FIRST, _STOP),
+        (Step(Action.RETRY_HERE, unless_awaited=True), _OTHER_FIRST, _RETRY, _STOP),
         Counts.COOL_DOWN,
-        "The provider says when: soon enough, it is worth the wait; else others have limits of their own.",
+        "The provider says when. A person goes to others at once, which have limits of their own; what "
+        "nobody waits for keeps to the model that suits it, if its turn comes soon enough.",
     ),
     FailureKind.TIMEOUT: Row(
         (_OTHER_FIRST, _RETRY, _STOP),

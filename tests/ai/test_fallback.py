@@ -17,9 +17,9 @@ HERE = [Action.RETRY_HERE, Action.SHORTEN, Action.REPAIR, Action.PLAIN_JSON]
 ELSEWHERE = Action.OTHER_DEPLOYMENT
 
 
-def way(kind: str, *impossible: Action, steps: int = 6) -> list[str]:
+def way(kind: str, *impossible: Action, steps: int = 6, awaited: bool = False) -> list[str]:
     """What is done when one kind of failure follows another, until it is given up."""
-    progress, taken = Progress(), []
+    progress, taken = Progress(awaited=awaited), []
     for _ in range(steps):
         action = progress.next(kind, impossible=impossible).action
         taken.append(str(action))
@@ -73,6 +73,12 @@ def test_a_wait_for_which_there_is_no_time_is_the_next_ones_turn() -> None:
     assert way("rate_limited", Action.RETRY_HERE, steps=1) == ["other_deployment"]
     assert way("rate_limited", Action.RETRY_HERE, ELSEWHERE) == ["stop"]
     assert way("budget_busy", Action.RETRY_HERE, steps=1) == ["other_deployment"]
+
+
+def test_a_person_does_not_wait_for_a_rate_limit_while_there_is_somebody_else() -> None:
+    assert way("rate_limited", steps=1, awaited=True) == ["other_deployment"]
+    assert way("rate_limited", ELSEWHERE, steps=2, awaited=True) == ["retry_here", "retry_here"]
+    assert way("rate_limited", ELSEWHERE, Action.RETRY_HERE, awaited=True) == ["stop"]
 
 
 def test_text_that_cannot_be_shortened_goes_to_a_larger_context() -> None:

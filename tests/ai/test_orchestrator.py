@@ -138,6 +138,26 @@ def test_the_wait_that_a_provider_asks_for_is_kept(agency: Tenant, ai_sandbox: S
     assert done.latency >= timedelta(seconds=1)
 
 
+def test_a_person_does_not_wait_at_one_provider_while_the_other_is_free(
+    agency: Tenant, ai_sandbox: Sandbox
+) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"429": 1}, "retry_after": 2, "count": 1}])
+
+    done = answer(caption(agency))
+
+    assert outcomes(done) == [("openai", "rate_limited"), ("azure", "answered")]
+
+
+def test_a_person_waits_where_there_is_nobody_else(agency: Tenant, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"429": 1}, "retry_after": 1, "count": 1}])
+    with system_transaction():
+        Deployment.objects.filter(provider="azure").update(enabled=False)
+
+    done = answer(caption(agency))
+
+    assert outcomes(done) == [("openai", "rate_limited"), ("openai", "answered")]
+
+
 def test_who_is_too_fast_for_a_provider_that_says_no_time_waits_for_its_cool_down(
     agency: Tenant, ai_sandbox: Sandbox
 ) -> None:

@@ -54,7 +54,7 @@ class Lead:
         self._rest = list(route.candidates)
         # Somebody wasn't asked for want of time or attempts: with more there might have been an answer.
         self._is_cut = False
-        self._progress = fallback.Progress()
+        self._progress = fallback.Progress(awaited=not deadlines.waits)
         self._troubles = Troubles(caller.question.id, route)
 
     @property
