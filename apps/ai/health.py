@@ -15,7 +15,7 @@ from apps.ai.models import ModelClass
 from apps.ai.providers import PROVIDERS
 from apps.ai.services.breakers import breaker_statuses
 from apps.ai.services.deployments import REFUSED
-from apps.common.breaker.rules import Status
+from apps.common.breaker.rules import State, Status
 from apps.common.priority import Priority
 from apps.operations.health import Recent, connect_database
 
@@ -66,7 +66,11 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeploymentHealth:
-    """`obstacle` says why no call may go there now; empty if one may."""
+    """`obstacle` says why no call may go there now; empty if one may.
+
+    `held`: the state in which an operator holds the breaker, until somebody gives it back; None while it
+    opens and closes by itself. Who holds it, and why, is for the admin: this is open to all.
+    """
 
     name: str
     provider: str
@@ -75,6 +79,8 @@ class DeploymentHealth:
     enabled: bool
     obstacle: str
     breaker: str
+    held: str | None
+    breaker_since: datetime | None
     probe_in: timedelta | None
     cool_down_left: timedelta | None
     last_success_at: datetime | None
@@ -153,6 +159,8 @@ def _deployment(row: _Row, providers: Mapping[str, str], breaker: Status) -> Dep
         enabled=row.enabled,
         obstacle=_obstacle(row, providers, breaker),
         breaker=str(breaker.state),
+        held=None if breaker.forced is None else str(breaker.forced),
+        breaker_since=breaker.since,
         probe_in=breaker.waits,
         cool_down_left=breaker.cool_down_left or None,
         last_success_at=row.last_success_at,
@@ -166,6 +174,8 @@ def _obstacle(row: _Row, providers: Mapping[str, str], breaker: Status) -> str:
         return "its provider is not configured"
     if breaker.excluded is None:
         return ""
+    if breaker.forced is State.OPEN:
+        return "an operator holds its breaker open"
     return "its provider asked for a pause" if breaker.cool_down_left else f"its breaker is {breaker.state}"
 
 

@@ -1,7 +1,7 @@
 """GET /api/health/hybrid-orchestrator: whether questions can be answered, and by whom."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +13,9 @@ from apps.ai.health import LATE, DeploymentHealth, QueueHealth, judge
 from apps.ai.models import Deployment, Generation
 from apps.ai.routing import Candidate
 from apps.ai.services import deployments as services
-from apps.ai.services.breakers import breakers
-from apps.common.breaker.rules import Report, Result
+from apps.ai.services.breakers import breakers, force_breaker
+from apps.common.breaker.rules import Report, Result, State
+from apps.common.ids import uuid7
 from apps.operations import health
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -57,6 +58,8 @@ def test_all_is_well(anybody: APIClient) -> None:
         "enabled": True,
         "obstacle": "",
         "breaker": "closed",
+        "breaker_held": None,
+        "breaker_since": None,
         "probe_in_s": None,
         "cool_down_s": None,
         "last_success_at": None,
@@ -72,6 +75,22 @@ def test_a_deployment_that_cannot_be_called_degrades_it(anybody: APIClient) -> N
     found = seen(anybody, "azure")
     assert (found["breaker"], found["obstacle"]) == ("open", "its breaker is open")
     assert 0 < found["probe_in_s"] <= 60
+
+
+def test_a_breaker_that_an_operator_holds_is_told_from_one_that_failures_opened(anybody: APIClient) -> None:
+    before = timezone.now()
+    force_breaker(deployment=deployment("azure"), state=State.OPEN, by=uuid7(), reason="They rebuild it.")
+    fail(deployment("openai"))
+    held, failed = seen(anybody, "azure"), seen(anybody, "openai")
+    assert (held["breaker"], held["breaker_held"], held["probe_in_s"]) == ("open", "open", None)
+    assert (failed["breaker"], failed["breaker_held"]) == ("open", None)
+    assert held["obstacle"] == "an operator holds its breaker open"
+    assert failed["obstacle"] == "its breaker is open"
+    assert datetime.fromisoformat(held["breaker_since"]) >= before - timedelta(seconds=1)
+    assert b"rebuild" not in anybody.get(PATH).content
+    force_breaker(deployment=deployment("azure"), state=State.CLOSED, by=uuid7(), reason="")
+    closed = seen(anybody, "azure")
+    assert (closed["breaker"], closed["breaker_held"], closed["obstacle"]) == ("closed", "closed", "")
 
 
 def test_a_pause_that_the_provider_asked_for_is_told_with_its_rest(anybody: APIClient) -> None:
@@ -187,7 +206,7 @@ def test_without_the_database_it_is_down_and_says_nothing_more(
     assert b"nowhere" not in response.content
 
 
-EMBEDDER = DeploymentHealth("e", "openai", "m", "embedding", True, "", "closed", None, None, None)
+EMBEDDER = DeploymentHealth("e", "openai", "m", "embedding", True, "", "closed", *[None] * 5)
 WRITER = replace(EMBEDDER, name="w", model_class="standard")
 IDLE = QueueHealth(0, 0, timedelta())
 

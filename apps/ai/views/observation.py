@@ -22,6 +22,7 @@ from apps.tenants.views import TenantView
 WINDOW = timedelta(hours=1)
 # As platforms' breakers have them: one enumeration in the schema.
 _BREAKER = [("closed", "Closed"), ("open", "Open"), ("half_open", "half-open")]
+_HELD = [("open", "Open"), ("closed", "Closed")]
 
 
 @extend_schema_field({"type": "number", "examples": [1.25]})
@@ -43,6 +44,16 @@ class DeploymentHealthSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField()
     obstacle = serializers.CharField(help_text="Why no call may go there now; empty if one may.")
     breaker = serializers.ChoiceField(_BREAKER)
+    breaker_held = serializers.ChoiceField(
+        _HELD,
+        source="held",
+        allow_null=True,
+        help_text="The state in which an operator holds it, until it is given back in the admin, which says "
+        "who and why; null while it opens and closes by itself.",
+    )
+    breaker_since = serializers.DateTimeField(
+        allow_null=True, help_text="Since when it has been in its state; null if it never changed."
+    )
     probe_in_s = SecondsField(source="probe_in", allow_null=True)
     cool_down_s = SecondsField(source="cool_down_left", allow_null=True)
     last_success_at = serializers.DateTimeField(allow_null=True)
