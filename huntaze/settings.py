@@ -334,6 +334,8 @@ LOGGING = {
         "celery.beat": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
+        # By itself it warns whatever the level is.
+        "psycopg": {"level": max(LOG_LEVEL, logging.WARNING)},
     },
 }
 
