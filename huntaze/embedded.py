@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from redis.connection import parse_url
 
 from huntaze import embedded_postgres, embedded_redis, embedded_user
-from huntaze.places import CLONE, Home, StartError
+from huntaze.places import CLONE, LOCKS, Home, StartError
 
 _START_SECONDS = 60
 _STOP_SECONDS = 15
@@ -100,6 +100,7 @@ def running(home: Path) -> Iterator[ServiceUrls]:
     place.prepare()
     found = urls(place.path)
     with contextlib.ExitStack() as stack:
+        stack.callback(place.remove_sockets)
         postgres = stack.enter_context(_service(place, "postgres", stop=signal.SIGINT))
         redis = stack.enter_context(_service(place, "redis", stop=signal.SIGTERM))
         _wait_for(postgres, place, "postgres", lambda: embedded_postgres.answers(found.superuser))
@@ -197,7 +198,7 @@ def remove(path: Path) -> None:
     homes = [home, *(Home(file.parent) for file in found)]
     with contextlib.ExitStack() as locks:
         for one in homes:
-            for name in ("stack", "postgres", "redis") if one.run.exists() else ():
+            for name in LOCKS if one.run.exists() else ():
                 locks.enter_context(one.lock(name))
         for one in homes:
             embedded_user.erase(one)

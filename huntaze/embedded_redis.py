@@ -13,7 +13,7 @@ from typing import NoReturn
 import redis
 
 from huntaze.guard import die_with_parent
-from huntaze.places import Home, StartError, one_line
+from huntaze.places import Home, StartError, one_line, private_folder
 
 OLDEST = (6, 2)
 
@@ -32,6 +32,7 @@ def serve(home: Home, *, parent: int | None = None) -> NoReturn:
     # Redis has no lock of its own: a second server on the folder would take the socket over and mix the
     # files. The descriptor stays open across exec, in its forks too, so a free lock means that none is left.
     with home.lock("redis", wait=10) as lock:
+        private_folder(home.sockets, owner=os.geteuid())
         os.set_inheritable(lock, True)
         os.chdir(data)
         die_with_parent(signal.SIGTERM, parent=parent)

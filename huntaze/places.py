@@ -9,7 +9,7 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ _PLAIN_TEMP = re.compile(r"/[A-Za-z0-9._/-]{1,60}")
 
 
 _ENDING_SECONDS = 30
+# Who may use a state folder at a time: a process manager and its two services, or these alone.
+LOCKS = ("stack", "postgres", "redis")
 
 
 class StartError(Exception):
@@ -81,6 +83,19 @@ class Home:
             with contextlib.suppress(FileExistsError):
                 write_once(self.path / "instance-id", secrets.token_hex(8))
         private_folder(self.sockets, owner=os.geteuid())
+
+    def remove_sockets(self, *, held: Collection[str] = ()) -> None:
+        """Remove the sockets' folders unless somebody uses them; `held` are locks that the caller has.
+
+        Whoever needs one makes it while holding a lock of these, so it is never taken from under them.
+        """
+        with contextlib.suppress(StartError), contextlib.ExitStack() as locks:
+            for name in LOCKS:
+                if name not in held:
+                    locks.enter_context(self.lock(name))
+            for folder in (self.sockets, self.postgres_sockets):
+                with contextlib.suppress(OSError):  # not there, or not empty
+                    folder.rmdir()
 
     def holder(self, name: str) -> int:
         """The process id of who holds the lock NAME, or held it last; 0 if nobody ever did."""

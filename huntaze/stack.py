@@ -143,6 +143,8 @@ def running(
     home.prepare()
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(home.lock("stack"))
+        stack.callback(home.remove_sockets, held=("stack",))
+        home.prepare()  # whoever had the lock until now has removed what it no longer needed
         outside.check(given)
         plan = stack.enter_context(planned(home, given))
         for note in plan.notes:

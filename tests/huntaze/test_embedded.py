@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from huntaze import embedded
-from huntaze.places import CLONE, Home, StartError, private_folder
+from huntaze.places import CLONE, LOCKS, Home, StartError, private_folder
 from tests.huntaze.homes import environment, eventually, kill, process, processes_of, temporary_home
 
 
@@ -139,6 +139,35 @@ def test_a_state_folder_has_one_server_at_a_time(home: Path) -> None:
 
         with redis.Redis.from_url(urls.redis) as client:
             assert client.ping()
+
+
+def test_the_folders_of_the_sockets_go_with_their_servers(home: Path) -> None:
+    place = Home.of(home)
+    for _ in range(2):
+        with embedded.running(home):
+            assert place.sockets.exists()
+            assert place.postgres_sockets.exists()
+        assert not place.sockets.exists()
+        assert not place.postgres_sockets.exists()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_folders_of_the_sockets_stay_while_somebody_may_use_them(home: Path, name: str) -> None:
+    place = Home.of(home)
+    place.prepare()
+    with place.lock(name):
+        place.remove_sockets()
+        assert place.sockets.exists()
+        place.remove_sockets(held=[name])
+        assert not place.sockets.exists()
+
+
+def test_a_folder_of_sockets_that_holds_something_stays(home: Path) -> None:
+    place = Home.of(home)
+    place.prepare()
+    (place.sockets / "supervisor.sock").touch()
+    place.remove_sockets()
+    assert place.sockets.exists()
 
 
 def test_the_folder_of_another_version_is_left_alone(home: Path) -> None:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from huntaze import secrets, stack
-from huntaze.places import CLONE, StartError
+from huntaze.places import CLONE, Home, StartError
 from tests.huntaze.homes import environment, eventually, kill, overrides, processes_of, temporary_home
 
 SOME = ("sandbox-ai", "sandbox-gateway", "worker-analytics", "beat", "flower")
@@ -32,6 +32,8 @@ def running(log: list[str]) -> Iterator[stack.Stack]:
         with stack.running(env_overrides=overrides(home), only=SOME, log=log.append) as started:
             yield started
         assert processes_of(home) == {}
+        assert not Home.of(home).sockets.exists()
+        assert not Home.of(home).postgres_sockets.exists()
 
 
 @pytest.fixture
