@@ -50,16 +50,27 @@ def prompt(version: int = 1, **fields: Any) -> PromptTemplate:
 
 
 def generation(tenant: Tenant, asked_with: PromptTemplate, **fields: Any) -> Generation:
-    fields = {"variables": {"input": "Mia"}, "state": GenerationState.SUCCEEDED, **fields}
+    ended = {"state": GenerationState.SUCCEEDED, "finished_at": timezone.now()}
+    fields = {"variables": {"input": "Mia"}, **ended, **fields}
     with system_transaction():
         return Generation.objects.create(
             tenant_id=tenant.pk,
             task_kind="idea",
             prompt=asked_with,
             max_tokens=10,
-            finished_at=timezone.now(),
             **fields,
         )
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("pending", "no deployment could be called"), ("running", "Somebody works on it, until")],
+)
+def test_a_question_that_is_not_over_says_what_it_waits_for(
+    browser: Client, agency: Tenant, state: str, said: str
+) -> None:
+    row = generation(agency, prompt(), state=state, finished_at=None, lease_expires_at=timezone.now())
+    assert said in text(browser, page("generation", "change", row.pk))
 
 
 def form_of(deployment: Deployment, **changes: str) -> dict[str, str]:
@@ -119,6 +130,7 @@ def test_a_generations_page_tells_how_its_answer_was_found(browser: Client, agen
         fresh=True,
         joined_id=other,
         age=timedelta(seconds=7),
+        latency=timedelta(seconds=90),
     )
 
     shown = text(browser, page("generation", "change", row.pk))
@@ -128,7 +140,7 @@ def test_a_generations_page_tells_how_its_answer_was_found(browser: Client, agen
     assert "&lt;b&gt;503&lt;/b&gt;" in shown
     assert "colour: blue" in shown
     assert shown.count(page("generation", "change", other)) == 2
-    assert "0:00:07" in shown
+    assert "1 min 30 s" in shown
     assert "&quot;passed_over&quot;" not in shown
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from apps.ai.models import Analysis, Recommendation, Status, TaskPreference
+from apps.ai.models import Analysis, Deployment, Recommendation, Status, TaskPreference
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tasks.ai import run_analysis as analysis_task
@@ -60,6 +60,15 @@ def test_an_operator_verifies_applies_and_reverts_it(operator: Client, agency: T
     replay = operator.get(reverse("admin:ai_replay_change", args=[replay_of(row).pk])).content.decode()
     assert "0.70" in replay
     assert replay_of(row).items.all()[0].original_id.hex[:8] in replay
+
+
+def test_a_change_names_the_deployment(operator: Client, agency: Tenant) -> None:
+    row = recommendation(agency)
+    with system_transaction():
+        name = Deployment.objects.get(pk=row.change["deployment"]).name  # type: ignore[index]  # it has one
+    shown = said(operator, row)
+    assert f"&quot;deployment&quot;: &quot;{name}&quot;" in shown
+    assert row.change["deployment"] not in shown  # type: ignore[index]  # as above
 
 
 def test_what_a_service_refuses_is_said(operator: Client, agency: Tenant) -> None:

@@ -40,7 +40,12 @@ def test_every_list_opens_without_a_word_in_the_console(visit: Visit) -> None:
 
 
 NARROW = [
+    "ai_breakerchange",
+    "ai_deployment",
+    "ai_generation",
     "ai_recommendation",
+    "ai_replay",
+    "ai_replayitem",
     "costs_budget",
     "costs_ledgerentry",
     "costs_price",

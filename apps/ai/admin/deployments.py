@@ -1,5 +1,6 @@
-from typing import Any
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
@@ -7,7 +8,7 @@ from apps.ai.admin import breakers
 from apps.ai.models import BreakerChange, Deployment
 from apps.ai.services.deployments import forget_why_disabled
 from apps.common.admin.base import Admin, LongTableAdmin
-from apps.common.admin.columns import EMPTY, Badge, Column, ListLink, RowLink, badge
+from apps.common.admin.columns import EMPTY, Badge, Column, Duration, ListLink, RowLink, badge
 from apps.common.admin.filters import MadeInFilter
 
 _ROUTING = [("weight", "enabled"), ("attempt_timeout", "context_tokens")]
@@ -29,6 +30,26 @@ class EnabledColumn(Column):
         return badge("dead", "disabled by a refusal") if row.disabled_reason else badge("", "disabled")
 
 
+class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    class Meta:
+        model = Deployment
+        fields = [
+            "name",
+            "provider",
+            "model_class",
+            "model",
+            "azure_deployment",
+            "weight",
+            "enabled",
+            "attempt_timeout",
+            "context_tokens",
+        ]
+        help_texts: ClassVar = {
+            "attempt_timeout": "After so long a call counts as failed: hours:minutes:seconds.",
+            "enabled": "Off: no new call goes there.",
+        }
+
+
 REASON = DisabledReason("why it was disabled")
 
 
@@ -38,6 +59,7 @@ class DeploymentAdmin(breakers.WithBreakers, Admin):
     empty_hint = (
         "Without a deployment nothing is generated. Make the default ones: manage.py ensure_deployments"
     )
+    form = DeploymentForm
     list_display = [
         "name",
         EnabledColumn("state", order_by="enabled"),
@@ -46,7 +68,7 @@ class DeploymentAdmin(breakers.WithBreakers, Admin):
         "model",
         "model_class",
         "weight",
-        "attempt_timeout",
+        Duration("time-out", "attempt_timeout"),
         "context_tokens",
     ]
     list_filter = ["enabled", "provider", "model_class"]
@@ -93,7 +115,7 @@ class BreakerChangeAdmin(LongTableAdmin):
     list_select_related = ["deployment"]
     list_filter = [MadeInFilter, "after", "deployment", ("by", admin.EmptyFieldListFilter)]
     search_ids = ["pk", "deployment_id", "by"]
-    search_help_text = "8+ digits of its id, or of a deployment or operator"
+    search_help_text = "8+ digits of its id, deployment or operator"
     fieldsets = [
         (
             None,

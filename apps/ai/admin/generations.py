@@ -1,12 +1,14 @@
 from django.contrib import admin
 from django.db.models import Model
 from django.template.loader import render_to_string
+from django.utils import formats
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from apps.ai import explained
 from apps.ai.admin.prompts import PreviewLink
-from apps.ai.models import Generation
+from apps.ai.models import Generation, GenerationState
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import (
     EMPTY,
@@ -15,6 +17,7 @@ from apps.common.admin.columns import (
     Amount,
     Badge,
     Column,
+    Duration,
     IdLink,
     ListLink,
     Preformatted,
@@ -45,6 +48,19 @@ class Explained(Column):
         return SafeString(render_to_string("admin/explain.html", {"table": table}).strip())
 
 
+class Lease(Column):
+    """Until when nobody else takes it, and why."""
+
+    def __call__(self, row: Model) -> str:
+        assert isinstance(row, Generation)
+        if row.lease_expires_at is None:
+            return EMPTY
+        until = formats.date_format(localtime(row.lease_expires_at), "DATETIME_FORMAT")
+        if row.state == GenerationState.PENDING:
+            return f"It waits until {until}: no deployment could be called."
+        return f"Somebody works on it, until {until} at the latest."
+
+
 def _cells(line: explained.Line) -> list[object]:
     result = badge(_COLOURS.get(line.result, "failed"), line.result) if line.result else ""
     who: object = line.deployment
@@ -64,8 +80,6 @@ class GenerationAdmin(LongTableAdmin):
         "source",
         "model",
         Amount("cost", "cost"),
-        "attempts",
-        CAMPAIGN,
         TENANT,
         "created_at",
     ]
@@ -80,14 +94,14 @@ class GenerationAdmin(LongTableAdmin):
         "deployment",
     ]
     search_ids = ["pk", "joined_id", "campaign_id", "tenant_id"]
-    search_help_text = "8+ digits of its id, of the one that answered it, or of a campaign or tenant"
+    search_help_text = "8+ digits of its id, a campaign's, a tenant's"
     lists = [
         ListLink("ledger entries", "costs.ledgerentry", generation_id="pk", occurred_at="created_at"),
         ListLink("holds", "costs.hold", generation_id="pk"),
         ListLink("contents", "content.content", generation__id__exact="pk"),
     ]
     shared = ListLink("others that it answered", "ai.generation", joined_id="pk")
-    explanation = Explained("explain")
+    explanation = Explained("deployments and attempts")
     fieldsets = [
         (None, {"fields": [("id", Badge("state", "state")), (TENANT, CAMPAIGN, ACCOUNT, USER)]}),
         (
@@ -105,14 +119,20 @@ class GenerationAdmin(LongTableAdmin):
             {
                 "fields": [
                     ("source", "deployment", "model"),
-                    (JOINED, "age", shared),
+                    (JOINED, Duration("age of the answer", "age"), shared),
                     Preformatted("text", "text"),
                     Preformatted("data", "data"),
                     ("error_code", "error"),
                 ]
             },
         ),
-        ("Routing", {"fields": [explanation]}),
+        (
+            "Routing",
+            {
+                "fields": [explanation],
+                "description": "Who could be asked, in which order, and what came of each attempt.",
+            },
+        ),
         (
             "Cost",
             {
@@ -127,7 +147,7 @@ class GenerationAdmin(LongTableAdmin):
             {
                 "fields": [
                     ("created_at", "started_at", "finished_at"),
-                    ("latency", "attempts", "lease_expires_at"),
+                    (Duration("latency", "latency"), "attempts", Lease("lease")),
                 ]
             },
         ),

@@ -7,7 +7,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.ai.hints import hint_analysis, hint_generation
-from apps.ai.models import Analysis, Recommendation, RecommendationKind, Replay, ReplayItem, Status
+from apps.ai.models import (
+    Analysis,
+    Deployment,
+    Recommendation,
+    RecommendationKind,
+    Replay,
+    ReplayItem,
+    Status,
+)
 from apps.ai.services import analyses, recommendations, replays
 from apps.ai.services.replays import Wanted
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
@@ -22,7 +30,9 @@ from apps.common.admin.columns import (
     Preformatted,
     RowLink,
     ShortId,
+    as_json,
     badge,
+    preformatted,
 )
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
@@ -59,6 +69,17 @@ class Roi(Column):
 class Reasons(Column):
     def __call__(self, row: Any) -> SafeString | str:
         return format_html("{} <br>{}", row.confidence, " ".join(row.reasons)) if row.reasons else EMPTY
+
+
+class Change(Preformatted):
+    """What applying it sets, with the deployment's name in place of its id."""
+
+    def __call__(self, row: Any) -> SafeString | str:
+        value = getattr(row, self.field)
+        if not value or "deployment" not in value:
+            return super().__call__(row)
+        named = Deployment.objects.filter(pk=value["deployment"]).values_list("name", flat=True).first()
+        return preformatted(as_json({**value, "deployment": named or value["deployment"]}))
 
 
 STATUS = StatusBadge("status", order_by="status")
@@ -108,7 +129,7 @@ class RecommendationAdmin(LongTableAdmin):
         "kind",
         "subject",
         STATUS,
-        Amount("a month", "monthly_saving"),
+        Amount("saves a month", "monthly_saving"),
         "confidence",
         Amount("measured", "measured_saving"),
         TENANT,
@@ -184,7 +205,7 @@ class RecommendationAdmin(LongTableAdmin):
                 "fields": [
                     (Amount("expected a month", "monthly_saving"), "analysed_at", "quiet_until"),
                     Reasons("confidence"),
-                    Preformatted("change", "change"),
+                    Change("change", "change"),
                     Preformatted("evidence", "evidence"),
                 ]
             },
@@ -194,15 +215,15 @@ class RecommendationAdmin(LongTableAdmin):
             {
                 "fields": [
                     ("applied_at", "applied_by", "reverted_at"),
-                    (Preformatted("before", "before"), Preformatted("after", "after")),
+                    (Change("before", "before"), Change("after", "after")),
                     (
                         Amount("measured", "measured_saving"),
                         Amount("predicted for as many calls", "predicted_saving"),
                         Amount("verification cost", "cost_of_replays"),
-                        Roi("saved for each spent"),
+                        Roi("saved per dollar of verifying"),
                     ),
-                    ("measured_at", "measured_calls", Amount("their cost", "measured_cost")),
-                    ("baseline_calls", Amount("cost of these", "baseline_cost")),
+                    ("measured_at", "measured_calls", Amount("cost of these calls", "measured_cost")),
+                    ("baseline_calls", Amount("cost of baseline calls", "baseline_cost")),
                 ]
             },
         ),
@@ -211,6 +232,7 @@ class RecommendationAdmin(LongTableAdmin):
 
 class ItemInline(ReadOnlyInline):
     model = ReplayItem
+    verbose_name_plural = "Questions"
     fields = [
         IdLink("question", "original_id", to="ai.generation", name=None),
         IdLink("asked again", "generation_id", to="ai.generation", name=None),
@@ -229,20 +251,17 @@ class ItemInline(ReadOnlyInline):
 class ReplayAdmin(LongTableAdmin):
     empty_hint = "Verifying a recommendation asks past questions again, and leaves a replay."
     list_display = [
-        ShortId(),
+        "created_at",
         RowLink("recommendation", "recommendation"),
         RowLink("deployment", "deployment"),
         Badge("state", "state"),
         SCORE,
-        "threshold",
-        Amount("cost", "cost"),
         TENANT,
-        "created_at",
     ]
     list_select_related = ["recommendation", "deployment"]
     list_filter = [MadeInFilter, "state", "judged", "deployment"]
     search_ids = ["pk", "recommendation_id", "tenant_id"]
-    search_help_text = "8+ digits of its id, or of a recommendation or tenant"
+    search_help_text = "8+ digits of its id, recommendation or tenant"
     inlines = [ItemInline]
     fieldsets = [
         (
@@ -255,7 +274,7 @@ class ReplayAdmin(LongTableAdmin):
                         RowLink("deployment", "deployment"),
                     ),
                     (Badge("state", "state"), SCORE, "threshold", "judged"),
-                    (Amount("cost", "cost"), Amount("may cost", "max_cost")),
+                    (Amount("cost", "cost"), Amount("costs at most", "max_cost")),
                     ("requested_by", "created_at", "finished_at"),
                     "error",
                 ]
@@ -269,14 +288,13 @@ class ReplayItemAdmin(LongTableAdmin):
     empty_hint = "Each question of a replay is a row."
     list_display = [
         ShortId(),
-        RowLink("replay", "replay"),
+        IdLink("replay", "replay_id", to="ai.replay", name=None),
         Badge("state", "state"),
         "score",
         Amount("cost then", "original_cost"),
         Amount("cost", "cost"),
         TENANT,
     ]
-    list_select_related = ["replay"]
     list_filter = [MadeInFilter, "state"]
     search_ids = ["pk", "replay_id", "tenant_id"]
     search_help_text = "8+ digits of its id, or of a replay or tenant"

@@ -5,6 +5,7 @@ Each is a callable that Django's `list_display`, `readonly_fields` and `fieldset
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -142,7 +143,7 @@ class Preformatted(Column):
         value = getattr(row, self.field)
         if value is None or isinstance(value, str):
             return preformatted(value or "")
-        return preformatted(json.dumps(value, indent=2, ensure_ascii=False))
+        return preformatted(as_json(value))
 
 
 class Amount(Column):
@@ -167,6 +168,18 @@ class Amount(Column):
         return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', in_full, text)
 
 
+class Duration(Column):
+    """A length of time with its units: 41 ms, 1 min 30 s."""
+
+    def __init__(self, title: str, field: str) -> None:
+        super().__init__(title, order_by=field)
+        self.field = field
+
+    def __call__(self, row: Model) -> str:
+        value = getattr(row, self.field)
+        return EMPTY if value is None else duration(value)
+
+
 class Mark(Column):
     """A label on the rows of which something out of the ordinary is true."""
 
@@ -184,6 +197,18 @@ def amount(value: Decimal, *, group: str = ",") -> str:
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
+def duration(value: timedelta) -> str:
+    """By its two largest units: 41 ms, 2.5 s, 1 min 30 s, 7 d."""
+    seconds = value.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+    left, parts = round(seconds), []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        parts += [f"{number} {unit}"] if number else []
+    return " ".join(parts[:2])
+
+
 def money(value: Decimal) -> str:
     """Rounded as far as somebody who looks at sums cares: 1,200.50, 0.0123."""
     return amount(rounded(value))
@@ -192,6 +217,10 @@ def money(value: Decimal) -> str:
 def badge(value: str, text: str) -> SafeString:
     context = {"type": Badge.colours.get(value, ""), "text": text}
     return SafeString(render_to_string("unfold/helpers/label.html", context).strip())
+
+
+def as_json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def preformatted(text: str) -> SafeString | str:
