@@ -9,4 +9,4 @@ class CampaignsConfig(AppConfig):
         from apps.campaigns.models import Campaign
         from apps.costs import subjects
 
-        subjects.register_subject("campaign", subjects.has(Campaign))
+        subjects.register_subject("campaign", subjects.Subjects(Campaign))

@@ -15,4 +15,4 @@ class CostsConfig(AppConfig):
         probes.register_metrics("budgets", metrics.budgets_remaining)
         for name, evaluate in alert_rules.RULES.items():
             register_rule(name, evaluate, subject=alert_rules.SUBJECTS.get(name, ""))
-        subjects.register_subject("user", subjects.has(Membership, "user_id"))
+        subjects.register_subject("user", subjects.Subjects(Membership, "user_id", "user__email"))

@@ -1,33 +1,44 @@
-"""Whom and what a budget may be for; of accounts and campaigns, the apps above say whether there are such."""
+"""Whom and what a budget may be for; of accounts and campaigns, the apps above say what there is."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Model
-
-# Given a tenant and an id, whether it has such a row.
-Has = Callable[[UUID, UUID], bool]
-
-_subjects: dict[str, Has] = {}
+from django.db.models import Model, QuerySet
 
 
-def register_subject(scope: str, has: Has) -> None:
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Tenants' rows of one kind: `key` is the column with their ids, `name` what people know them by."""
+
+    model: type[Model]
+    key: str = "pk"
+    name: str = "name"
+
+    def has(self, tenant_id: UUID, subject_id: UUID) -> bool:
+        """Whether the tenant has such a row."""
+        return self.of(tenant_id).filter(**{self.key: subject_id}).exists()
+
+    def of(self, tenant_id: UUID) -> QuerySet[Any]:
+        return self.model._default_manager.filter(tenant_id=tenant_id)
+
+
+_subjects: dict[str, Subjects] = {}
+
+
+def register_subject(scope: str, subjects: Subjects) -> None:
     """`scope` is what budgets call it: account, campaign or user."""
-    _subjects[scope] = has
+    _subjects[scope] = subjects
 
 
-def has(model: type[Model], column: str = "pk") -> Has:
-    """Whether a tenant has a row with an id in this column."""
-
-    def there_is(tenant_id: UUID, subject_id: UUID) -> bool:
-        rows = model._default_manager.filter(tenant_id=tenant_id, **{column: subject_id})
-        return rows.exists()
-
-    return there_is
+def subjects_of(scope: str) -> Subjects | None:
+    """None where a budget of that scope is for no row."""
+    return _subjects.get(scope)
 
 
 def subject_problem(*, tenant_id: UUID, scope: str, scope_id: UUID | None) -> str:
     """Why a budget would count nothing: the tenant has no such row. Empty if it has, or none is named."""
-    if scope_id is None or scope not in _subjects or _subjects[scope](tenant_id, scope_id):
+    subjects = subjects_of(scope)
+    if scope_id is None or subjects is None or subjects.has(tenant_id, scope_id):
         return ""
     return f"There is no such {scope}."

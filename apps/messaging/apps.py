@@ -19,4 +19,4 @@ class MessagingConfig(AppConfig):
         register_rule("account_paused", alert_rules.paused_accounts, subject="account")
         register_service_rule("account_unauthorised", subject="account")
         register_rule("platform_breaker_open", alert_rules.open_platforms, subject="platform")
-        subjects.register_subject("account", subjects.has(Account))
+        subjects.register_subject("account", subjects.Subjects(Account))

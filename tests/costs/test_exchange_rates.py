@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, ProgrammingError
@@ -196,6 +197,27 @@ def test_a_currency_without_a_rate_is_refused_with_those_that_have_one(agency: T
 def browser(client: Client) -> Client:
     client.force_login(factories.user(is_staff=True, is_superuser=True))
     return client
+
+
+def test_the_admin_offers_the_currencies_that_are_in_use_those_with_rates_first(
+    browser: Client, agency: Tenant
+) -> None:
+    rate(date(2026, 5, 1), "0.9", currency="GBP")
+    with system_transaction():
+        Tenant.objects.filter(pk=agency.pk).update(currency="XQQ")
+    form = browser.get(reverse("admin:tenants_tenant_change", args=[agency.pk])).context["adminform"].form
+    shown, others = ([code for code, _ in codes] for _, codes in form.fields["currency"].widget.choices)
+    assert shown == ["GBP", "USD"]
+    assert {"EUR", "JPY", "XQQ"} < set(others)
+    assert "GBP" not in others
+
+
+def test_who_may_only_look_at_tenants_sees_their_currency(client: Client, agency: Tenant) -> None:
+    looker = factories.user(email="bea@example.com", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_tenant"))
+    client.force_login(looker)
+    answer = client.get(reverse("admin:tenants_tenant_change", args=[agency.pk]))
+    assert (answer.status_code, "USD" in answer.content.decode()) == (200, True)
 
 
 def test_a_currency_is_chosen_in_the_admin_and_its_lack_of_rates_is_told(

@@ -110,6 +110,23 @@ def test_dead_messages_are_replayed_after_a_question(visit: Visit) -> None:
     assert visit.troubles == []
 
 
+def test_a_budget_is_for_a_campaign_that_is_searched_among_the_tenants(visit: Visit) -> None:
+    visit.open(reverse("admin:costs_budget_add"))
+    subject = visit.page.locator("#id_scope_id")
+    assert subject.is_disabled()
+    visit.page.select_option("#id_tenant", label="Ada's agency")
+    visit.page.select_option("#id_scope", "campaign")
+    visit.page.click(".field-scope_id .select2-selection")
+    visit.page.fill(".select2-search__field", "campaign 1")
+    visit.page.click(".select2-results__option:has-text('Campaign 1')")
+    visit.page.fill("#id_limit", "5")
+    visit.page.click("button[name=_save]")
+    visit.page.wait_for_selector("#result_list")
+    with_it = visit.page.locator("#result_list tr.data-row:has-text('5.00 USD')")
+    assert with_it.locator("text=Campaign").count() > 0
+    assert visit.troubles == []
+
+
 def test_a_tenant_is_added_by_its_form(visit: Visit) -> None:
     visit.open(reverse("admin:tenants_tenant_add"))
     visit.page.fill("#id_name", "Bea's agency")

@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.postgres.forms import SimpleArrayField
-from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -23,6 +24,7 @@ from apps.common.admin.columns import (
     short,
 )
 from apps.costs.admin.gauges import GAUGE, SHADOW
+from apps.costs.admin.subject_search import URL_NAME, SubjectSelect, chosen, found_subjects
 from apps.costs.models import (
     Budget,
     BudgetCounter,
@@ -80,8 +82,16 @@ class BudgetForm(TenantChoice):
             "thresholds",
             "is_active",
         ]
-        widgets = {"provider": UnfoldAdminSelectWidget(choices=_PROVIDERS)}
+        widgets = {"provider": UnfoldAdminSelectWidget(choices=_PROVIDERS), "scope_id": SubjectSelect()}
+        labels: ClassVar = {"scope_id": "Account, campaign or user"}
+        help_texts: ClassVar = {"scope_id": "For a budget of that scope: one of the tenant's."}
         error_messages = {NON_FIELD_ERRORS: {"unique_together": ALREADY_THERE}}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "scope_id" in self.fields:  # until it is made
+            given = [self[name].value() for name in ("tenant", "scope", "scope_id")]
+            self.fields["scope_id"].widget.choices = [("", ""), *chosen(*given)]
 
     def clean_limit(self) -> Decimal:
         limit: Decimal = self.cleaned_data["limit"]
@@ -149,6 +159,15 @@ class BudgetAdmin(Admin):
         ("This period", {"fields": [(GAUGE, SHADOW)]}),
         ("How much", {"fields": [("limit", "currency", "period"), "mode", "thresholds", "is_active"]}),
     ]
+
+    def get_urls(self) -> list[Any]:
+        search = self.admin_site.admin_view(self._found_subjects)
+        return [path("subjects/", search, name=URL_NAME), *super().get_urls()]
+
+    def _found_subjects(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return found_subjects(request)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[Any]:
         fixed = ["scope", "currency", "period"] if obj else []

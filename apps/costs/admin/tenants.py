@@ -1,14 +1,16 @@
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelect2Widget
 
-from apps.costs.currencies import CODE
+from apps.common.money import LEDGER_CURRENCY
+from apps.costs.currencies import CODE, IN_USE
 from apps.costs.services.budgets import change_time_zone
-from apps.costs.services.currencies import has_rates
+from apps.costs.services.currencies import currencies_with_rates, has_rates
 from apps.tenants.admin.tenants import TenantAdmin
 from apps.tenants.models import Tenant
 
@@ -16,11 +18,29 @@ admin.site.unregister(Tenant)
 
 
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    class Meta:
+        model = Tenant
+        fields = ["name", "time_zone", "currency"]
+        widgets: ClassVar = {"currency": UnfoldAdminSelect2Widget()}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "currency" in self.fields:  # not for those who may only look
+            self.fields["currency"].widget.choices = _currencies(self["currency"].value())
+
     def clean_currency(self) -> str:
         currency = str(self.cleaned_data["currency"]).strip()
         if not re.fullmatch(CODE, currency):
             raise forms.ValidationError("Three capital letters, as in ISO 4217: EUR.")
         return currency
+
+
+def _currencies(present: object) -> list[tuple[str, list[tuple[str, str]]]]:
+    """All that are in use, those that amounts can be shown in first; and the present one, whatever it is."""
+    shown = sorted({LEDGER_CURRENCY, *currencies_with_rates()})
+    others = sorted({*IN_USE, str(present or LEDGER_CURRENCY)} - set(shown))
+    groups = {"Amounts can be shown in": shown, "Without an exchange rate so far": others}
+    return [(title, [(code, code) for code in codes]) for title, codes in groups.items()]
 
 
 @admin.register(Tenant)

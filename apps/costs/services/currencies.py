@@ -88,8 +88,14 @@ def has_rates(currency: str) -> bool:
     return currency == LEDGER_CURRENCY or ExchangeRate.objects.filter(currency=currency).exists()
 
 
+def currencies_with_rates() -> list[str]:
+    """Those that there is a rate of, by their codes."""
+    rates = ExchangeRate.objects.order_by("currency")
+    return list(rates.values_list("currency", flat=True).distinct())
+
+
 def _currencies_with_rates() -> str:
-    codes = ExchangeRate.objects.order_by("currency").values_list("currency", flat=True).distinct()
+    codes = currencies_with_rates()
     return f"there are rates of {', '.join(codes)}" if codes else "no rates have been entered"
 
 
