@@ -267,7 +267,9 @@ def _operations(tenant: Tenant, by: User, index: int) -> None:
         JobRun.objects.create(
             job=name, period_start=now, started_at=now, state=JobState.DONE, finished_at=now
         )
-        minute = now.replace(second=0, microsecond=0) - RequestTally.objects.count() * timedelta(minutes=1)
+        # Before all others, whatever minute those were made in.
+        oldest = RequestTally.objects.order_by("minute").values_list("minute", flat=True).first()
+        minute = (oldest or now.replace(second=0, microsecond=0)) - timedelta(minutes=1)
         RequestTally.objects.create(minute=minute, requests=3, failed=1)
         DeadLetter.objects.create(
             task="tasks.ai.run_generation",

@@ -127,7 +127,7 @@ def test_the_systems_function_sees_every_tenant_and_gives_the_scope_back(
 def test_the_systems_call_leaves_no_role_behind() -> None:
     now = timezone.now()
     connection.ensure_connection()
-    assert call_for_system("ai_claim_due_generation", None, now, now)["id"] is None
+    assert call_for_system("ai_claim_generation", None, now, now)["id"] is None
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('role'), current_user")
         assert cursor.fetchone() == ("none", "huntaze_app")

@@ -113,7 +113,7 @@ def claim_generation(
     Otherwise the row's columns that say what is asked; `started_at`, when somebody first began on it;
     `attempts` until now; and `was_abandoned`: somebody had left it.
     """
-    row = call_for_system("ai_claim_due_generation", generation_id, now, lease_until)
+    row = call_for_system("ai_claim_generation", generation_id, now, lease_until)
     return None if row["id"] is None else row | {"variables": json.loads(row["variables"])}
 
 
