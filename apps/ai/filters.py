@@ -17,6 +17,7 @@ class GenerationFilter(django_filters.FilterSet):
     source = django_filters.MultipleChoiceFilter(choices=Source.choices)
     account = django_filters.UUIDFilter("account_id")
     campaign = django_filters.UUIDFilter("campaign_id")
+    user = django_filters.UUIDFilter("user_id")
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
 

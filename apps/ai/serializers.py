@@ -100,6 +100,9 @@ class GenerationSerializer(serializers.Serializer[Generation]):
     priority = PriorityField()
     account = serializers.UUIDField(source="account_id", allow_null=True)
     campaign = serializers.UUIDField(source="campaign_id", allow_null=True)
+    user = serializers.UUIDField(
+        source="user_id", allow_null=True, help_text="For whom it was asked; null: an API key, for nobody."
+    )
     text = serializers.SerializerMethodField()
     data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]  # our field, not the base's
     source = serializers.SerializerMethodField()  # type: ignore[assignment]  # likewise

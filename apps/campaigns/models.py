@@ -1,3 +1,5 @@
+from uuid import UUID
+
 from django.db import models
 from django.db.models import Q
 
@@ -93,6 +95,11 @@ class Campaign(TenantOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def user_id(self) -> UUID | None:
+        """Whoever launched it: whose limits its messages and whose budgets its costs count in."""
+        return self.outbox.user_id
 
 
 class CampaignAccount(TenantOwned):

@@ -48,12 +48,18 @@ class CampaignRequest(StrictSerializer):
     approval = serializers.ChoiceField(Approval.choices, required=False)
     not_before = serializers.DateTimeField(required=False, allow_null=True)
     priority = PriorityField(required=False)
+    user = serializers.UUIDField(
+        allow_null=True,
+        default=None,
+        help_text="For whom it is launched: their limits count its messages, their budgets its costs. "
+        "Whoever asks, unless it is said.",
+    )
 
     def validate_accounts(self, value: list[UUID]) -> list[UUID]:
         return list(dict.fromkeys(value))
 
     def draft(self) -> CampaignDraft:
-        return CampaignDraft(**self.validated_data)
+        return CampaignDraft(**{name: each for name, each in self.validated_data.items() if name != "user"})
 
 
 class ReasonRequest(StrictSerializer):
@@ -95,6 +101,9 @@ class CampaignSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     type = serializers.ChoiceField(CampaignType.choices)
     priority = PriorityField()
+    user = serializers.UUIDField(
+        source="user_id", allow_null=True, help_text="For whom it was launched; null: an API key, for nobody."
+    )
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     status = serializers.ChoiceField(CampaignStatus.choices)

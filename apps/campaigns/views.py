@@ -65,7 +65,7 @@ class HybridCampaigns(CampaignView):
         body.is_valid(raise_exception=True)
         campaign, outlook = create_campaign(
             tenant_id=self.tenant.pk,
-            user_id=self.principal.user_id,
+            user_id=body.validated_data["user"] or self.principal.user_id,
             draft=body.draft(),
             now=timezone.now(),
         )

@@ -54,6 +54,16 @@ def test_an_answer_comes_with_its_source_its_usage_and_its_cost(agency: Tenant, 
     assert body["error"] is None
 
 
+def test_an_answer_says_for_which_account_campaign_and_user_it_was_asked(
+    agency: Tenant, api: APIClient
+) -> None:
+    whom = {"account": uuid7(), "campaign": uuid7(), "user": uuid7()}
+    row = answered(agency, **{f"{name}_id": each for name, each in whom.items()})
+    alone, [listed] = as_json(api.get(f"{GENERATIONS}/{row.pk}")), as_json(api.get(GENERATIONS))["results"]
+    for name, each in whom.items():
+        assert (alone[name], listed[name]) == (str(each), str(each))
+
+
 def test_a_structured_answer_is_in_data(agency: Tenant, api: APIClient) -> None:
     row = answered(agency, text="", data={"steps": ["greet"]})
     body = as_json(api.get(f"{GENERATIONS}/{row.pk}"))
@@ -99,9 +109,9 @@ def test_an_analyst_reads_and_nobody_posts_here(
 
 
 def test_the_list_is_filtered(agency: Tenant, api: APIClient) -> None:
-    campaign, account = uuid7(), uuid7()
+    campaign, account, user = uuid7(), uuid7(), uuid7()
     plan = generation(tenant=agency, task_kind=TaskKind.PLANNING, campaign_id=campaign)
-    text = answered(agency, account_id=account)
+    text = answered(agency, account_id=account, user_id=user)
 
     def found(query: str) -> list[Any]:
         return [row["id"] for row in as_json(api.get(GENERATIONS, QUERY_STRING=query))["results"]]
@@ -109,6 +119,7 @@ def test_the_list_is_filtered(agency: Tenant, api: APIClient) -> None:
     assert found("") == [str(text.pk), str(plan.pk)]
     assert found("state=pending") == found("task=planning") == found(f"campaign={campaign}") == [str(plan.pk)]
     assert found("source=provider") == found(f"account={account}") == [str(text.pk)]
+    assert found(f"user={user}") == [str(text.pk)]
     tomorrow = timezone.now() + timedelta(days=1)
     assert found(f"created_after={tomorrow:%Y-%m-%dT%H:%M:%SZ}") == []
     assert api.get(GENERATIONS, QUERY_STRING="task=poetry").status_code == 400

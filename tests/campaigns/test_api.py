@@ -113,6 +113,34 @@ def test_what_makes_no_sense_is_refused_by_field(
         assert not Outbox.objects.exists()
 
 
+def test_a_campaign_may_be_launched_for_one_of_the_tenants_users(
+    api: APIClient, body: dict[str, Any], agency: Tenant
+) -> None:
+    ada = factories.user(tenant=agency)
+    made = api.post("/api/v2/campaigns/hybrid", {**body, "user": str(ada.pk)}).json()
+    assert api.get(made["status_url"]).json()["user"] == str(ada.pk)
+    with system_transaction():
+        assert Outbox.objects.get().user_id == ada.pk
+
+
+@pytest.mark.parametrize("given", [{}, {"user": None}])
+def test_a_campaign_that_a_key_launches_for_nobody_is_nobodys(
+    api: APIClient, body: dict[str, Any], given: dict[str, None]
+) -> None:
+    made = api.post("/api/v2/campaigns/hybrid", {**body, **given}).json()
+    assert api.get(made["status_url"]).json()["user"] is None
+
+
+def test_a_campaign_for_a_strangers_user_is_refused(
+    api: APIClient, body: dict[str, Any], stranger: Tenant
+) -> None:
+    eve = factories.user(tenant=stranger)
+    response = api.post("/api/v2/campaigns/hybrid", {**body, "user": str(eve.pk)})
+    assert (response.status_code, list(response.json()["error"]["fields"])) == (404, ["user"])
+    with system_transaction():
+        assert not Campaign.objects.exists()
+
+
 def test_the_same_key_makes_one_campaign(api: APIClient, body: dict[str, Any]) -> None:
     answers = [
         api.post("/api/v2/campaigns/hybrid", body, headers={"Idempotency-Key": "once"}).json()

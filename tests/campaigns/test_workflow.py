@@ -1,6 +1,7 @@
 """A campaign's way through its steps, and what happens when something is in the way."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -13,10 +14,12 @@ from apps.campaigns.services import control, workflow
 from apps.campaigns.services.create import CampaignDraft, create_campaign
 from apps.common.errors import InvalidInputError
 from apps.content.models import Content, ContentState
+from apps.costs.models import BudgetScope, LedgerEntry
+from apps.costs.services.budgets import create_budget
 from apps.messaging.models import Account, Fan, Message, MessageState, Outbox
 from apps.messaging.services import outboxes
 from apps.tenants.doors import tenant_transaction
-from apps.tenants.models import Tenant
+from apps.tenants.models import Tenant, User
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.campaigns.conftest import advance_all, reload, steps_of
@@ -29,7 +32,7 @@ Create = Callable[..., Campaign]
 
 @pytest.fixture
 def create(agency: Tenant) -> Create:
-    def make(*accounts: Account, **fields: object) -> Campaign:
+    def make(*accounts: Account, user: User | None = None, **fields: object) -> Campaign:
         draft = CampaignDraft(
             name="Summer",
             type=CampaignType.MASS_MESSAGE,
@@ -38,7 +41,9 @@ def create(agency: Tenant) -> Create:
             **fields,  # type: ignore[arg-type]
         )
         with tenant_transaction(agency):
-            return create_campaign(tenant_id=agency.pk, draft=draft, now=timezone.now())[0]
+            return create_campaign(
+                tenant_id=agency.pk, draft=draft, now=timezone.now(), user_id=user.pk if user else None
+            )[0]
 
     return make
 
@@ -104,6 +109,32 @@ def test_per_fan_texts_are_each_fans_own(create: Create, account: Account) -> No
     texts = {message.fan.name: message.text for message in messages_of(campaign)}
     assert set(texts) == {"Grace", "Linus"}
     assert all(name in (text or "") for name, text in texts.items())
+
+
+@pytest.mark.parametrize("personalisation", Personalisation)
+def test_whatever_a_campaign_asks_the_ai_counts_for_whoever_launched_it(
+    create: Create, agency: Tenant, account: Account, personalisation: Personalisation
+) -> None:
+    factories.fan(account=account)
+    ada = factories.user(tenant=agency)
+    campaign = advance_all(create(account, user=ada, personalisation=personalisation).pk)
+    with system_transaction():
+        generations = list(Generation.objects.filter(campaign_id=campaign.pk))
+        spent_by = set(LedgerEntry.objects.values_list("generation_id", "user_id"))
+    assert len(generations) == 2
+    assert spent_by == {(each.pk, ada.pk) for each in generations}
+
+
+def test_a_spent_budget_of_whoever_launched_it_stops_a_campaign(
+    create: Create, agency: Tenant, account: Account
+) -> None:
+    factories.fan(account=account)
+    ada = factories.user(tenant=agency)
+    create_budget(
+        tenant_id=agency.pk, limit=Decimal(0), scope=BudgetScope.USER, scope_id=ada.pk, now=timezone.now()
+    )
+    assert advance_all(create(account, user=ada).pk).status == CampaignStatus.FAILED
+    assert advance_all(create(account).pk).status == CampaignStatus.AWAITING_APPROVAL
 
 
 def test_fans_without_consent_or_outside_the_segment_get_nothing(create: Create, account: Account) -> None:

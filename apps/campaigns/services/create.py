@@ -14,9 +14,11 @@ from apps.campaigns.models import (
     WorkflowStep,
 )
 from apps.campaigns.recipients import Preflight, preflight
-from apps.common.errors import InvalidInputError
+from apps.common.errors import InvalidInputError, NotFoundError
 from apps.common.ids import uuid7
 from apps.common.priority import Priority
+from apps.costs.models import BudgetScope
+from apps.costs.subjects import subject_problem
 from apps.messaging.models import Account
 from apps.messaging.services import outboxes
 
@@ -43,10 +45,13 @@ def create_campaign(
 ) -> tuple[Campaign, Preflight]:
     """Record a campaign with its outbox and its steps; the workflow takes it from there.
 
-    `user_id` is whoever asks for it, whose limit its messages count in; None for an API key. Runs in the
-    caller's transaction. Raises InvalidInputError for accounts that aren't the tenant's, a
-    segment that can't be understood or that no fan with consent falls into, and pay per view without a price.
+    `user_id` is whoever asks for it, whose limit its messages and whose budgets its costs count in; None for
+    an API key that asks for nobody. Runs in the caller's transaction. Raises NotFoundError for a user who is
+    no member, InvalidInputError for accounts that aren't the tenant's, a segment that can't be understood or
+    that no fan with consent falls into, and pay per view without a price.
     """
+    if problem := subject_problem(tenant_id=tenant_id, scope=BudgetScope.USER, scope_id=user_id):
+        raise NotFoundError(problem, fields={"user": problem})
     if draft.type == CampaignType.PPV and draft.price is None:
         raise InvalidInputError(
             "A pay-per-view campaign needs a price: without one it would go out for free.",

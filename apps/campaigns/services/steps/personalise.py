@@ -69,6 +69,7 @@ def _ask(campaign: Campaign, account: Account, fan: Fan | None) -> UUID | None:
             variables=variables,
             account_id=account.pk,
             campaign_id=campaign.pk,
+            user_id=campaign.user_id,
             priority=Priority(campaign.priority),
         )
     except TemplateError as error:

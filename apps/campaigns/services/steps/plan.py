@@ -17,6 +17,7 @@ def run(campaign: Campaign, step: WorkflowStep, now: datetime) -> StepOutcome:
             prompt_key="campaign_plan",
             variables=brief_of(campaign),
             campaign_id=campaign.pk,
+            user_id=campaign.user_id,
             priority=Priority(campaign.priority),
         )
         campaign.plan_generation = generation
