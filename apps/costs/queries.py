@@ -1,6 +1,6 @@
 """Sums over the ledger. Each runs in the caller's transaction and sees what that may see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -162,10 +162,14 @@ def breakdown(
     by: Sequence[Dimension],
     order: Sequence[tuple[str, bool]],
     limit: int,
+    only: Mapping[Dimension, Any] | None = None,
     conversion: Conversion | None = None,
 ) -> Breakdown:
-    """What some days cost by one or more dimensions, in an order of columns (True: descending)."""
-    source = of_range(tenant_id, since, until, by=by, conversion=conversion)
+    """What some days cost by one or more dimensions, in an order of columns (True: descending).
+
+    `only` has the values that calls must have in other dimensions, or the same, to be counted.
+    """
+    source = of_range(tenant_id, since, until, by=by, only=only, conversion=conversion)
     width, groups, number, total = len(by) + len(SUMS), [], 0, Costs()
     for row in ranked(source, by=by, order=order, limit=limit):
         of_group, of_all = row[len(by) : width], row[width + 1 : width + 1 + len(SUMS)]

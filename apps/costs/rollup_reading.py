@@ -34,6 +34,9 @@ class Dimension(StrEnum):
         return f"{self}_id" if self in (Dimension.ACCOUNT, Dimension.CAMPAIGN, Dimension.USER) else str(self)
 
 
+# Those that are no period.
+OF_CALLS = [each for each in Dimension if each.column in (*WHAT, *WHOM)]
+
 _SUMMED = ", ".join(f"sum({name}) AS {name}" for name in SUMS)
 # What a sum leaves out for want of a rate would make it a wrong one.
 _CONVERTED = "CASE WHEN count(*) = count(converted) THEN coalesce(sum(converted), 0) END AS converted"
@@ -96,24 +99,32 @@ def of_range(
     until: date,
     *,
     by: Sequence[Dimension],
+    only: Mapping[Dimension, Any] | None = None,
     conversion: Conversion | None = None,
 ) -> Source:
-    """A tenant's rows of some days, with the columns of `by` and the sums, and converted if asked for."""
+    """A tenant's rows of some days, with the columns of `by` and the sums, and converted if asked for.
+
+    `only` has the values that the rows must have in other dimensions, or the same.
+    """
+    among = only or {}
+    where = " AND ".join(f"{each.column} = %s" for each in among)
     read, parameters, whole_before = [], [], conversion.whole_before if conversion else date.max
-    found = parts(since, until, by=by, whole_before=whole_before)
+    found = parts(since, until, by=[*by, *among], whole_before=whole_before)
     for part in found:
         columns = ", ".join([*(_from(part.rollup, each) for each in by), *SUMS])
         rated, rates = _rated(part, conversion)
         read.append(
             f"SELECT {columns}{rated} WHERE tenant_id = %s AND {part.rollup.period} BETWEEN %s AND %s"
+            f"{where and f' AND {where}'}"
         )
-        parameters += [*rates, tenant_id, part.first, part.last]
+        parameters += [*rates, tenant_id, part.first, part.last, *among.values()]
     columns = ", ".join([*(each.column for each in by), *SUMS])
     whole = next((each for each in found if each.rollup is MONTHS), None)
     rated, rates = _rated_tail([tenant_id, since, until], conversion)
     between = [whole.first, whole.last] if whole else [date.max, date.max]
-    read.append(f"SELECT {columns}{rated.format(whole='day BETWEEN %s AND %s')}")
-    parameters += [*(between if conversion else []), *rates]
+    tail = rated.format(whole="day BETWEEN %s AND %s")
+    read.append(f"SELECT {columns}{tail}{where and f' WHERE {where}'}")
+    parameters += [*(between if conversion else []), *rates, *among.values()]
     return Source(" UNION ALL ".join(read), parameters, converts=conversion is not None)
 
 

@@ -4,6 +4,7 @@ import csv
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from itertools import combinations_with_replacement
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -89,6 +90,79 @@ def test_every_pair_of_dimensions_adds_up_to_the_same(
                 assert all(set(each) & set(dimensions) == {one, other} for each in answer["results"])
                 found = sum(Decimal(each["cost"]["amount"]) for each in answer["results"])
                 assert found == sum(each["amount"] for each in inside)
+
+
+@pytest.mark.parametrize("rolled_up", [False, True])
+def test_any_filters_leave_what_fits_them_by_any_two_dimensions(
+    agency: Tenant, stranger: Tenant, api: APIClient, price_id: int, rolled_up: bool
+) -> None:
+    whom = {name: [uuid7(), uuid7(), None] for name in ("account_id", "campaign_id", "user_id")}
+    entries = [
+        row(
+            (agency, stranger)[number % 11 == 0],
+            price_id,
+            occurred_at=datetime(2026, 3, 20, 12, tzinfo=UTC) + timedelta(days=number),
+            provider=("openai", "azure")[number % 2],
+            model=("gpt-4o", "gpt-3.5-turbo")[number // 2 % 2],
+            task_kind=("message", "caption")[number // 4 % 2],
+            amount=Decimal(number + 1),
+            **{name: each[number // 3**place % 3] for place, (name, each) in enumerate(whom.items())},
+        )
+        for number in range(60)
+    ]
+    enter(*entries)
+    if rolled_up:
+        rollups.roll_up()
+    filters: dict[str, Any] = {"provider": "azure", "model": "gpt-4o", "task_kind": "message"}
+    filters |= {name.removesuffix("_id"): each[0] for name, each in whom.items()}
+    mine = [each for each in entries if each["tenant_id"] == agency.pk]
+
+    for one, other in combinations_with_replacement(filters, 2):
+        only = {one: filters[one], other: filters[other]}
+        fitting = [each for each in mine if all(value(each, name) == only[name] for name in only)]
+        assert 0 < len(fitting) < len(mine)
+        for by in ("day,model", "month,user", "hour,campaign", "provider,account", "task_kind"):
+            since = "2026-04-19" if "hour" in by else "2026-03-20"
+            inside = [each for each in fitting if f"{each['occurred_at']:%Y-%m-%d}" >= since]
+            query: dict[str, Any] = {"from": since, "to": "2026-05-18", "by": by, "limit": "1000", **only}
+            answer = as_json(api.get(BREAKDOWN, query))
+            assert answer["total"]["attempts"] == len(inside)
+            assert Decimal(answer["total"]["cost"]["amount"]) == sum(each["amount"] for each in inside)
+            found = sum(Decimal(each["cost"]["amount"]) for each in answer["results"])
+            assert found == sum(each["amount"] for each in inside)
+
+
+def value(entry: dict[str, Any], name: str) -> Any:
+    return entry[name] if name in entry else entry[f"{name}_id"]
+
+
+def test_a_file_has_what_the_filters_leave(agency: Tenant, api: APIClient, price_id: int) -> None:
+    campaign = uuid7()
+    enter(row(agency, price_id, campaign_id=campaign, amount=Decimal("0.5")), row(agency, price_id))
+    days = {"from": "2026-05-01", "to": "2026-05-31", "by": "day,model"}
+
+    response = api.get(BREAKDOWN, {**days, "campaign": str(campaign), "format": "csv"})
+
+    [_, *lines] = csv.reader(StringIO(text(response)))
+    assert lines == [["2026-05-05", "gpt-3.5-turbo", "1", "0", "10", "3", "5", "0.50", "USD"]]
+
+
+def test_a_strangers_campaign_leaves_nothing(agency: Tenant, stranger_api: APIClient, price_id: int) -> None:
+    campaign = uuid7()
+    enter(row(agency, price_id, campaign_id=campaign))
+    rollups.roll_up()
+
+    query = {"from": "2026-05-01", "to": "2026-05-31", "campaign": str(campaign)}
+
+    assert as_json(stranger_api.get(BREAKDOWN, query))["total"]["attempts"] == 0
+
+
+def test_a_parameter_given_twice_is_refused(api: APIClient) -> None:
+    response = api.get(f"{BREAKDOWN}?model=gpt-4o&model=gpt-3.5-turbo")
+    assert (response.status_code, as_json(response)["error"]["fields"]) == (
+        400,
+        {"model": "Give this parameter once."},
+    )
 
 
 def test_a_range_of_months_and_days_is_read_from_both(agency: Tenant, api: APIClient, price_id: int) -> None:
@@ -198,6 +272,12 @@ def test_without_days_it_is_the_month_so_far(
         ({"limit": "0"}, "limit", "greater than or equal to 1"),
         ({"limit": "1001"}, "limit", "less than or equal to 1000"),
         ({"format": "xml"}, "format", "not a valid choice"),
+        ({"provider": "acme"}, "provider", "not a valid choice"),
+        ({"task_kind": "mesage"}, "task_kind", "not a valid choice"),
+        ({"model": ""}, "model", "may not be blank"),
+        ({"account": "mine"}, "account", "valid UUID"),
+        ({"campaign": ""}, "campaign", "valid UUID"),
+        ({"user": "7"}, "user", "valid UUID"),
         ({"tenant": "all"}, "tenant", "unknown"),
     ],
 )

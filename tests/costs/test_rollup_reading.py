@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.costs.rollup_reading import Dimension, Part, parts
-from apps.costs.rollup_tables import DAYS, DAYS_BY_WHAT, DAYS_BY_WHOM, HOURS, MONTHS, Rollup
+from apps.common.ids import uuid7
+from apps.costs.rollup_reading import Dimension, Part, of_range, parts
+from apps.costs.rollup_tables import DAYS, DAYS_BY_WHAT, DAYS_BY_WHOM, HOURS, MONTHS, ROLLUPS, Rollup
 
 days = st.dates(date(2023, 1, 1), date(2027, 12, 31))
 dimensions = st.sets(st.sampled_from(Dimension), max_size=2)
@@ -62,6 +63,23 @@ def test_whatever_is_read_tells_apart_what_is_asked_for(one: date, other: date, 
 )
 def test_days_are_read_where_they_have_the_fewest_rows(by: list[Dimension], rollup: Rollup) -> None:
     assert [part.rollup for part in parts(date(2026, 3, 2), date(2026, 3, 9), by=by)] == [rollup]
+
+
+@pytest.mark.parametrize(
+    ("by", "only", "rollup"),
+    [
+        (Dimension.DAY, Dimension.MODEL, DAYS_BY_WHAT),
+        (Dimension.USER, Dimension.CAMPAIGN, DAYS_BY_WHOM),
+        (Dimension.MODEL, Dimension.CAMPAIGN, DAYS),
+        (Dimension.HOUR, Dimension.USER, HOURS),
+    ],
+)
+def test_days_are_read_where_a_filter_is_told_apart_too(
+    by: Dimension, only: Dimension, rollup: Rollup
+) -> None:
+    source = of_range(uuid7(), date(2026, 3, 2), date(2026, 3, 9), by=[by], only={only: "this"})
+    read = [each.table for each in ROLLUPS if f"FROM {each.table} " in source.sql]
+    assert read == [rollup.table]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from rest_framework import serializers
 
 from apps.common.api.fields import MoneyField
 from apps.common.api.serializers import StrictSerializer
-from apps.costs.rollup_reading import Dimension
+from apps.costs.price_list import PROVIDERS
+from apps.costs.rollup_reading import OF_CALLS, Dimension
 from apps.costs.rollup_tables import SUMS
+from apps.costs.task_kinds import task_kinds
 
 DEFAULT_LIMIT, MOST_GROUPS = 100, 1000
 # So many days at most, by the finest dimension that is asked for.
@@ -146,6 +148,11 @@ class BreakdownQuery(_Days, StrictSerializer):
         help_text=f"{DEFAULT_LIMIT} by default; not of CSV.",
     )
     format = serializers.ChoiceField(["json", "csv"], default="json")
+    provider = serializers.ChoiceField(PROVIDERS, required=False, help_text="Only calls of this provider.")
+    model = serializers.CharField(required=False, max_length=100, help_text="Only calls of this model.")
+    account = serializers.UUIDField(required=False, help_text="Only what was asked for this account.")
+    campaign = serializers.UUIDField(required=False, help_text="Only what was asked for this campaign.")
+    user = serializers.UUIDField(required=False, help_text="Only what was asked for this user.")
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
@@ -154,6 +161,9 @@ class BreakdownQuery(_Days, StrictSerializer):
             ("to", "The last day, today by default."),
         ):
             fields[name] = serializers.DateField(required=False, help_text=text)
+        fields["task_kind"] = serializers.ChoiceField(
+            task_kinds(), required=False, help_text="Only questions of this kind."
+        )
         return fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -173,6 +183,7 @@ class BreakdownQuery(_Days, StrictSerializer):
         if name not in _BY_SUM and name not in by:
             raise serializers.ValidationError({"order": f"{name} isn't among what is asked for with `by`."})
         attrs["order"] = [({**_BY_SUM, **_BY_DIMENSION}[name], descending)]
+        attrs["only"] = {each: attrs[each] for each in OF_CALLS if each in attrs}
         return attrs
 
 

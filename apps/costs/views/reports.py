@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -74,6 +74,15 @@ _BREAKDOWN = OpenApiExample(
         "results": [{"day": "2026-03-01", "model": "gpt-4o", **_COSTS}],
     },
 )
+_ONLY = [
+    OpenApiExample(f"Only what is of this {name}", parameter_only=(name, "query"), value=value)
+    for name, value in {
+        "provider": "azure",
+        "model": "gpt-4o",
+        "task_kind": "message",
+        "campaign": "0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f",
+    }.items()
+]
 _TABLE = OpenApiExample(
     "The same as CSV",
     response_only=True,
@@ -128,18 +137,19 @@ class CostBreakdown(TenantView):
         tags=["costs"],
         parameters=[BreakdownQuery],
         responses={200: BreakdownSerializer, (200, CSV): OpenApiTypes.STR},
-        examples=[_BREAKDOWN, _TABLE],
+        examples=[_BREAKDOWN, _TABLE, *_ONLY],
     )
     def get(self, request: Request) -> HttpResponseBase:
         """What questions to the AI have cost in some days of the tenant's calendar, by one dimension or two.
 
         Today's are in it up to the last call that has ended. With `format=csv` it is a file to download, with
-        all groups.
+        all groups. `provider`, `model`, `task_kind`, `account`, `campaign` and `user` leave out everything
+        else, from `total`, too; together they leave what fits all of them.
         """
         zone = self.tenant.time_zone
         now = timezone.now()
         today = period_start("day", at=now, time_zone=zone)
-        query = BreakdownQuery(data=request.query_params.dict(), context={"today": today})
+        query = BreakdownQuery(data=_given_once(request.query_params), context={"today": today})
         query.is_valid(raise_exception=True)
         asked = query.validated_data
         as_file = asked["format"] == "csv"
@@ -151,6 +161,7 @@ class CostBreakdown(TenantView):
             by=asked["by"],
             order=asked["order"],
             limit=MOST_ROWS if as_file else asked.get("limit", DEFAULT_LIMIT),
+            only=asked["only"],
             conversion=display.conversion,
         )
         if as_file:
@@ -171,6 +182,14 @@ class CostBreakdown(TenantView):
             "results": results,
         }
         return Response(self.get_serializer({**answer, **display.head()}).data)
+
+
+def _given_once(parameters: QueryDict) -> dict[str, str]:
+    """Raises ValidationError for one that is there twice: of which only the last would count, unsaid."""
+    for name, values in parameters.lists():
+        if len(values) > 1:
+            raise ValidationError({name: ["Give this parameter once."]})
+    return {name: str(parameters[name]) for name in parameters}
 
 
 def _file(found: Breakdown, asked: dict[str, Any], display: Display) -> StreamingHttpResponse:
