@@ -210,6 +210,7 @@ SPECTACULAR_SETTINGS = {
         "GenerationState": "apps.ai.models.GenerationState",
         "BudgetMode": "apps.costs.models.BudgetMode",
         "BudgetProvider": "apps.costs.price_list.PROVIDERS",
+        "AlertLevel": "apps.notifications.models.Level",
         "AnalysisState": "apps.ai.models.AnalysisState",
         "RecommendationKind": "apps.ai.models.RecommendationKind",
         "RecommendationStatus": "apps.ai.models.Status",

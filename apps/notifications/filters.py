@@ -1,7 +1,7 @@
 import django_filters
 
 from apps.common.api.filters import BooleanFilter
-from apps.notifications.models import Alert, Level
+from apps.notifications.models import Alert, Channel, Level, NotificationTarget
 
 
 class AlertFilter(django_filters.FilterSet):
@@ -14,4 +14,13 @@ class AlertFilter(django_filters.FilterSet):
 
     class Meta:
         model = Alert
+        fields: list[str] = []
+
+
+class TargetFilter(django_filters.FilterSet):
+    channel = django_filters.MultipleChoiceFilter(choices=Channel.choices)
+    is_active = BooleanFilter()
+
+    class Meta:
+        model = NotificationTarget
         fields: list[str] = []

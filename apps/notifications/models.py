@@ -9,6 +9,9 @@ from apps.common.fields import EncryptedTextField
 from apps.common.models import BaseModel, is_one_of
 from apps.notifications.channels.http import url_problem
 
+# In minutes: a day.
+LONGEST_DIGEST = 1440
+
 
 class Level(models.TextChoices):
     INFO = "info"
@@ -90,7 +93,7 @@ class NotificationTarget(OwnedByTenantOrPlatform):
     )
     digest_minutes = models.PositiveSmallIntegerField(
         default=0,
-        validators=[MaxValueValidator(1440)],
+        validators=[MaxValueValidator(LONGEST_DIGEST)],
         help_text="Collect alerts for so long into one message; critical ones don't wait. 0: each at once.",
     )
     is_active = models.BooleanField(default=True)

@@ -55,6 +55,14 @@ def known_rules() -> list[str]:
     return sorted({*rules, *_of_services})
 
 
+def rules_problem(names: Iterable[str]) -> str:
+    """Which of these rules there aren't; empty if there are all."""
+    known = known_rules()
+    if unknown := [f"“{name}”" for name in names if name not in known]:
+        return f"There is no rule {' or '.join(unknown)}. The rules are {', '.join(known)}."
+    return ""
+
+
 def subject_of(rule: str) -> str:
     """What the subjects of its alerts are, such as a budget; empty if nobody said."""
     return _subjects.get(rule, "")

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from apps.common.ids import uuid7
 from apps.costs.models import Budget
 from apps.messaging.models import Account, Fan
-from apps.notifications.models import Alert
+from apps.notifications.models import Alert, NotificationTarget
 from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
@@ -88,12 +88,24 @@ BUDGET = {
     "thresholds": st.lists(NUMBER | st.integers(1, 1000), max_size=25),
     "is_active": st.booleans(),
 }
+TARGET = {
+    "channel": st.sampled_from(["email", "slack", "webhook"]),
+    "name": TEXT,
+    "address": st.just("ada@agency.example") | TEXT,
+    "url": st.sampled_from(["http://127.0.0.1:1/", "http://[::1]", "http://localhost:99999/", "//x"]) | TEXT,
+    "signing_key": st.none() | TEXT,
+    "minimum_level": st.sampled_from(["info", "critical"]),
+    "muted_rules": st.lists(st.just("daily_cost") | TEXT, max_size=3),
+    "digest_minutes": NUMBER,
+    "is_active": st.booleans(),
+}
 PARAMETERS = [
     *("state", "account", "fan", "campaign", "created_after", "created_before", "limit", "cursor"),
     *("platform", "paused", "external_id", "consent", "task", "source", "status", "type", "ordering"),
     *("rule", "level", "acknowledged", "subject"),
     *("scope", "scope_id", "period", "provider", "mode", "is_active"),
     *("by", "from", "to", "order", "offset", "format", "kind"),
+    *("model", "task_kind", "user", "channel"),
 ]
 SETTINGS = settings(
     max_examples=80,
@@ -205,6 +217,22 @@ def test_thresholds(body: Any, api: APIClient) -> None:
 
 
 @SETTINGS
+@given(body=bodies(TARGET, channel="webhook", name="On call", url="http://127.0.0.1:1/"))
+def test_targets(body: Any, owner_api: APIClient) -> None:
+    send(owner_api, "POST", "/api/v2/costs/targets", body)
+
+
+@SETTINGS
+@given(body=bodies(TARGET))
+def test_changes_of_a_target(body: Any, agency: Tenant, owner_api: APIClient) -> None:
+    with system_transaction():
+        target, _ = NotificationTarget.objects.get_or_create(
+            tenant_id=agency.pk, channel="email", name="Office", defaults={"address": "ada@agency.example"}
+        )
+    send(owner_api, "PATCH", f"/api/v2/costs/targets/{target.pk}", body)
+
+
+@SETTINGS
 @given(body=bodies({"enabled": st.booleans()}, name="hybrid_orchestrator", enabled=True))
 def test_feature_flags(body: Any, owner_api: APIClient) -> None:
     send(owner_api, "POST", "/api/admin/feature-flags", body)
@@ -223,6 +251,8 @@ def test_feature_flags(body: Any, owner_api: APIClient) -> None:
             "onlyfans/stats",
             "costs/alerts",
             "costs/budgets",
+            "costs/breakdown",
+            "costs/targets",
             "analytics/economics",
             "analytics/revenue",
             "costs/forecast",

@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.notifications.models import Alert, Channel, Delivery, NotificationTarget
 from apps.notifications.services import sending
 from apps.notifications.services.alerts import raise_alert
-from apps.notifications.services.targets import prepare
+from apps.notifications.services.target_changes import prepare
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction

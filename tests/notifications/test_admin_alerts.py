@@ -167,6 +167,26 @@ def test_a_target_that_cannot_be_right_is_refused_with_words(
     assert said in answer.content.decode()
 
 
+@pytest.mark.parametrize("channel", ["slack", "webhook"])
+def test_a_url_that_leads_into_a_private_network_is_refused_before_it_is_saved(
+    channel: str, browser: Client, settings: Any
+) -> None:
+    settings.PRIVATE_TARGETS = False
+    given = {**NEW, "channel": channel, "url": "http://127.0.0.1/alerts"}
+    answer = browser.post(ADD, given)
+    assert answer.status_code == 200
+    assert "127.0.0.1 is an address of a private network" in answer.content.decode()
+    settings.PRIVATE_TARGETS = True
+    assert browser.post(ADD, given).status_code == 302
+    settings.PRIVATE_TARGETS = False
+    with system_transaction():
+        made = NotificationTarget.objects.get()
+    url = reverse("admin:notifications_notificationtarget_change", args=[made.pk])
+    assert "private network" in browser.post(url, {**given, "url": "http://[::1]/"}).content.decode()
+    assert browser.post(url, {**given, "url": "", "name": "Renamed"}).status_code == 302
+    assert (fresh(made).name, fresh(made).url) == ("Renamed", given["url"])
+
+
 def test_every_rule_can_be_muted(browser: Client) -> None:
     """Those of docs/alerts.md, whether they are evaluated or raised by services."""
     named = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE)

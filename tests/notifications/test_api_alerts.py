@@ -15,7 +15,8 @@ from apps.notifications.models import Alert, Channel
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests.conftest import as_json
-from tests.notifications.alerting import alert, target
+from tests.notifications.alerting import alert, send, target
+from tests.notifications.receivers import Receiver
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +74,30 @@ def test_a_long_list_goes_by_cursor_in_statements_that_do_not_grow(agency: Tenan
             api.get(PATH, {"limit": limit})
         counts.append(len(captured))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_alert_shows_what_became_of_each_delivery(
+    agency: Tenant, api: APIClient, analyst_api: APIClient, slack: Receiver
+) -> None:
+    slack.answers = [(403, {}, b"invalid_token")]
+    target(agency, Channel.EMAIL, "ada@agency.example", minimum_level="critical")
+    target(agency, Channel.SLACK, slack.url)
+    found = raised(agency)
+    raised(agency, subject="another")
+    path = f"{PATH}/{found.pk}"
+    api.post(f"{path}/acknowledge")
+    send(Channel.SLACK)
+
+    answer = as_json(analyst_api.get(path))
+
+    assert answer["id"] == str(found.pk)
+    assert answer["acknowledged_at"]
+    (delivery,) = answer["deliveries"]
+    assert (delivery["channel"], delivery["state"], delivery["attempts"]) == ("slack", "failed", 1)
+    assert "invalid_token" in delivery["error"]
+    assert set(delivery) >= {"created_at", "due_at", "sent_at", "target"}
+    assert answer in as_json(api.get(PATH))["results"]
 
 
 def test_acknowledging_says_who_and_when_and_twice_changes_nothing(
@@ -153,6 +178,7 @@ def test_unmuting_lets_what_is_raised_from_then_on_be_sent(
 def test_a_stranger_sees_and_does_nothing(agency: Tenant, stranger_api: APIClient) -> None:
     found = raised(agency)
     assert listed(stranger_api) == []
+    assert stranger_api.get(f"{PATH}/{found.pk}").status_code == 404
     assert stranger_api.post(f"{PATH}/{found.pk}/acknowledge").status_code == 404
     assert stranger_api.post(f"{PATH}/{found.pk}/mute", {"hours": 1}).status_code == 404
     assert stranger_api.post(f"{PATH}/{found.pk}/unmute").status_code == 404
@@ -165,6 +191,8 @@ def test_the_platforms_alerts_are_nobodys_here(api: APIClient) -> None:
     with system_transaction():
         found = Alert.objects.create(tenant_id=None, rule="dead_letter", message="x")
     assert listed(api) == []
+    assert api.get(f"{PATH}/{found.pk}").status_code == 404
+    assert api.get(f"{PATH}/{uuid7()}").status_code == 404
     assert api.post(f"{PATH}/{found.pk}/acknowledge").status_code == 404
     assert api.post(f"{PATH}/{uuid7()}/acknowledge").status_code == 404
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ def once(
     tenant_id: UUID,
     create: Callable[[], Response],
     stands: Callable[[Any], bool] = lambda answer: True,
+    shown_once: Collection[str] = (),
 ) -> Response:
     """Run `create` once per key of a tenant; the record commits together with what it creates.
 
@@ -31,7 +32,8 @@ def once(
     its answer. Without a key, `create` simply runs. Raises ConflictError if the key came with another body.
 
     What is created may come to nothing later. `stands` says of the kept answer whether it hasn't: if it has,
-    the next request creates anew, and those beside it get that one's answer.
+    the next request creates anew, and those beside it get that one's answer. Of `shown_once`, fields of the
+    answer that are secret, null is kept.
     """
     key = request.headers.get(HEADER, "")
     if not key:
@@ -55,8 +57,9 @@ def once(
             return _replay(record)
     response = create()
     # Rendered and parsed again, so that the stored answer is what went over the wire.
+    kept = _as_json(response, without=shown_once)
     IdempotencyRecord.objects.filter(pk=record.pk).update(
-        status_code=response.status_code, response=_as_json(response), created_at=Now()
+        status_code=response.status_code, response=kept, created_at=Now()
     )
     return response
 
@@ -78,5 +81,6 @@ def _digest(request: Request) -> str:
     return hashlib.sha256(head + request._request.body).hexdigest()
 
 
-def _as_json(response: Response) -> object:
-    return json.loads(json.dumps(response.data, cls=JSONEncoder))
+def _as_json(response: Response, *, without: Collection[str]) -> object:
+    data = {**response.data, **dict.fromkeys(without)} if without else response.data
+    return json.loads(json.dumps(data, cls=JSONEncoder))

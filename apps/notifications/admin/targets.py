@@ -1,27 +1,38 @@
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import connection
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.common.admin.base import Admin, ReadOnlyInline
 from apps.common.admin.columns import TENANT, Badge, ListLink, RowLink
 from apps.common.admin.operations import Operation, Order
-from apps.common.errors import InvalidInputError
+from apps.common.connections import give_back_connection
+from apps.notifications.channels.http import place_problem
 from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.hints import hint_deliveries
-from apps.notifications.models import Delivery, NotificationTarget
-from apps.notifications.rules import known_rules
-from apps.notifications.services.targets import prepare, test_target
+from apps.notifications.models import Channel, Delivery, NotificationTarget
+from apps.notifications.rules import rules_problem
+from apps.notifications.services.target_changes import save_target
+from apps.notifications.services.targets import test_target
 from apps.tenants.admin.forms import TenantChoice
 from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
 
 _SECRETS = ("url", "signing_key")
 
 
 class TargetForm(TenantChoice):
     """URL and signing key can be set and replaced, but are never shown."""
+
+    # Why nothing would be sent to the URL that is given: the page has looked.
+    place_problem = ""
 
     tenant = forms.ModelChoiceField(
         Tenant.objects.all(),
@@ -64,15 +75,15 @@ class TargetForm(TenantChoice):
 
     def clean_muted_rules(self) -> list[str]:
         names: list[str] = self.cleaned_data["muted_rules"]
-        known = known_rules()
-        if unknown := [f"“{name}”" for name in names if name not in known]:
-            raise forms.ValidationError(
-                f"There is no rule {' or '.join(unknown)}. The rules are {', '.join(known)}."
-            )
+        if problem := rules_problem(names):
+            raise forms.ValidationError(problem)
         return names
 
     def clean_url(self) -> str:
-        return str(self.cleaned_data["url"]) or self.instance.url
+        given = str(self.cleaned_data["url"])
+        if given and self.place_problem and self.cleaned_data.get("channel") != Channel.EMAIL:
+            raise forms.ValidationError(self.place_problem)
+        return given or self.instance.url
 
     def clean_signing_key(self) -> str:
         given = str(self.cleaned_data["signing_key"])
@@ -104,10 +115,27 @@ class RecentDeliveries(ReadOnlyInline):
 
 
 def _test(target: NotificationTarget, order: Order) -> None:
-    if not target.is_active:
-        raise InvalidInputError("It is switched off, so nothing would be sent to it.")
     test_target(target=target, now=order.now)
     hint_deliveries()
+
+
+def _looks_first(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A page that looks up where a URL leads before its transaction, which waits for no network."""
+
+    @wraps(view)
+    def looking(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        url = request.POST.get("url", "")
+        if url and not connection.in_atomic_block:
+            give_back_connection()
+        request.place_problem = place_problem(url) if url else ""  # type: ignore[attr-defined]  # get_form reads it
+        with system_transaction():
+            response = view(self, request, *args, **kwargs)
+            if isinstance(response, SimpleTemplateResponse):
+                response.render()
+        return response
+
+    looking.opens_doors_itself = True  # type: ignore[attr-defined]  # the admin site reads it
+    return looking
 
 
 @admin.register(NotificationTarget)
@@ -153,14 +181,28 @@ class TargetAdmin(Admin):
         _what,
     ]
 
+    @_looks_first
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().add_view(request, *args, **kwargs)
+
+    @_looks_first
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().change_view(request, *args, **kwargs)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        form.place_problem = getattr(request, "place_problem", "")
+        return form
+
     def get_queryset(self, request: HttpRequest) -> Any:
         # A list needs no secrets, and must not fail of one that can't be read.
         return super().get_queryset(request).defer(*_SECRETS)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        made = prepare(obj)
-        if made and change:
+        columns = {field.name for field in self.opts.concrete_fields}
+        changed = columns.intersection(form.changed_data) if change else None
+        saved = save_target(target=obj, columns=changed)
+        if saved.made_key and change:
             form.changed_data.append("signing_key")
-        super().save_model(request, obj, form, change)
-        if made:
-            messages.warning(request, f"Its signing key, shown this once: {made}")
+        if saved.made_key:
+            messages.warning(request, f"Its signing key, shown this once: {saved.made_key}")

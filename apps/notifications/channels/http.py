@@ -28,9 +28,10 @@ TIMEOUT = timedelta(seconds=10)
 _WORDS = 300
 _MOST_RETRY_AFTER = timedelta(days=1)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_PORTS = {"http": 80, "https": 443}
 _AGAIN = {408, 425, 429}
 # As it stands after IDNA; more than DNS allows, since Docker's names have underscores.
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 
 class ForbiddenAddressError(Exception):
@@ -70,6 +71,23 @@ def url_problem(url: str) -> str:
         parsed, host = httpx2.URL(""), ""
     if parsed.scheme not in {"http", "https"} or not _HOST.fullmatch(host):
         return "The URL can't be right: give the whole of it, such as https://example.com/alerts."
+    return ""
+
+
+def place_problem(url: str) -> str:
+    """The same, also where its name leads into a private network now; one that nobody knows may come to be.
+
+    Asks the network, so no transaction is open meanwhile. What the name means later is judged at each POST.
+    """
+    if (problem := url_problem(url)) or settings.PRIVATE_TARGETS:
+        return problem
+    parsed = httpx2.URL(url)
+    try:
+        _judged(parsed.raw_host.decode("ascii"), parsed.port or _PORTS[parsed.scheme])
+    except ForbiddenAddressError as error:
+        return str(error)
+    except httpcore2.ConnectError:
+        pass
     return ""
 
 

@@ -15,6 +15,8 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
     target = serializers.CharField(help_text="An e-mail address, or the target's name.")
     state = serializers.ChoiceField(DeliveryState.choices)
     attempts = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    due_at = serializers.DateTimeField(help_text="Not before this is it sent, or tried again.")
     sent_at = serializers.DateTimeField(allow_null=True)
     error = serializers.CharField(help_text="Why it failed, was muted, or is tried again.")
 

@@ -12,7 +12,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from apps.common.errors import ConflictError
 from apps.notifications.channels.base import Address
-from apps.notifications.channels.webhook import make_signing_key
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level, NotificationTarget
 from apps.tenants.models import Membership, Role
 
@@ -83,16 +82,13 @@ def _secrets(target: NotificationTarget) -> dict[str, str]:
         raise ConflictError(str(error)) from error
 
 
-def prepare(target: NotificationTarget) -> str | None:
-    """Give a webhook its signing key where nobody chose one: the new key, to be shown once."""
-    if target.channel != Channel.WEBHOOK or target.signing_key:
-        return None
-    target.signing_key = make_signing_key()
-    return target.signing_key
-
-
 def test_target(*, target: NotificationTarget, now: datetime) -> Alert:
-    """Send a harmless alert to this target alone, the way all go. It is acknowledged from the start."""
+    """Send a harmless alert to this target alone, the way all go. It is acknowledged from the start.
+
+    Raises ConflictError if the target is switched off.
+    """
+    if not target.is_active:
+        raise ConflictError("It is switched off, so nothing would be sent to it.")
     alert = Alert.objects.create(
         tenant_id=target.tenant_id,
         rule="test",

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from apps.common.errors import ConflictError, NotFoundError
 from apps.notifications.filters import AlertFilter
 from apps.notifications.models import Alert, Delivery
-from apps.notifications.serializers import AlertSerializer, MuteRequest
+from apps.notifications.serializers.alerts import AlertSerializer, MuteRequest
 from apps.notifications.services import alerts
 from apps.tenants.views import TenantView
 
@@ -45,6 +45,8 @@ _ALERT = OpenApiExample(
                 "target": "me@example.com",
                 "state": "sent",
                 "attempts": 1,
+                "created_at": "2026-03-14T09:26:53Z",
+                "due_at": "2026-03-14T09:26:53Z",
                 "sent_at": "2026-03-14T09:26:58Z",
                 "error": "",
             }
@@ -56,6 +58,7 @@ _MUTES = [
     OpenApiExample("Until a time", request_only=True, value={"until": "2026-04-01T00:00:00Z"}),
 ]
 _TAGS = ["costs"]
+_NO_ALERT = "There is no such alert."
 
 
 def _deliveries() -> Prefetch[Any]:
@@ -77,6 +80,19 @@ class Alerts(TenantView):
         return self.page(self.get_queryset())
 
 
+class AlertDetail(TenantView):
+    serializer_class = AlertSerializer
+
+    @extend_schema(operation_id="alert", tags=_TAGS, examples=[_ALERT])
+    def get(self, request: Request, alert_id: UUID) -> Response:
+        """An alert: what was found, who looks after it, and what became of each of its deliveries."""
+        rows = Alert.objects.filter(pk=alert_id, tenant_id=self.tenant.pk)
+        alert = rows.prefetch_related(_deliveries()).first()
+        if alert is None:
+            raise NotFoundError(_NO_ALERT)
+        return Response(self.get_serializer(alert).data)
+
+
 class AlertView(TenantView):
     serializer_class = AlertSerializer
 
@@ -85,7 +101,7 @@ class AlertView(TenantView):
         rows = Alert.objects.filter(pk=alert_id, tenant_id=self.tenant.pk)
         alert = rows.select_for_update().prefetch_related(_deliveries()).first()
         if alert is None:
-            raise NotFoundError("There is no such alert.")
+            raise NotFoundError(_NO_ALERT)
         return alert
 
 
