@@ -3,7 +3,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -16,9 +16,23 @@ from apps.campaigns.models import Campaign
 from apps.campaigns.preview import preview
 from apps.campaigns.services import control
 from apps.campaigns.services.create import create_campaign
+from apps.common.api.schema import IDEMPOTENCY_KEY
 from apps.costs.queries import cost_by_campaign
 from apps.messaging.hints import hint_resumed
 from apps.tenants.views import TenantView
+
+_CAMPAIGN = OpenApiExample(
+    "To every fan with consent, once somebody has approved it",
+    request_only=True,
+    value={
+        "name": "Summer",
+        "type": "mass_message",
+        "brief": "Photographs from the lake.",
+        "tone": "playful",
+        "accounts": ["0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f"],
+        "approval": "manual",
+    },
+)
 
 
 class CampaignView(TenantView):
@@ -53,6 +67,8 @@ class CampaignView(TenantView):
 class HybridCampaigns(CampaignView):
     @extend_schema(
         operation_id="create_campaign",
+        parameters=[IDEMPOTENCY_KEY],
+        examples=[_CAMPAIGN],
         request=serializers.CampaignRequest,
         responses={202: serializers.CampaignAccepted},
     )

@@ -1,4 +1,4 @@
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -36,7 +36,7 @@ class FeatureFlags(TenantView):
         operation_id="set_feature_flag",
         parameters=[IDEMPOTENCY_KEY],
         request=FlagRequest,
-        responses=FlagSerializer,
+        responses={200: FlagSerializer, 404: OpenApiResponse()},
         examples=[_OFF, _ANSWER],
     )
     def post(self, request: Request) -> Response:

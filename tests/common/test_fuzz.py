@@ -17,6 +17,7 @@ from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.conftest import client_of
+from tests.described import described, paths
 
 # Any text, lone surrogates and NUL included, as JSON can spell it.
 TEXT = st.text(st.characters() | st.sampled_from("\x00\ud800\udfff\u202e "), max_size=20)
@@ -123,8 +124,16 @@ def bodies(fields: dict[str, st.SearchStrategy[Any]], **right: Any) -> st.Search
     return JSON | st.lists(field | odd, max_size=2).map(lambda found: right | dict(found))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _description() -> None:
+    """Make the description beforehand: where hypothesis traces what runs, that would take half an hour."""
+    paths()
+
+
 def check(response: Any, sent: object) -> None:
     assert response.status_code < 500, (sent, response.content)
+    # A `format` that there isn't is answered by the framework, with 404, before any view is asked.
+    assert described(response) or "format" in response.wsgi_request.GET, (sent, response.content)
     if response.status_code >= 400:
         assert set(json.loads(response.content)["error"]) == {"code", "message", "fields"}
 

@@ -1,5 +1,6 @@
 """The API's description, and the page that shows it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,23 @@ import pytest
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
-from tests.conftest import as_json
+from apps.common.ids import uuid7
+from apps.messaging.models import Account
+from apps.tenants.models import Role, Tenant
+from tests import factories
+from tests.conftest import as_json, client_of
+from tests.described import described
 
+CAMPAIGN = {"name": "Summer", "type": "mass_message", "brief": "New.", "accounts": ["{none}"]}
 CREATING = [
     "/api/v2/accounts",
     "/api/v2/accounts/{account_id}/fans",
     "/api/v2/onlyfans/messages",
     "/api/admin/feature-flags",
     "/api/v2/costs/budgets",
+    "/api/v2/costs/targets",
     "/api/v2/costs/thresholds",
+    "/api/v2/campaigns/hybrid",
     "/api/v2/analytics/revenue",
 ]
 
@@ -48,15 +57,76 @@ def test_what_creates_takes_an_idempotency_key_and_has_an_example(path: str, sch
 def test_every_operation_has_a_tag_a_description_and_its_refusals(schema: dict[str, Any]) -> None:
     names = set()
     for path, operations in schema["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             assert operation["tags"], path
             assert operation["description"], path
             names.add(operation["operationId"])
+            answers = operation["responses"]
+            expected: set[str] = set()
             if any(operation["security"]):
-                assert {"401", "403"} <= set(operation["responses"]), path
+                expected |= {"400", "401", "403", "503"}
+            if "{" in path:
+                expected |= {"404"}
+            if method in ("post", "patch"):
+                expected |= {"409"}
             if "requestBody" in operation:
-                assert {"400", "409", "415", "422"} <= set(operation["responses"]), path
+                expected |= {"411", "413", "415", "422"}
+            assert expected <= set(answers), (method, path)
+            for status in expected:
+                assert answers[status]["$ref"].startswith("#/components/responses/"), (method, path, status)
     assert len(names) == sum(len(operations) for operations in schema["paths"].values())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "costs/stats?since=today", None, 400),
+        ("GET", "costs/forecast?since=today", None, 400),
+        ("GET", "costs/targets/{none}", None, 404),
+        ("GET", "onlyfans/stats?account={none}&fan={none}", None, 404),
+        ("POST", "campaigns/{campaign}/approve", None, 409),
+        ("POST", "campaigns/{none}/resume", None, 404),
+        ("POST", "campaigns/hybrid", {**CAMPAIGN, "user": "{none}"}, 404),
+        ("POST", "campaigns/hybrid", CAMPAIGN, 422),
+        ("POST", "costs/budgets", {"scope": "account", "scope_id": "{none}", "limit": "1"}, 404),
+        ("POST", "costs/budgets", {"limit": "1"}, 409),
+        ("POST", "costs/thresholds", {"budget": "{none}", "thresholds": [50]}, 404),
+        ("POST", "onlyfans/messages", {"account": "{none}", "fan": "{none}", "text": "Hello"}, 404),
+        ("POST", "costs/optimize", {"action": "apply", "recommendation": "{none}"}, 404),
+        ("POST", "messages/{none}/cancel", None, 404),
+        ("PATCH", "accounts/{none}", {"name": "Luna"}, 404),
+        ("POST", "../admin/feature-flags", {"name": "no-such-flag", "enabled": True}, 404),
+    ],
+)
+def test_what_is_refused_is_refused_as_described(
+    method: str, path: str, body: dict[str, Any] | None, status: int, agency: Tenant, account: Account
+) -> None:
+    campaign = factories.campaign(tenant=agency, accounts=[account])
+    api, names = client_of(agency, Role.OWNER), {"none": uuid7(), "campaign": campaign.pk}
+    api.post("/api/v2/costs/budgets", {"limit": "1"})
+    sent = body and json.loads(json.dumps(body).replace("{none}", str(names["none"])))
+    response = api.generic(
+        method,
+        f"/api/v2/{path.format(**names)}".replace("/v2/..", ""),
+        json.dumps(sent or {}),
+        content_type="application/json",
+    )
+    assert response.status_code == status, response.content
+    assert described(response)
+
+
+@pytest.mark.parametrize("path", ["costs/targets/{}/test", "costs/alerts/{}/acknowledge", "costs/budgets"])
+def test_whoever_may_not_is_refused_as_described(
+    path: str, client: APIClient, analyst_api: APIClient
+) -> None:
+    for asked, status in ((client, 401), (analyst_api, 403)):
+        response = asked.post(f"/api/v2/{path.format(uuid7())}")
+        assert (response.status_code, described(response)) == (status, True)
+
+
+def test_a_body_in_chunks_is_refused_as_described(api: APIClient) -> None:
+    response = api.post("/api/v2/costs/budgets", {"limit": "1"}, headers={"Transfer-Encoding": "chunked"})
+    assert (response.status_code, described(response)) == (411, True)
 
 
 def test_the_credential_is_in_no_answer(schema: dict[str, Any]) -> None:

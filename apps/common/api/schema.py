@@ -42,7 +42,9 @@ _RESPONSES = {
     "401": ("Unauthorized", "No API key, or none that is known and valid."),
     "403": ("Forbidden", "The key's role doesn't allow this."),
     "404": ("NotFound", "There is no such object."),
-    "409": ("Conflict", "The present state doesn't allow this."),
+    "409": ("Conflict", "The present state doesn't allow this, or the Idempotency-Key is another request's."),
+    "411": ("LengthRequired", "The body comes in chunks: send it with a Content-Length."),
+    "413": ("TooLarge", "The body is too large."),
     "415": ("UnsupportedMediaType", "Only application/json is understood."),
     "422": ("Unprocessable", "Understood, but refused; the message says why."),
     "503": ("Unavailable", "Something that this needs is away; try again after `Retry-After` seconds."),
@@ -58,22 +60,40 @@ def document_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         name: {"description": text, "content": content} for name, text in _RESPONSES.values()
     }
     for path, operations in result.get("paths", {}).items():
-        for operation in operations.values():
-            for status in _statuses(path, operation):
-                reference = {"$ref": f"#/components/responses/{_RESPONSES[status][0]}"}
-                operation["responses"].setdefault(status, reference)
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            refusals = _statuses(path, method, operation, components["schemas"])
+            for status in (refusals - set(answers)) | _bare(answers):
+                answers[status] = {"$ref": f"#/components/responses/{_RESPONSES[status][0]}"}
+            operation["responses"] = dict(sorted(answers.items()))
     return result
 
 
-def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
+def _statuses(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> set[str]:
     """The refusals that an operation may answer with."""
-    found = []
-    if operation.get("parameters") or "requestBody" in operation:
-        found += ["400"]
+    found: set[str] = set()
     if any(operation.get("security", [])):
-        found += ["401", "403", "503"]
-    if "{" in path:
-        found += ["404"]
+        found |= {"400", "401", "403", "503"}  # also a parameter that is unknown
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if "{" in path or _names_objects(body, schemas):
+        found |= {"404"}
+    if method in ("post", "put", "patch"):
+        found |= {"409"}
+    if "Idempotency-Key" in (each["name"] for each in operation.get("parameters", [])):
+        found |= {"422"}
     if "requestBody" in operation:
-        found += ["409", "415", "422"]
+        found |= {"411", "413", "415", "422"}
     return found
+
+
+def _bare(answers: dict[str, Any]) -> set[str]:
+    """Refusals that an operation names itself: those that its parameters and body don't tell of."""
+    return {each for each, answer in answers.items() if each in _RESPONSES and "content" not in answer}
+
+
+def _names_objects(schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """Whether a body has ids, in which objects may be named that there aren't."""
+    if "$ref" in schema:
+        return _names_objects(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    inner = [schema.get("items", {}), *schema.get("properties", {}).values(), *schema.get("oneOf", [])]
+    return schema.get("format") == "uuid" or any(_names_objects(each, schemas) for each in inner if each)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,7 +36,7 @@ class OnlyFansStats(TenantView):
         tags=["onlyfans"],
         parameters=_PAGING,
         filters=True,
-        responses=StatsSerializer,
+        responses={200: StatsSerializer, 404: OpenApiResponse()},
     )
     def get(self, request: Request) -> Response:
         """How full the limits are, what each account has still to send, and when it will have.
