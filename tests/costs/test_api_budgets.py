@@ -241,6 +241,25 @@ def test_a_second_budget_for_the_same_is_a_conflict(api: APIClient) -> None:
     make(api, limit="6.00", period="day")
 
 
+@pytest.mark.parametrize(
+    ("scope", "field"),
+    [
+        ({}, "period"),
+        ({"scope": "account"}, "scope_id"),
+        ({"scope": "provider", "provider": "azure"}, "provider"),
+    ],
+)
+def test_a_conflict_names_what_there_is_a_budget_of_already(
+    api: APIClient, account: Account, scope: dict[str, str], field: str
+) -> None:
+    given: dict[str, Any] = {**scope, "limit": "5.00"}
+    if field == "scope_id":
+        given["scope_id"] = str(account.pk)
+    make(api, **given)
+    error = make(api, 409, **given)["error"]
+    assert error["fields"] == {field: error["message"]}
+
+
 def test_of_two_at_once_one_makes_the_budget(agency: Tenant) -> None:
     clients = [client_of(agency) for _ in range(8)]
 

@@ -61,7 +61,8 @@ def create_budget(
             },
         )
         if not created:
-            raise ConflictError(ALREADY_THERE)
+            what = "provider" if provider else "period" if scope_id is None else "scope_id"
+            raise ConflictError(ALREADY_THERE, fields={what: ALREADY_THERE})
         counters.seed(budget, at=now)
     return budget
 
