@@ -15,8 +15,8 @@ from apps.costs.models import Budget, BudgetCounter, BudgetPeriod, Forecast
 from apps.costs.periods import last_day, period_start
 
 NONE_YET = (
-    "No forecast of this month has been made yet. Each tenant's is made in the first hours of its day, once "
-    "there is spend to make it of."
+    "There is no forecast of this month yet. It is made each night, between half past midnight and half past "
+    "one by the tenant's clock; a new tenant's first one within an hour."
 )
 
 

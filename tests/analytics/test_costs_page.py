@@ -60,7 +60,7 @@ def test_without_spend_each_part_says_so_and_nothing_is_drawn(browser: Client, a
     for words in (
         "Nothing was spent in these days.",
         "None yet",
-        "No forecast of this month has been made yet.",
+        "There is no forecast of this month yet.",
         "There is no active budget",
         "No campaign cost anything",
         "No model was called",
@@ -77,7 +77,7 @@ def test_after_too_few_days_it_says_how_many_it_takes(browser: Client, agency: T
     make_forecast(tenant=agency, now=now)
     text = page(browser)
     assert "Not enough days yet" in text
-    assert "it takes 5." in text
+    assert "A forecast takes 5 whole days" in text
     assert [each["label"] for each in chart(text, "line")["datasets"]] == ["spent"]
 
 

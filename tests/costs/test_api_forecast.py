@@ -88,7 +88,7 @@ def test_before_the_first_forecast_it_says_that_there_is_none(
 
     answer = as_json(api.get(FORECAST))
 
-    assert answer.pop("reason").startswith("No forecast of this month has been made yet.")
+    assert answer.pop("reason").startswith("There is no forecast of this month yet.")
     (only,) = answer.pop("budgets")
     assert (only["id"], only["exhausted_on"], only["period_end"]) == (str(made.pk), None, None)
     assert (only["scope"], only["scope_id"], only["provider"]) == ("tenant", None, None)

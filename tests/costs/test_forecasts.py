@@ -99,7 +99,7 @@ def test_made_by_several_at_once_it_is_there_once(agency: Tenant, price_id: int)
 def test_without_spend_it_says_so(agency: Tenant) -> None:
     made = make_forecast(tenant=agency, now=NIGHT)
     assert (made.method, made.point, made.days, made.totals, made.budgets) == ("none", None, [], [], [])
-    assert made.reason.startswith("Not enough data: there are 0 whole days")
+    assert made.reason.endswith("since the first spend; so far there is none.")
 
 
 def test_another_tenants_spend_is_not_ours(agency: Tenant, stranger: Tenant, price_id: int) -> None:

@@ -12,7 +12,7 @@ INTERVALS = [
 
 @admin.register(Forecast)
 class ForecastAdmin(LongTableAdmin):
-    empty_hint = "Each tenant's month is forecast in the first hours of its day."
+    empty_hint = "Each tenant's month is forecast each night, soon after its midnight."
     list_display = [
         "made_on",
         TENANT,

@@ -18,6 +18,22 @@ FEWEST_DAYS = 5
 SEASON_DAYS = 2 * WEEK
 MODEL_DAYS = 8 * WEEK
 
+_SHORT = (
+    "With {number} whole days since the first spend, the forecast is their mean; from "
+    f"{SEASON_DAYS} on, it tells weekdays apart."
+)
+_MIDDLING = (
+    "With {number} whole days since the first spend, the forecast is the mean of each weekday; from "
+    f"{MODEL_DAYS} on, models are tried on them, too."
+)
+_UNTRIED = "The forecast is the mean of each weekday: only the largest budgets have models of their own."
+_IN_WORDS: dict[str, str] = {
+    Method.WEEKDAY_MEANS: "the mean of each weekday",
+    Method.ETS: "exponential smoothing",
+    Method.LOG_THETA: "the theta method",
+    Method.COMBINATION: "the mean of three models",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -42,14 +58,11 @@ def look_ahead(spent: Sequence[Decimal], *, today: Decimal, horizon: int, may_te
     found = found[np.argmax(found > 0) :] if (found > 0).any() else found[:0]
     number = len(found)
     if number < FEWEST_DAYS:
-        reason = (
-            f"Not enough data: there are {number} whole days since the first spend; it takes {FEWEST_DAYS}."
-        )
-        return Outlook(Method.NONE, reason, number, [], [])
+        return Outlook(Method.NONE, _too_few(number), number, [], [])
     if number < SEASON_DAYS:
         of_days, of_totals = intervals.of_run_rate(found, horizon)
         path, tested = candidates.run_rate(found, horizon), None
-        method, reason = Method.RUN_RATE, _too_short(number, SEASON_DAYS, "a weekly season")
+        method, reason = Method.RUN_RATE, _SHORT.format(number=number)
     else:
         tested = backtest.run(found, horizon=horizon) if may_test and number >= MODEL_DAYS else None
         method, reason, errors = _chosen(tested) if tested else _simple(found, horizon, may_test=may_test)
@@ -70,25 +83,21 @@ def look_ahead(spent: Sequence[Decimal], *, today: Decimal, horizon: int, may_te
 
 def _chosen(tested: Backtest) -> tuple[Method, str, Errors]:
     if isinf(tested.naive_error):
-        reason = f"Nothing was spent {_where(tested)} and after, so no model could be tested."
+        reason = "Nothing was spent in the days on which the models would be tried, so none could be."
         return Method(tested.served), reason, tested.errors[tested.served]
-    off, naive = f"{tested.model_error:.1%}", f"{tested.naive_error:.1%}"
-    where = _where(tested)
+    off, naive = f"{100 * tested.model_error:.1f} %", f"{100 * tested.naive_error:.1f} %"
+    tried, model = f"Tried at {tested.origins} past days", _IN_WORDS[tested.model]
     if tested.served == tested.model:
         reason = (
-            f"Of the models, {tested.model} did best {where}: its totals were off by {off},"
-            f" those of the seasonal naive forecast by {naive}."
+            f"{tried}, {model} came closest: the totals were off by {off}, those of repeating the last week"
+            f" by {naive}."
         )
     else:
         reason = (
-            f"No model did better {where} than the seasonal naive forecast: its totals were off by {naive},"
-            f" those of the best model by {off}."
+            f"{tried}, nothing came closer than repeating the last week: the totals were off by {naive},"
+            f" those of {model} by {off}."
         )
     return Method(tested.served), reason, tested.errors[tested.served]
-
-
-def _where(tested: Backtest) -> str:
-    return f"at {tested.origins} days of the past"
 
 
 def _simple(days: Floats, horizon: int, *, may_test: bool) -> tuple[Method, str, Errors]:
@@ -99,15 +108,13 @@ def _simple(days: Floats, horizon: int, *, may_test: bool) -> tuple[Method, str,
         actual = days[origin : origin + horizon]
         said = candidates.weekday_means(days[:origin], len(actual))
         row[: len(actual)] = (actual - said) / backtest.level_at(origin, days)
-    if may_test:
-        reason = _too_short(len(days), MODEL_DAYS, "models to be tested on it")
-    else:
-        reason = "One of too many budgets for each to have models of its own."
+    reason = _MIDDLING.format(number=len(days)) if may_test else _UNTRIED
     return Method.WEEKDAY_MEANS, reason, Errors(rows, len(days) - WEEK)
 
 
-def _too_short(number: int, needed: int, what: str) -> str:
-    return f"The history has {number} whole days, too few for {what}, which takes {needed}."
+def _too_few(number: int) -> str:
+    so_far = "there is none" if not number else "there is 1" if number == 1 else f"there are {number}"
+    return f"A forecast takes {FEWEST_DAYS} whole days since the first spend; so far {so_far}."
 
 
 def _path(method: Method, days: Floats, horizon: int) -> Floats:

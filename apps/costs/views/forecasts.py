@@ -35,8 +35,8 @@ _EXAMPLE = OpenApiExample(
         "spent_so_far": _usd("412.80"),
         "month_end": _band("1134.20", "1051.00", "1219.75", "998.40", "1281.10"),
         "method": "ets",
-        "reason": "Of the models, ets did best at 90 days of the past: its totals were off by 6.1%, those of "
-        "the seasonal naive forecast by 8.2%.",
+        "reason": "Tried at 90 past days, exponential smoothing came closest: the totals were off by 6.1 %, "
+        "those of repeating the last week by 8.2 %.",
         "observed_days": 310,
         "backtest": {
             "measure": "wape_of_running_totals",
@@ -81,8 +81,8 @@ class CostForecast(TenantView):
     def get(self, request: Request) -> Response:
         """What this month will come to, and when each budget will be exhausted, with intervals.
 
-        The forecast is made in the first hours of each day of the tenant's calendar; what was spent since is
-        taken into account. Until there are some days of spend, `method` is `none` and `reason` says so.
+        The forecast is made each night, soon after midnight by the tenant's clock; what was spent since is
+        taken into account. Until there are five whole days of spend, `method` is `none` and `reason` says so.
         """
         if request.query_params:
             raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
