@@ -63,6 +63,11 @@ def converted(amount: Decimal) -> Decimal:
     return amount.quantize(_PLACES, rounding=ROUND_HALF_EVEN, context=_EXACT)
 
 
+def times(dollars: Decimal, per_usd: Decimal) -> Decimal:
+    """An amount at a rate, as it is shown."""
+    return converted(_EXACT.multiply(dollars, per_usd))
+
+
 def _carried(
     since: date, until: date, rates: Sequence[tuple[date, Decimal]]
 ) -> Iterator[tuple[date, Decimal]]:

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from apps.common.money import Money, plain
-from apps.costs.currencies import Conversion, converted
+from apps.costs.currencies import Conversion, converted, times
 from apps.costs.periods import period_start
 from apps.costs.queries import Costs
 from apps.costs.services.currencies import conversion_for
@@ -46,3 +47,32 @@ class Display:
             self.incomplete = True
             return None
         return Money(converted(costs.converted), self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class AtOneRate:
+    """How amounts are shown that have no day of their own, such as a limit, or what is still to come.
+
+    All of an answer at one day's rate, so that they compare as the dollars do. Without a rate none is shown.
+    """
+
+    currency: str
+    per_usd: Decimal | None
+    missing: str | None = None
+
+    @classmethod
+    def of(cls, tenant: Tenant, *, day: date) -> "AtOneRate":
+        found = conversion_for(currency=tenant.currency, since=day, until=day, present_month=day)
+        if found is None:
+            return cls(tenant.currency, Decimal(1))
+        return cls(tenant.currency, found.days.get(day), found.missing)
+
+    def money(self, dollars: Decimal | None) -> Money | None:
+        """Null also for what isn't known in dollars."""
+        if dollars is None or self.per_usd is None:
+            return None
+        return Money(times(dollars, self.per_usd), self.currency)
+
+    def head(self) -> dict[str, Any]:
+        """Of the answer as a whole: the currency, and why amounts are shown in dollars alone."""
+        return {"display_currency": self.currency, "display_missing": self.missing}

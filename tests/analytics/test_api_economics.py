@@ -1,7 +1,7 @@
 """GET /api/v2/analytics/economics and a campaign's costs: costs, messages and revenue side by side."""
 
 import csv
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from io import StringIO
@@ -16,7 +16,9 @@ from apps.analytics.economics import Economics
 from apps.analytics.models import RevenueEntry
 from apps.analytics.queries import Order, Subject, economics
 from apps.campaigns.models import Campaign
+from apps.costs.models import ExchangeRate
 from apps.costs.services import rollups
+from apps.costs.services.currencies import choose_currency
 from apps.messaging.models import Account, Fan, Message, MessageState, Outbox
 from apps.messaging.services.archive import archive_messages
 from apps.tenants.doors import tenant_transaction
@@ -383,3 +385,36 @@ def test_a_campaigns_costs_are_by_model_and_message(
     assert figures(as_json(api.get(url))) == ("4.00", 8, "0.50", "40.00", "36.00", 0.1)
     assert api.get(url, {"by": "day"}).status_code == 400
     assert api.get("/api/v2/campaigns/costs/0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f").status_code == 404
+
+
+def test_figures_are_shown_in_the_tenants_currency_at_the_last_days_rate(
+    agency: Tenant, account: Account, api: APIClient, price_id: int
+) -> None:
+    """All at one: so costs and margin make the revenue in euros, too."""
+    with system_transaction():
+        choose_currency(tenant=agency, currency="EUR", without_rates=True)
+        for day, per_usd in ((1, "2"), (20, "3")):
+            ExchangeRate.objects.create(currency="EUR", date=date(2026, 5, day), per_usd=per_usd)
+    enter(row(agency, price_id, account_id=account.pk, amount=Decimal(4)))
+    earn(account, "10")
+    unknown = {"cost_per_message": None, "revenue": None, "margin": None}
+
+    answer = ask(api)
+    response: Any = api.get(PATH, {**MAY, "format": "csv"})
+
+    def euro(amount: str) -> dict[str, str]:
+        return {"amount": amount, "currency": "EUR"}
+
+    shown = {
+        "ai_cost": euro("12.00"),
+        "cost_per_message": None,
+        "revenue": euro("30.00"),
+        "margin": euro("18.00"),
+    }
+    assert (answer["display_currency"], answer["display_missing"]) == ("EUR", None)
+    assert answer["results"][0]["display"] == answer["total"]["display"] == shown
+    assert answer["unattributed"]["display"] == {"ai_cost": euro("0.00"), **unknown}
+    assert ask(api, to="2026-05-19")["total"]["display"]["ai_cost"] == euro("8.00")
+    head, first, _ = csv.reader(StringIO(b"".join(response.streaming_content).decode()))
+    assert head[-5:] == [*(f"display_{name}" for name in shown), "display_currency"]
+    assert first[-5:] == ["12.00", "", "30.00", "18.00", "EUR"]

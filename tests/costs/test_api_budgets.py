@@ -75,9 +75,12 @@ def test_a_budget_is_made_with_defaults_and_counts_what_there_is(agency: Tenant,
         "provider": None,
         "period": "month",
         "limit": money("50.00"),
+        "display": money("50.00"),
         "mode": "stop",
         "thresholds": [50, 80, 100],
         "is_active": True,
+        "display_currency": "USD",
+        "display_missing": None,
     }
     start, end = (datetime.fromisoformat(current.pop(name)) for name in ("start", "end"))
     assert start <= timezone.now() < end
@@ -85,9 +88,10 @@ def test_a_budget_is_made_with_defaults_and_counts_what_there_is(agency: Tenant,
         "spent": money("20.00"),
         "held": money("5.00"),
         "remaining": money("25.00"),
+        "display": {"spent": money("20.00"), "held": money("5.00"), "remaining": money("25.00")},
         "percent": 40.0,
         "exhausted": False,
-        "shadow": {"calls": 0, "amount": money("0.00")},
+        "shadow": {"calls": 0, "amount": money("0.00"), "display": money("0.00")},
     }
 
 
@@ -99,7 +103,7 @@ def test_a_budget_shows_what_shadow_mode_would_have_stopped(agency: Tenant, api:
     take(agency, 3)
 
     current = read(api, made["id"])["current"]
-    assert current["shadow"] == {"calls": 1, "amount": money("3.00")}
+    assert current["shadow"] == {"calls": 1, "amount": money("3.00"), "display": money("3.00")}
     assert (current["remaining"], current["percent"], current["exhausted"]) == (money("0.00"), 100.0, True)
 
 

@@ -11,9 +11,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from apps.costs.models import ExchangeRate
+from apps.costs.forecasting.bands import Band, DayBand
+from apps.costs.models import ExchangeRate, Forecast
 from apps.costs.services import rollups
-from apps.costs.services.budgets import change_time_zone
+from apps.costs.services.budgets import change_time_zone, create_budget
 from apps.costs.services.currencies import choose_currency
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -267,3 +268,85 @@ def test_it_costs_one_small_query_more(agency: Tenant, api: APIClient, price_id:
         ExchangeRate.objects.create(currency="EUR", date=NOON.date() - timedelta(days=60), per_usd="1")
 
     assert [statements(path) for path in (STATS, BREAKDOWN)] == [number + 1 for number in before]
+
+
+def euro(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "EUR"}
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("budgets", "forecasts"):
+        monkeypatch.setattr(f"apps.costs.views.{module}.timezone.now", lambda: NOON)
+
+
+@pytest.mark.usefixtures("noon")
+def test_budgets_are_shown_at_todays_rate(agency: Tenant, api: APIClient, price_id: int, euros: None) -> None:
+    """All of it: so what is spent and what is left make the limit in euros, too."""
+    spend(agency, price_id, "2", at(5, 1))
+    create_budget(tenant_id=agency.pk, limit=Decimal("10.5"), now=NOON)
+
+    (found,) = as_json(api.get("/api/v2/costs/budgets"))["results"]
+
+    assert (found["display_currency"], found["display_missing"]) == ("EUR", None)
+    assert found["limit"] == {"amount": "10.50", "currency": "USD"}
+    assert found["display"] == euro("52.50")
+    assert found["current"]["display"] == {
+        "spent": euro("10.00"),
+        "held": euro("0.00"),
+        "remaining": euro("42.50"),
+    }
+    assert found["current"]["shadow"]["display"] == euro("0.00")
+
+
+@pytest.mark.usefixtures("noon")
+def test_a_forecast_is_shown_at_todays_rate(
+    agency: Tenant, api: APIClient, price_id: int, euros: None
+) -> None:
+    spend(agency, price_id, "2", at(5, 1))
+    made = create_budget(tenant_id=agency.pk, limit=Decimal(20), now=NOON)
+    band = DayBand(date(2026, 5, 31), Band(*map(Decimal, (10, 8, 12, 7, 13)))).as_json()
+    first = DayBand(date(2026, 5, 1), Band.known(Decimal(2))).as_json()
+    with system_transaction():
+        Forecast.objects.create(
+            tenant_id=agency.pk,
+            made_on=NOON.date(),
+            made_at=NOON,
+            month=date(2026, 5, 1),
+            method="ets",
+            observed_days=60,
+            spent="2",
+            **dict.fromkeys(("point", "low_80", "high_80", "low_95", "high_95"), "10"),
+            days=[band],
+            totals=[first, band],
+            budget_totals={str(made.pk): [first, band]},
+        )
+
+    answer = as_json(api.get("/api/v2/costs/forecast"))
+
+    shown = {
+        "point": euro("50.00"),
+        "interval_80": {"low": euro("40.00"), "high": euro("60.00")},
+        "interval_95": {"low": euro("35.00"), "high": euro("65.00")},
+    }
+    assert (answer["display"], answer["display_currency"]) == (euro("10.00"), "EUR")
+    assert answer["month_end"]["display"] == answer["days"][0]["display"] == shown
+    assert answer["totals"][1]["display"] == answer["budgets"][0]["period_end"]["display"] == shown
+    assert answer["budgets"][0]["display"] == {"limit": euro("100.00"), "spent_so_far": euro("10.00")}
+    assert answer["month_end"]["point"] == {"amount": "10.00", "currency": "USD"}
+
+
+@pytest.mark.usefixtures("noon")
+def test_without_a_rate_budgets_and_forecasts_say_so(agency: Tenant, api: APIClient, price_id: int) -> None:
+    with system_transaction():
+        choose_currency(tenant=agency, currency="CHF", without_rates=True)
+    create_budget(tenant_id=agency.pk, limit=Decimal(10), now=NOON)
+
+    (budget,) = as_json(api.get("/api/v2/costs/budgets"))["results"]
+    forecast = as_json(api.get("/api/v2/costs/forecast"))
+
+    for answer in (budget, forecast):
+        assert (answer["display"], answer["display_currency"]) == (None, "CHF")
+        assert "no rate of CHF" in answer["display_missing"]
+    assert budget["current"]["display"] == {"spent": None, "held": None, "remaining": None}
+    assert forecast["budgets"][0]["display"] == {"limit": None, "spent_so_far": None}

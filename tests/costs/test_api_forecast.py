@@ -97,6 +97,9 @@ def test_before_the_first_forecast_it_says_that_there_is_none(
         "time_zone": "UTC",
         "month": {"from": "2026-05-01", "to": "2026-05-31"},
         "spent_so_far": usd("7.00"),
+        "display": usd("7.00"),
+        "display_currency": "USD",
+        "display_missing": None,
         "month_end": None,
         "method": "none",
         "observed_days": 0,
@@ -140,11 +143,16 @@ def test_it_answers_what_the_night_has_found(agency: Tenant, api: APIClient) -> 
 
     answer = as_json(api.get(FORECAST))
 
-    assert answer["month_end"] == {
-        "point": usd("1800.00"),
-        "interval_80": {"low": usd("1790.00"), "high": usd("1810.00")},
-        "interval_95": {"low": usd("1780.00"), "high": usd("1820.00")},
-    }
+    shown = answer["month_end"].pop("display")
+    assert (
+        shown
+        == answer["month_end"]
+        == {
+            "point": usd("1800.00"),
+            "interval_80": {"low": usd("1790.00"), "high": usd("1810.00")},
+            "interval_95": {"low": usd("1780.00"), "high": usd("1820.00")},
+        }
+    )
     assert (answer["method"], answer["reason"], answer["age_s"]) == ("ets", "It did best.", 12 * 3600)
     assert answer["backtest"]["naive_error"] == 0.07
     assert (answer["days"][0]["day"], answer["days"][-1]["day"]) == ("2026-05-14", "2026-05-31")

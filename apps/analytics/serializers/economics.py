@@ -12,7 +12,11 @@ from apps.analytics.queries import Order, Subject
 from apps.common.api.fields import MoneyField
 from apps.common.api.serializers import StrictSerializer
 from apps.common.money import Money
+from apps.costs.display import AtOneRate
+from apps.costs.serializers.reports import Displayed
 
+# What of the figures is money.
+AMOUNTS = ("ai_cost", "cost_per_message", "revenue", "margin")
 DEFAULT_LIMIT, MOST_ROWS = 100, 1000
 LONGEST = timedelta(days=366)
 _FURTHEST = 1_000_000
@@ -52,16 +56,39 @@ class EconomicsSerializer(serializers.Serializer[Economics]):
         return None if figures.cost_share is None else float(figures.cost_share)
 
 
+class DisplayedEconomicsSerializer(serializers.Serializer[Any]):
+    ai_cost = MoneyField(allow_null=True)
+    cost_per_message = MoneyField(allow_null=True)
+    revenue = MoneyField(allow_null=True)
+    margin = MoneyField(allow_null=True)
+
+
+class ShownEconomicsSerializer(EconomicsSerializer):
+    """Of some days, in dollars and in the tenant's currency. What isn't known is null, never zero."""
+
+    display = serializers.SerializerMethodField(
+        help_text="In the tenant's currency, at the rate of the range's last day; null without one "
+        "(`display_missing`)."
+    )
+
+    @extend_schema_field(DisplayedEconomicsSerializer)
+    def get_display(self, figures: Economics) -> dict[str, Any]:
+        shown: AtOneRate = self.context["shown"]
+        amounts = {name: shown.money(getattr(figures, name)) for name in AMOUNTS}
+        return dict(DisplayedEconomicsSerializer(amounts).data)
+
+
 def _money(value: Decimal | None) -> dict[str, str] | None:
     return None if value is None else MoneyField().to_representation(Money(value))
 
 
-class EconomicsRowSerializer(EconomicsSerializer):
+class EconomicsRowSerializer(ShownEconomicsSerializer):
     id = serializers.UUIDField()
     name = serializers.CharField(help_text="Of the account or campaign.")
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        return {"id": str(instance.id), "name": instance.name, **EconomicsSerializer(instance.figures).data}
+        figures = ShownEconomicsSerializer(instance.figures, context=self.context)
+        return {"id": str(instance.id), "name": instance.name, **figures.data}
 
 
 class _Days(serializers.Serializer[Any]):
@@ -75,15 +102,15 @@ class _Days(serializers.Serializer[Any]):
         }
 
 
-class EconomicsTableSerializer(_Days):
+class EconomicsTableSerializer(_Days, Displayed):
     time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
     by = serializers.ChoiceField(list(Subject))
     revenue_known = serializers.BooleanField(
         help_text="False: nobody has told any revenue of these days, so it is unknown, not zero."
     )
     rows = serializers.IntegerField(help_text="How many there are; `results` has `limit` from `offset` on.")
-    total = EconomicsSerializer(help_text="Of everything, what is unattributed included.")
-    unattributed = EconomicsSerializer(help_text="What is of no account, or no campaign.")
+    total = ShownEconomicsSerializer(help_text="Of everything, what is unattributed included.")
+    unattributed = ShownEconomicsSerializer(help_text="What is of no account, or no campaign.")
     results = EconomicsRowSerializer(many=True)
 
 

@@ -20,9 +20,15 @@ from apps.analytics import queries
 from apps.analytics.economics import Economics
 from apps.analytics.queries import Table
 from apps.analytics.serializers.campaign_costs import CampaignCostsSerializer
-from apps.analytics.serializers.economics import DEFAULT_LIMIT, EconomicsQuery, EconomicsTableSerializer
+from apps.analytics.serializers.economics import (
+    AMOUNTS,
+    DEFAULT_LIMIT,
+    EconomicsQuery,
+    EconomicsTableSerializer,
+)
 from apps.campaigns.models import Campaign
 from apps.common.money import LEDGER_CURRENCY, plain
+from apps.costs.display import AtOneRate
 from apps.costs.periods import period_start
 from apps.costs.queries import campaign_costs_by_model
 from apps.tenants.views import TenantView
@@ -46,6 +52,15 @@ _FIGURES = {
     "cost_share": 0.01329,
 }
 _UNKNOWN = {**_FIGURES, "revenue": None, "margin": None, "cost_share": None}
+_SHOWN = {
+    "display": {
+        "ai_cost": {"amount": "3.7904", "currency": "EUR"},
+        "cost_per_message": {"amount": "0.00046", "currency": "EUR"},
+        "revenue": {"amount": "285.20", "currency": "EUR"},
+        "margin": {"amount": "281.4096", "currency": "EUR"},
+    }
+}
+_SHOWN_UNKNOWN = {"display": {**_SHOWN["display"], "cost_per_message": None, "revenue": None, "margin": None}}
 _TABLE = OpenApiExample(
     "By account, most revenue unknown",
     response_only=True,
@@ -57,9 +72,11 @@ _TABLE = OpenApiExample(
         "by": "account",
         "revenue_known": True,
         "rows": 2,
-        "total": _FIGURES,
-        "unattributed": {**_UNKNOWN, "messages_sent": 0, "cost_per_message": None},
-        "results": [{"id": "0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f", "name": "Luna", **_FIGURES}],
+        "total": {**_FIGURES, **_SHOWN},
+        "unattributed": {**_UNKNOWN, "messages_sent": 0, "cost_per_message": None, **_SHOWN_UNKNOWN},
+        "results": [{"id": "0197f3a0-8c1e-7d6b-9f5e-2a4c6e8b0d1f", "name": "Luna", **_FIGURES, **_SHOWN}],
+        "display_currency": "EUR",
+        "display_missing": None,
     },
 )
 _FILE = OpenApiExample(
@@ -128,9 +145,10 @@ class UnitEconomics(TenantView):
             limit=MOST_ROWS if as_file else asked.get("limit", DEFAULT_LIMIT),
             offset=0 if as_file else asked["offset"],
         )
+        shown = AtOneRate.of(self.tenant, day=asked["to"])
         if as_file:
             self.end_transaction()
-            return _file(found, asked)
+            return _file(found, asked, shown)
         answer = {
             "from": asked["from"],
             "to": asked["to"],
@@ -141,8 +159,10 @@ class UnitEconomics(TenantView):
             "total": found.total,
             "unattributed": found.unattributed,
             "results": found.rows,
+            **shown.head(),
         }
-        return Response(self.get_serializer(answer).data)
+        context = {**self.get_serializer_context(), "shown": shown}
+        return Response(EconomicsTableSerializer(answer, context=context).data)
 
 
 class CampaignCosts(TenantView):
@@ -167,25 +187,28 @@ class CampaignCosts(TenantView):
         return Response(self.get_serializer(answer).data)
 
 
-def _file(found: Table, asked: dict[str, Any]) -> StreamingHttpResponse:
+def _file(found: Table, asked: dict[str, Any], shown: AtOneRate) -> StreamingHttpResponse:
     if found.number > MOST_ROWS:
         text = f"It would have {found.number:,} rows, and a file {MOST_ROWS:,} at most: ask for fewer days."
         raise ValidationError({"from": [text]})
     name = f"economics_{asked['from']}_{asked['to']}_by_{asked['by']}.csv"
     return StreamingHttpResponse(
-        _lines(found),
+        _lines(found, shown),
         content_type=f"{CSV}; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-def _lines(found: Table) -> Iterator[str]:
+def _lines(found: Table, shown: AtOneRate) -> Iterator[str]:
     buffer = StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(_HEAD)
+    also = shown.currency != LEDGER_CURRENCY
+    more = [*(f"display_{name}" for name in AMOUNTS), "display_currency"] if also else []
+    writer.writerow([*_HEAD, *more])
     rows = [(str(row.id), row.name, row.figures) for row in found.rows]
     for subject, name, figures in [*rows, ("", "", found.unattributed)]:
-        writer.writerow([subject, _text(name), *_cells(figures), LEDGER_CURRENCY])
+        cells = [subject, _text(name), *_cells(figures), LEDGER_CURRENCY]
+        writer.writerow([*cells, *(_shown_cells(figures, shown) if also else [])])
         if buffer.tell() > 2**15:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -199,6 +222,11 @@ def _cells(figures: Economics) -> list[str]:
     share = "" if figures.cost_share is None else f"{figures.cost_share.normalize():f}"
     known = ["" if each is None else plain(each) for each in money]
     return [plain(figures.ai_cost), str(figures.messages_sent), *known, share]
+
+
+def _shown_cells(figures: Economics, shown: AtOneRate) -> list[str]:
+    amounts = [shown.money(getattr(figures, name)) for name in AMOUNTS]
+    return [*(plain(each.amount) if each else "" for each in amounts), shown.currency]
 
 
 def _text(name: str) -> str:

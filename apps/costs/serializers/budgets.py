@@ -10,6 +10,7 @@ from apps.common.api.fields import MoneyField
 from apps.common.api.serializers import StrictSerializer
 from apps.common.fields import MONEY_PLACES
 from apps.common.money import LEDGER_CURRENCY, Money
+from apps.costs.display import AtOneRate
 from apps.costs.models import (
     Budget,
     BudgetMode,
@@ -22,6 +23,7 @@ from apps.costs.price_list import PROVIDERS
 from apps.costs.thresholds import HIGHEST, LOWEST, MOST, threshold_problem
 
 _FIXED = ("scope", "scope_id", "provider", "period")
+_SHOWN = "In the tenant's currency, at today's rate; null without one (`display_missing`)."
 _PERCENTAGES = (
     f"Percentages of the limit at which to alert: whole ones from {LOWEST} to {HIGHEST}, {MOST} at most."
 )
@@ -134,6 +136,13 @@ class ThresholdsSerializer(serializers.Serializer[Any]):
 class ShadowSerializer(serializers.Serializer[Any]):
     calls = serializers.IntegerField(help_text="Made in shadow mode though they didn't fit.")
     amount = MoneyField(help_text="What they could have cost at most.")
+    display = MoneyField(allow_null=True, help_text=_SHOWN)
+
+
+class DisplayedStandingSerializer(serializers.Serializer[Any]):
+    spent = MoneyField(allow_null=True)
+    held = MoneyField(allow_null=True)
+    remaining = MoneyField(allow_null=True)
 
 
 class StandingSerializer(serializers.Serializer[Any]):
@@ -142,6 +151,7 @@ class StandingSerializer(serializers.Serializer[Any]):
     spent = MoneyField()
     held = MoneyField(help_text="For calls in flight: the most that they can cost.")
     remaining = MoneyField(help_text="What may still be held.")
+    display = DisplayedStandingSerializer(help_text=_SHOWN)
     percent = serializers.DecimalField(
         max_digits=None,
         decimal_places=1,
@@ -160,10 +170,15 @@ class BudgetSerializer(serializers.Serializer[Budget]):
     provider = serializers.SerializerMethodField()
     period = serializers.ChoiceField(BudgetPeriod.choices)
     limit = serializers.SerializerMethodField()
+    display = serializers.SerializerMethodField(help_text=f"Of the limit. {_SHOWN}")
     mode = serializers.ChoiceField(BudgetMode.choices)
     thresholds = serializers.ListField(child=serializers.IntegerField())
     is_active = serializers.BooleanField()
     current = serializers.SerializerMethodField()
+    display_currency = serializers.SerializerMethodField()
+    display_missing = serializers.SerializerMethodField(
+        help_text="Why amounts aren't shown in it; null if they are."
+    )
     created_at = serializers.DateTimeField()
 
     @extend_schema_field(serializers.ChoiceField(PROVIDERS, allow_null=True))
@@ -174,25 +189,45 @@ class BudgetSerializer(serializers.Serializer[Budget]):
     def get_limit(self, budget: Budget) -> dict[str, str]:
         return _money(budget.limit)
 
+    @extend_schema_field(MoneyField(allow_null=True))
+    def get_display(self, budget: Budget) -> dict[str, str] | None:
+        shown = self._shown.money(budget.limit)
+        return MoneyField().to_representation(shown) if shown else None
+
     @extend_schema_field(StandingSerializer)
     def get_current(self, budget: Budget) -> dict[str, Any]:
         """The period of now. While a budget is switched off, its figures stay as they were."""
-        now = self.context["now"]
-        standing = budget.standing(at=now)
+        standing, shown = budget.standing(at=self.context["now"]), self._shown.money
+        shadow = {
+            "calls": standing.shadow_calls,
+            "amount": Money(standing.shadow_amount),
+            "display": shown(standing.shadow_amount),
+        }
+        amounts = {name: getattr(standing, name) for name in ("spent", "held", "remaining")}
         return dict(
             StandingSerializer(
                 {
                     "start": standing.start,
                     "end": standing.end,
-                    "spent": Money(standing.spent),
-                    "held": Money(standing.held),
-                    "remaining": Money(standing.remaining),
+                    **{name: Money(amount) for name, amount in amounts.items()},
+                    "display": {name: shown(amount) for name, amount in amounts.items()},
                     "percent": standing.percent,
                     "exhausted": standing.exhausted,
-                    "shadow": {"calls": standing.shadow_calls, "amount": Money(standing.shadow_amount)},
+                    "shadow": shadow,
                 }
             ).data
         )
+
+    @property
+    def _shown(self) -> AtOneRate:
+        shown: AtOneRate = self.context["shown"]
+        return shown
+
+    def get_display_currency(self, budget: Budget) -> str:
+        return self._shown.currency
+
+    def get_display_missing(self, budget: Budget) -> str | None:
+        return self._shown.missing
 
 
 def _money(amount: Decimal) -> dict[str, str]:

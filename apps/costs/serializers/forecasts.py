@@ -1,5 +1,7 @@
 """What the month and the budgets will come to, as JSON."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -7,9 +9,13 @@ from rest_framework import serializers
 
 from apps.common.api.fields import MoneyField
 from apps.common.money import Money
+from apps.costs.display import AtOneRate
 from apps.costs.forecasting.bands import Band, DayBand
 from apps.costs.forecasting.methods import Method
 from apps.costs.price_list import PROVIDERS
+from apps.costs.serializers.reports import Displayed
+
+_SHOWN = "In the tenant's currency, at today's rate; null without one (`display_missing`)."
 
 
 class IntervalSerializer(serializers.Serializer[Any]):
@@ -17,30 +23,40 @@ class IntervalSerializer(serializers.Serializer[Any]):
     high = MoneyField()
 
 
-class BandSerializer(serializers.Serializer[Band]):
+class BandAmountsSerializer(serializers.Serializer[Any]):
     """The likeliest amount, and the intervals in which it lies with 80 and with 95 %."""
 
     point = MoneyField()
     interval_80 = IntervalSerializer()
     interval_95 = IntervalSerializer()
 
+
+class BandSerializer(BandAmountsSerializer):
+    """The likeliest amount, and the intervals in which it lies with 80 and with 95 %."""
+
+    display = BandAmountsSerializer(allow_null=True, help_text=_SHOWN)
+
     def to_representation(self, instance: Band) -> dict[str, Any]:
-        return super().to_representation(_amounts(instance))  # type: ignore[arg-type]  # a mapping serves
+        return super().to_representation(_amounts(instance, self.context["shown"]))
 
 
 class DayBandSerializer(BandSerializer):
     day = serializers.DateField()
 
     def to_representation(self, instance: DayBand) -> dict[str, Any]:  # type: ignore[override]  # a day has a band
-        values = {"day": instance.day, **_amounts(instance.band)}
+        values = {"day": instance.day, **_amounts(instance.band, self.context["shown"])}
         return serializers.Serializer[Any].to_representation(self, values)
 
 
-def _amounts(band: Band) -> dict[str, Any]:
+def _amounts(band: Band, shown: AtOneRate) -> dict[str, Any]:
+    return {**_spread(band, Money), "display": _spread(band, shown.money) if shown.per_usd else None}
+
+
+def _spread(band: Band, money: Callable[[Decimal], Money | None]) -> dict[str, Any]:
     return {
-        "point": Money(band.point),
-        "interval_80": {"low": Money(band.low_80), "high": Money(band.high_80)},
-        "interval_95": {"low": Money(band.low_95), "high": Money(band.high_95)},
+        "point": money(band.point),
+        "interval_80": {"low": money(band.low_80), "high": money(band.high_80)},
+        "interval_95": {"low": money(band.low_95), "high": money(band.high_95)},
     }
 
 
@@ -69,6 +85,11 @@ class ReachedSerializer(serializers.Serializer[Any]):
     latest_95 = serializers.DateField(allow_null=True)
 
 
+class DisplayedOutlookSerializer(serializers.Serializer[Any]):
+    limit = MoneyField(allow_null=True)
+    spent_so_far = MoneyField(allow_null=True)
+
+
 class BudgetOutlookSerializer(_Span):
     id = serializers.UUIDField(source="budget.pk")
     scope = serializers.CharField(source="budget.scope")
@@ -77,6 +98,7 @@ class BudgetOutlookSerializer(_Span):
     period = serializers.CharField(source="budget.period")
     limit = serializers.SerializerMethodField()
     spent_so_far = serializers.SerializerMethodField()
+    display = serializers.SerializerMethodField(help_text=_SHOWN)
     period_end = BandSerializer(
         source="total",
         allow_null=True,
@@ -98,6 +120,12 @@ class BudgetOutlookSerializer(_Span):
     def get_spent_so_far(self, outlook: Any) -> dict[str, str]:
         return MoneyField().to_representation(Money(outlook.spent))
 
+    @extend_schema_field(DisplayedOutlookSerializer)
+    def get_display(self, outlook: Any) -> dict[str, Any]:
+        shown: AtOneRate = self.context["shown"]
+        amounts = {"limit": shown.money(outlook.budget.limit), "spent_so_far": shown.money(outlook.spent)}
+        return dict(DisplayedOutlookSerializer(amounts).data)
+
 
 class BacktestSerializer(serializers.Serializer[Any]):
     """How forecasts of the past would have done."""
@@ -109,10 +137,11 @@ class BacktestSerializer(serializers.Serializer[Any]):
     origins = serializers.IntegerField(help_text="At how many days of the past.")
 
 
-class ForecastSerializer(serializers.Serializer[Any]):
+class ForecastSerializer(Displayed):
     time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
     month = MonthSerializer(source="*")
     spent_so_far = MoneyField(source="spent", help_text="In this month, up to the last call that has ended.")
+    display = MoneyField(allow_null=True, help_text=f"Of what is spent so far. {_SHOWN}")
     month_end = BandSerializer(allow_null=True, help_text="What the month comes to; null: nothing is known.")
     method = serializers.ChoiceField([each.value for each in Method])
     reason = serializers.CharField(help_text="Why this method, or why nothing can be said.")

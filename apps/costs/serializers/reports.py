@@ -53,7 +53,7 @@ class _Days(serializers.Serializer[Any]):
         }
 
 
-class _Displayed(serializers.Serializer[Any]):
+class Displayed(serializers.Serializer[Any]):
     display_currency = serializers.CharField(help_text="The tenant's, in which amounts are shown too.")
     display_missing = serializers.CharField(
         allow_null=True, help_text="Why some or all amounts aren't shown in it; null if all are."
@@ -65,7 +65,7 @@ class PeriodSerializer(_Days):
     by_provider = ProviderCostsSerializer(many=True, help_text="The dearest first.")
 
 
-class CostStatsSerializer(_Displayed):
+class CostStatsSerializer(Displayed):
     time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
     today = PeriodSerializer()
     this_week = PeriodSerializer(help_text="From Monday.")
@@ -91,7 +91,7 @@ class GroupSerializer(CostsSerializer):
         return {name: each for name, each in super().to_representation(instance).items() if name in instance}
 
 
-class BreakdownSerializer(_Days, _Displayed):
+class BreakdownSerializer(_Days, Displayed):
     time_zone = serializers.CharField(help_text="Of the tenant's calendar.")
     by = serializers.ListField(child=serializers.CharField())
     groups = serializers.IntegerField(

@@ -12,8 +12,10 @@ from rest_framework.response import Response
 
 from apps.common.api.schema import IDEMPOTENCY_KEY
 from apps.common.errors import NotFoundError
+from apps.costs.display import AtOneRate
 from apps.costs.filters import BudgetFilter
 from apps.costs.models import Budget
+from apps.costs.periods import period_start
 from apps.costs.serializers.budgets import (
     BudgetChanges,
     BudgetRequest,
@@ -35,6 +37,7 @@ _BUDGET = OpenApiExample(
         "provider": None,
         "period": "month",
         "limit": {"amount": "50.00", "currency": "USD"},
+        "display": {"amount": "46.00", "currency": "EUR"},
         "mode": "shadow",
         "thresholds": [50, 80, 100],
         "is_active": True,
@@ -44,11 +47,22 @@ _BUDGET = OpenApiExample(
             "spent": {"amount": "49.875", "currency": "USD"},
             "held": {"amount": "0.24", "currency": "USD"},
             "remaining": {"amount": "0.00", "currency": "USD"},
+            "display": {
+                "spent": {"amount": "45.885", "currency": "EUR"},
+                "held": {"amount": "0.2208", "currency": "EUR"},
+                "remaining": {"amount": "0.00", "currency": "EUR"},
+            },
             "percent": 99.7,
             "exhausted": False,
-            "shadow": {"calls": 1, "amount": {"amount": "0.24", "currency": "USD"}},
+            "shadow": {
+                "calls": 1,
+                "amount": {"amount": "0.24", "currency": "USD"},
+                "display": {"amount": "0.2208", "currency": "EUR"},
+            },
         },
         "created_at": "2026-03-01T08:00:00Z",
+        "display_currency": "EUR",
+        "display_missing": None,
     },
 )
 _MAKE = [
@@ -92,7 +106,9 @@ class BudgetView(TenantView):
     serializer_class = BudgetSerializer
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "now": timezone.now()}
+        now = timezone.now()
+        today = period_start("day", at=now, time_zone=self.tenant.time_zone)
+        return {**super().get_serializer_context(), "now": now, "shown": AtOneRate.of(self.tenant, day=today)}
 
     def get_queryset(self) -> QuerySet[Budget]:
         return Budget.objects.filter(tenant_id=self.tenant.pk).with_present(at=timezone.now())

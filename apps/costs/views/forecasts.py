@@ -9,7 +9,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.costs.display import AtOneRate
 from apps.costs.forecast_reading import current_forecast
+from apps.costs.periods import period_start
 from apps.costs.serializers.forecasts import ForecastSerializer
 from apps.tenants.views import TenantView
 
@@ -19,20 +21,24 @@ def _usd(amount: str) -> dict[str, str]:
 
 
 def _band(point: str, low_80: str, high_80: str, low_95: str, high_95: str) -> dict[str, Any]:
-    return {
+    band = {
         "point": _usd(point),
         "interval_80": {"low": _usd(low_80), "high": _usd(high_80)},
         "interval_95": {"low": _usd(low_95), "high": _usd(high_95)},
     }
+    return {**band, "display": band}
 
 
 _EXAMPLE = OpenApiExample(
     "On the 12th of March",
     response_only=True,
     value={
+        "display_currency": "USD",
+        "display_missing": None,
         "time_zone": "Europe/Paris",
         "month": {"from": "2026-03-01", "to": "2026-03-31"},
         "spent_so_far": _usd("412.80"),
+        "display": _usd("412.80"),
         "month_end": _band("1134.20", "1051.00", "1219.75", "998.40", "1281.10"),
         "method": "ets",
         "reason": "Tried at 90 past days, exponential smoothing came closest: the totals were off by 6.1 %, "
@@ -60,6 +66,7 @@ _EXAMPLE = OpenApiExample(
                 "period": "month",
                 "limit": _usd("1100.00"),
                 "spent_so_far": _usd("412.80"),
+                "display": {"limit": _usd("1100.00"), "spent_so_far": _usd("412.80")},
                 "period_end": _band("1134.20", "1051.00", "1219.75", "998.40", "1281.10"),
                 "exhausted_on": {
                     "point": "2026-03-30",
@@ -90,4 +97,12 @@ class CostForecast(TenantView):
         found = current_forecast(tenant_id=self.tenant.pk, time_zone=zone, now=now)
         answer = {field.name: getattr(found, field.name) for field in fields(found)}
         age = int((now - found.made_at).total_seconds()) if found.made_at else None
-        return Response(self.get_serializer({**answer, "time_zone": zone, "age_s": age}).data)
+        shown = AtOneRate.of(self.tenant, day=period_start("day", at=now, time_zone=zone))
+        answer |= {
+            "time_zone": zone,
+            "age_s": age,
+            "display": shown.money(found.spent.amount),
+            **shown.head(),
+        }
+        context = {**self.get_serializer_context(), "shown": shown}
+        return Response(ForecastSerializer(answer, context=context).data)
