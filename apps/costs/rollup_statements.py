@@ -65,7 +65,6 @@ WITH calendar AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT coalesce(calendar.zone, 'UTC') AS zone) AS local
     WHERE entry.ledger_generation = %(generation)s
         AND entry.txid >= %(since)s::xid8 AND entry.txid < %(until)s::xid8
-        AND entry.txid::text::bigint / 1024 >= %(since)s::bigint / 1024
     GROUP BY {of_entry}, day, hour
 ), daily AS MATERIALIZED (
     SELECT {_columns(_key(DAYS))}, {again} FROM hourly GROUP BY {_columns(_key(DAYS))}
@@ -82,8 +81,8 @@ WITH calendar AS MATERIALIZED (
 """
 
 
-# Adds the entries of the transactions from `since` up to `until` to all roll-ups. The ledger is read once, by
-# its index on blocks of transactions; each of them is made from a finer one.
+# Adds the entries of the transactions from `since` up to `until` to all roll-ups. The ledger is read once;
+# each of them is made from a finer one.
 FOLD = _fold()
 
 # Whose roll-ups, by which zone, and the first day and month that the ledger still has as a whole: of a period
