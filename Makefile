@@ -23,8 +23,8 @@ demo: .venv/.runtime ## run a real campaign on the sandbox and print what it did
 up: .venv/.runtime ## run the whole stack until Ctrl-C
 	@$(guarded) -m huntaze.stack up
 
-test: .venv/.development ## run the tests but those of soak, with coverage; ARGS="tests/costs -x" narrows them
-	@$(guarded) -m pytest $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered)
+test: .venv/.development ## run the tests but those of soak; ARGS="tests/costs -x" narrows them, COVERAGE=1 measures what they cover
+	@$(guarded) -m pytest $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term:skip-covered))
 
 soak: .venv/.development ## run the tests in real time: minutes, outages, kills
 	@$(guarded) -m pytest -m soak $(ARGS)
