@@ -509,18 +509,22 @@ def test_killed_before_any_statement_of_a_step_it_is_done_by_the_next(
         assert again(row).verification_cost == sum(each.amount for each in LedgerEntry.objects.all())
 
 
+def a_worker_dies_while_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_: Any) -> None:
+        raise KilledError
+
+    says(monkeypatch, die)
+    with pytest.raises(KilledError):
+        run_generation(generation_id=None, clock=timezone.now)
+
+
 @pytest.mark.usefixtures("asked_before")
 def test_a_worker_that_dies_while_it_asks_is_paid_by_estimate_and_another_asks_the_same(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(_: Any) -> None:
-        raise KilledError
-
     row = recommendation(agency)
     verify(row, judge=False, sample=5)
-    says(monkeypatch, die)
-    with pytest.raises(KilledError):
-        run_generation(generation_id=None, clock=timezone.now)
+    a_worker_dies_while_it_asks(monkeypatch)
     sent, others = says(monkeypatch, ORIGINAL), says(monkeypatch, ORIGINAL, "azure")
     work_off()
     assert replay_of(row).state == ReplayState.RUNNING  # it waits for the lease of the dead one
@@ -541,14 +545,9 @@ def test_a_worker_that_dies_while_it_asks_is_paid_by_estimate_and_another_asks_t
 def test_what_it_has_cost_is_what_the_ledger_says_by_now(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(_: Any) -> None:
-        raise KilledError
-
     row = recommendation(agency)
     verify(row, judge=False, sample=5)
-    says(monkeypatch, die)
-    with pytest.raises(KilledError):
-        run_generation(generation_id=None, clock=timezone.now)
+    a_worker_dies_while_it_asks(monkeypatch)
     says(monkeypatch, ORIGINAL)
     run_generation(generation_id=None, clock=lambda: timezone.now() + timedelta(minutes=5))
     work_off()

@@ -112,7 +112,7 @@ class RecommendationQuerySet(models.QuerySet["Recommendation"]):
         money = DecimalField(max_digits=20, decimal_places=10)
         paid = RawSQL(_PAID, [], output_field=money)  # noqa: S611  # no data in it
         # `Recommendation` declares the name: django-stubs takes that for a clash.
-        return self.annotate(paid=paid)  # type: ignore[no-redef]
+        return self.annotate(paid=paid)  # type: ignore[no-redef]  # see above
 
 
 class Recommendation(TenantOwned):

@@ -63,7 +63,7 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
             present |= Q(budget__period=period, period_start__in=days)
         counters = Prefetch("counters", BudgetCounter.objects.filter(present), to_attr="present_counters")
         # `Budget` declares both names, for `standing`: django-stubs takes that for a clash.
-        return self.annotate(time_zone=Subquery(zone)).prefetch_related(counters)  # type: ignore[no-redef]
+        return self.annotate(time_zone=Subquery(zone)).prefetch_related(counters)  # type: ignore[no-redef]  # see above
 
 
 class Budget(TenantOwned):
