@@ -2,13 +2,10 @@
 
 from datetime import datetime
 
-from django.db import connection
+from apps.common.connections import row_of
 
 
 def database_now() -> datetime:
     """PostgreSQL's clock at this moment, for entry points whose work other machines go on with."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
-    found: datetime = now
+    found: datetime = row_of("SELECT clock_timestamp() AS now", [])["now"]
     return found

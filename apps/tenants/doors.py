@@ -9,10 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from psycopg import Connection, Cursor
-from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
+from apps.common.connections import renew_connections, row_of
 from apps.tenants.models import Tenant
 
 
@@ -64,18 +63,13 @@ def _enter(stack: ExitStack, scope: Scope, *, may_retry: bool) -> None:
     except (OperationalError, InterfaceError) as error:
         if not may_retry or not _is_dead(error):
             raise
-        _renew_connections()
+        renew_connections()
         _enter(stack, scope, may_retry=False)
 
 
 def _is_dead(error: Exception) -> bool:
     """Whether it was the connection that failed, and not what it was asked."""
     return not isinstance(error.__cause__, PoolTimeout) and not connection.is_usable()
-
-
-def _renew_connections() -> None:
-    connection.close()
-    connection.pool.drain()  # type: ignore[attr-defined]  # PostgreSQL's alone has one
 
 
 @contextmanager
@@ -99,49 +93,6 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> di
     statement, values = _statement(function, len(arguments)), [str(tenant_id), *arguments]
     with tenant_transaction(tenant_id) if connection.in_atomic_block else nullcontext():
         return row_of(statement, values)
-
-
-def row_of(statement: str, values: list[Any]) -> dict[str, Any]:
-    """The columns of a statement's only row. Outside of a transaction it is sent again, as above."""
-    if connection.in_atomic_block:
-        return _ask(connection.connection, statement, values)
-    for may_retry in (True, False):
-        with _lent_connection() as lent:
-            try:
-                return _ask(lent, statement, values)
-            except (OperationalError, InterfaceError):
-                if not may_retry or not lent.closed:
-                    raise
-        _renew_connections()
-    raise AssertionError("the second time it returns or raises")
-
-
-@contextmanager
-def _lent_connection() -> Iterator[Connection[Any]]:
-    """The thread's connection if it has one; otherwise one of the pool's, for a single statement.
-
-    Django would set up the state of its own and clear it away, which takes as long as a short statement.
-    """
-    if connection.connection is not None:
-        yield connection.connection
-        return
-    pool: ConnectionPool[Connection[Any]] = connection.pool  # type: ignore[attr-defined]  # PostgreSQL's alone has one
-    with connection.wrap_database_errors:
-        pool.open()
-        lent = pool.getconn()
-    try:
-        yield lent
-    finally:
-        pool.putconn(lent)
-
-
-def _ask(lent: Connection[Any], statement: str, values: list[Any]) -> dict[str, Any]:
-    # Django's own cursor has the whole statement, values and all, parsed and planned each time. This one has
-    # that done once for each connection.
-    with connection.wrap_database_errors, Cursor(lent, row_factory=dict_row) as cursor:
-        row = cursor.execute(statement, values).fetchone()
-    assert row is not None
-    return row
 
 
 @cache

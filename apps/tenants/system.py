@@ -10,7 +10,8 @@ from typing import Any
 
 from django.db import connection
 
-from apps.tenants.doors import Scope, row_of, scoped_transaction
+from apps.common.connections import row_of
+from apps.tenants.doors import Scope, scoped_transaction
 
 
 @contextmanager

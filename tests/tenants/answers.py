@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from apps.tenants import doors
+from apps.common import connections
 
 
 def lose_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -13,7 +13,7 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Returns the functions as they were called.
     """
     called: list[str] = []
-    carry_out: Callable[..., dict[str, Any]] = doors._ask
+    carry_out: Callable[..., dict[str, Any]] = connections._ask
 
     def ask(lent: Any, statement: str, values: list[Any]) -> dict[str, Any]:
         row = carry_out(lent, statement, values)
@@ -23,7 +23,7 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise OperationalError("server closed the connection unexpectedly")
         return row
 
-    monkeypatch.setattr(doors, "_ask", ask)
+    monkeypatch.setattr(connections, "_ask", ask)
     return called
 
 

@@ -11,8 +11,9 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.common import connections
+from apps.common.clock import database_now
 from apps.common.ids import uuid7
-from apps.tenants import doors
 from apps.tenants.doors import call_for_tenant
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -63,6 +64,17 @@ def test_after_a_restart_of_the_database_no_call_fails(agency: Tenant) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_after_a_restart_of_the_database_its_time_can_be_read() -> None:
+    end_all_connections()
+
+    times = []
+    for _ in range(CONNECTIONS + 1):
+        times.append(database_now())
+        connection.close()
+    assert times == sorted(times)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_call_that_fails_by_itself_is_not_sent_again(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,8 +84,8 @@ def test_a_call_that_fails_by_itself_is_not_sent_again(
         sent.append(statement)
         return carry_out(lent, statement, values)
 
-    carry_out = doors._ask
-    monkeypatch.setattr(doors, "_ask", ask)
+    carry_out = connections._ask
+    monkeypatch.setattr(connections, "_ask", ask)
     with psycopg.connect(os.environ["DATABASE_URL"]) as other:
         other.execute(f"SELECT pg_advisory_xact_lock(hashtextextended('budgets of {agency.pk}', 0))")
         with connection.cursor() as cursor:
