@@ -10,7 +10,6 @@ from rest_framework.request import Request
 
 from apps.tenants.keys import find_api_key
 from apps.tenants.models import ApiKey, Role, Tenant
-from apps.tenants.system import system_transaction
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         if len(words) != 2:
             raise AuthenticationFailed("Send the key as: Authorization: Bearer <API key>.")
-        with system_transaction():
-            key = find_api_key(words[1], now=timezone.now())
+        key = find_api_key(words[1], now=timezone.now())
         if key is None:
             raise AuthenticationFailed("This API key is unknown, expired or revoked.")
         structlog.contextvars.bind_contextvars(tenant_id=str(key.tenant_id), api_key=key.prefix)

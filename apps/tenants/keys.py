@@ -1,15 +1,22 @@
 """API keys: made, hashed, looked up."""
 
 import hashlib
+import json
 import secrets
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.db.models import Model
 
 from apps.common.errors import ConflictError
 from apps.tenants.models import ApiKey, Role, Tenant
+from apps.tenants.system import call_for_system
 
 # A key has 256 random bits, so a plain SHA-256 can't be searched; a slow hash would only tax each request.
 PREFIX_LENGTH = 11
 LAST_USED_RESOLUTION = timedelta(minutes=1)
+
+Row = TypeVar("Row", bound=Model)
 
 
 def hash_key(key: str) -> str:
@@ -40,8 +47,18 @@ def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
 
 
 def find_api_key(key: str, *, now: datetime) -> ApiKey | None:
-    """The usable key behind a secret, with its tenant; its last use is noted to the minute."""
-    row = ApiKey.objects.usable(now=now).select_related("tenant").filter(key_hash=hash_key(key)).first()
-    if row and (row.last_used_at is None or now - row.last_used_at > LAST_USED_RESOLUTION):
-        ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
-    return row
+    """The usable key behind a secret, with its tenant, in one round trip; its use is noted to the minute."""
+    row = call_for_system("tenants_find_api_key", hash_key(key), now, LAST_USED_RESOLUTION)
+    if row["api_key"] is None:
+        return None
+    found = _loaded(ApiKey, row["api_key"])
+    found.tenant = _loaded(Tenant, row["tenant"])
+    return found
+
+
+def _loaded(model: type[Row], document: str) -> Row:
+    """The row that PostgreSQL has written as JSON."""
+    columns: dict[str, Any] = json.loads(document)
+    fields = model._meta.concrete_fields
+    values = [field.to_python(columns[field.attname]) for field in fields]
+    return model.from_db("default", [field.attname for field in fields], values)

@@ -1,4 +1,3 @@
-from datetime import datetime
 from typing import ClassVar
 from zoneinfo import available_timezones
 
@@ -97,12 +96,6 @@ class Membership(BaseModel):
         return f"{self.user} ({self.role})"
 
 
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def usable(self, *, now: datetime) -> "ApiKeyQuerySet":
-        unexpired = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
-        return self.filter(unexpired, revoked_at__isnull=True)
-
-
 class ApiKey(BaseModel):
     """A key of the API. Only its hash is kept; `prefix` lets a person recognise it."""
 
@@ -114,8 +107,6 @@ class ApiKey(BaseModel):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
-
-    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"
