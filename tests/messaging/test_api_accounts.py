@@ -153,7 +153,7 @@ def test_listing_accounts_costs_the_same_queries_for_any_number(
     for _ in range(number):
         factories.account(tenant=agency)
     api.get(ACCOUNTS)  # notes the key's use, once a minute
-    with django_assert_num_queries(SAVEPOINTS_AND_SCOPES + 3):
+    with django_assert_num_queries(SAVEPOINTS_AND_SCOPES + 2):
         assert len(as_json(api.get(ACCOUNTS))["results"]) == number
 
 
