@@ -96,13 +96,8 @@ class _Generation:
         try:
             return self._answer()
         except DomainError as error:
-            put_back(
-                error,
-                question=self.question,
-                record=self.record,
-                deadlines=self.deadlines,
-                now=self.timing.clock(),
-            )
+            now = self.timing.clock()
+            put_back(error, record=self.record, deadlines=self.deadlines, now=now)
             return self._write(self._instead(error))
 
     def _answer(self) -> Ending:
