@@ -26,7 +26,7 @@ from apps.ai.services.configuration import Configuration
 from apps.ai.services.lead import Lead
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record, insist
-from apps.ai.services.recovery import put_back
+from apps.ai.services.recovery import PutBackError, put_back
 from apps.ai.services.rows import Ending, Settlement
 from apps.ai.services.troubles import GenerationError
 from apps.ai.services.watch import Watch, read_call
@@ -64,7 +64,10 @@ def generate(
     """
     caller = Caller(question, emit)
     with spans.generation(
-        task_kind=question.task_kind, tenant_id=question.tenant_id, generation_id=question.id
+        task_kind=question.task_kind,
+        tenant_id=question.tenant_id,
+        generation_id=question.id,
+        control=(PutBackError,),
     ) as span:
         ending = _Generation(question, record, deadlines, timing, caller).run()
         span.ended(source=ending.source, attempts=ending.attempts, error_code=ending.error_code)
