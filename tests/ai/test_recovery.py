@@ -15,7 +15,7 @@ from apps.ai.providers.outcomes import Failure, FailureKind
 from apps.ai.refusals import refusal
 from apps.ai.services import recovery
 from apps.ai.services.breakers import force_breaker
-from apps.ai.services.generations import cancel_pending, run_generation, waiting_generations
+from apps.ai.services.generations import cancel_generations, run_generation, waiting_generations
 from apps.ai.services.watch import soonest
 from apps.common.breaker.rules import State
 from apps.common.errors import UnavailableError
@@ -146,7 +146,7 @@ def test_its_campaigns_end_is_its_own(agency: Tenant) -> None:
     run(asked)
 
     with tenant_transaction(agency):
-        assert cancel_pending(campaign_id=campaign, now=timezone.now()) == 1
+        assert cancel_generations(campaign_id=campaign, now=timezone.now()) == 1
 
     assert ends_of(read(agency, asked.pk)) == (GenerationState.FAILED, "campaign_over")
 

@@ -100,8 +100,8 @@ class _Generation:
             return self._answer()
         except DomainError as error:
             now = self.timing.clock()
-            put_back(error, record=self.record, deadlines=self.deadlines, now=now)
-            return self._write(self._instead(error))
+            failure = put_back(error, record=self.record, deadlines=self.deadlines, now=now)
+            return self._write(self._instead(failure))
 
     def _answer(self) -> Ending:
         config, question = configuration.current(), self.question

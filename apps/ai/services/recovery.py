@@ -26,16 +26,21 @@ class PutBackError(Exception):
         self.until = until
 
 
-def put_back(error: DomainError, *, record: Record, deadlines: Deadlines, now: datetime) -> None:
-    """Raises PutBackError if the question waits rather than fails of this error; and ClaimLostError."""
+def put_back(error: DomainError, *, record: Record, deadlines: Deadlines, now: datetime) -> DomainError:
+    """What the question fails of: this error, or that nobody wants it any longer.
+
+    Raises PutBackError if it waits instead, and ClaimLostError.
+    """
     has_attempts = record.made <= deadlines.retries
     if record.waits_until is None or not has_attempts or not isinstance(error, GenerationError):
-        return
+        return error
     names = explained.recovering(error.explain)
     if not names or not matrix.passes(error.code):
-        return
+        return error
     wait = soonest(names)
     until = now + (HELD_OPEN if wait is None else max(wait, _SHORTEST))
-    if until < record.waits_until:
-        record.put_back(until, explain=error.explain)
-        raise PutBackError(until)
+    if until >= record.waits_until:
+        return error
+    if cancelled := record.put_back(until, explain=error.explain):
+        return GenerationError(cancelled.message, code=cancelled.code, explain=error.explain)
+    raise PutBackError(until)
