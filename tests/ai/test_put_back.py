@@ -59,6 +59,7 @@ def dies() -> Outcome:
 
 
 def is_cancelled(row: Generation) -> None:
+    assert row.campaign_id is not None
     with tenant_transaction(row.tenant_id):
         cancel_generations(campaign_id=row.campaign_id, now=timezone.now())
 
@@ -156,6 +157,31 @@ def test_attempts_of_dead_processes_take_nothing_from_the_run_that_follows(agenc
 
     row = read(agency, asked.pk)
     assert (*ends_of(row), row.attempts) == (GenerationState.FAILED, "server_error", 8)
+
+
+@pytest.mark.parametrize(("later", "made"), [(130, 2), (600, 1)])
+def test_it_has_what_is_left_of_its_time_and_an_attempts_at_least(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch, later: int, made: int
+) -> None:
+    now = timezone.now()
+
+    def call(_: Any, *, timeout: timedelta) -> Outcome:
+        nonlocal now
+        now += timeout
+        return Failure(FailureKind.TIMEOUT, "It took too long.")
+
+    open_all()
+    asked = ask(agency)
+    run(asked)
+    breakers.forget()
+    for provider in PROVIDERS.values():
+        monkeypatch.setattr(provider, "complete", call)
+    now += timedelta(seconds=later)
+
+    run_generation(generation_id=asked.pk, clock=lambda: now)
+
+    row = read(agency, asked.pk)
+    assert (*ends_of(row), row.attempts) == (GenerationState.FAILED, "timeout", made)
 
 
 def test_a_question_over_which_processes_die_before_they_ask_is_given_up(

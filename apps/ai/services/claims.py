@@ -26,6 +26,7 @@ class Claim:
 
     question: Question
     lease_expires_at: datetime
+    was_abandoned: bool
     began_at: datetime
     attempts: int
     lost_attempts: int
@@ -38,13 +39,16 @@ class Claim:
         return replace(deadlines, retries=max(deadlines.retries - made, 0))
 
     def record(self, deadlines: Deadlines) -> Record:
-        waits_until = self.began_at + deadlines.total if deadlines.waits else None
+        until = self.began_at + deadlines.total
+        # One that was put back may have its turn late, so it has the time of an attempt, as its lease does.
+        ends_at = None if self.was_abandoned else max(until, self.lease_expires_at - GRACE)
         return Record(
             self.question,
             lease_expires_at=self.lease_expires_at,
             attempts=self.attempts,
             lost_attempts=self.lost_attempts,
-            waits_until=waits_until,
+            ends_at=ends_at,
+            waits_until=until if deadlines.waits else None,
         )
 
 
@@ -69,7 +73,8 @@ def claim_generation(generation_id: UUID | None, *, now: datetime) -> Claim | No
     )
     if was_abandoned:
         counts["attempts"] = counts["lost_attempts"] = _settle_attempts(question, now=now)
-    return Claim(question, lease, began_at, cancelled=cancellation(code, message), **counts)
+    cancelled = cancellation(code, message)
+    return Claim(question, lease, was_abandoned, began_at, cancelled=cancelled, **counts)
 
 
 def lease_from(now: datetime) -> datetime:

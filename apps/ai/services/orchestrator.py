@@ -153,7 +153,8 @@ class _Generation:
 
     @property
     def _ends_at(self) -> datetime:
-        return self.began_at + self.deadlines.total
+        until = self.began_at + self.deadlines.total
+        return min(until, self.record.ends_at or until)
 
     @property
     def _is_alone(self) -> bool:

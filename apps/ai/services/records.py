@@ -33,7 +33,8 @@ DATABASE_AWAY = timedelta(seconds=1)
 class Record:
     """`lease_expires_at` is None until the row is written; then it names our claim, and only grows.
 
-    `waits_until`: so long it may wait for a deployment to recover, since nobody waits for its answer.
+    `ends_at`: until then there has to be an answer, however long its deadlines are. `waits_until`: so long it
+    may wait for a deployment to recover, since nobody waits for its answer.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class Record:
         lease_expires_at: datetime | None = None,
         attempts: int = 0,
         lost_attempts: int = 0,
+        ends_at: datetime | None = None,
         waits_until: datetime | None = None,
     ) -> None:
         self._question, self._lease = question, lease_expires_at
-        self.waits_until = waits_until
+        self.ends_at, self.waits_until = ends_at, waits_until
         # Those of earlier claims, too: numbers go on from there.
         self.attempts = self._attempts_before = attempts
         self._lost_attempts = lost_attempts
