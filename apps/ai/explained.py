@@ -1,8 +1,10 @@
-"""A generation's `explain` as a table: the order of the deployments, what was tried, who answered. Pure."""
+"""A generation's `explain`: the order of the deployments, what was tried, who answered. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from apps.ai import matrix
 
 HEADERS = ("step", "deployment", "result", "why")
 
@@ -18,8 +20,20 @@ class Line:
     answered_by: str = ""
 
 
+def recovering(explain: Iterable[Any]) -> set[str]:
+    """The names of the deployments that may answer the same question later: what each met last passes."""
+    found: dict[str, bool] = {}
+    for each in explain:
+        match each:
+            case {"deployment": name, "passed_over": _}:
+                found[name] = each.get("passes", False)
+            case {"deployment": name, "outcome": kind}:
+                found[name] = matrix.passes(kind)
+    return {name for name, passes in found.items() if passes}
+
+
 def lines(explain: Iterable[Any]) -> list[Line]:
-    """In the order in which it happened. What isn't known is shown as it is."""
+    """As a table, in the order in which it happened. What isn't known is shown as it is."""
     return [_line(each) if isinstance(each, Mapping) else Line("", why=str(each)) for each in explain]
 
 

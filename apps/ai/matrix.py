@@ -72,7 +72,8 @@ class Step:
 class Row:
     """`inherent`: the request itself is at fault, so whoever joined it gets the same error.
 
-    `disables`: the deployment is disabled, and people are alerted.
+    `disables`: the deployment is disabled, and people are alerted. `passes`: it opens breakers, or comes of
+    open ones, so the same question may be answered there once the breaker lets it through.
     """
 
     steps: tuple[Step, ...]
@@ -80,6 +81,7 @@ class Row:
     why: str
     inherent: bool = False
     disables: bool = False
+    passes: bool = False
 
     @property
     def where(self) -> Where:
@@ -100,22 +102,26 @@ MATRIX: Mapping[str, Row] = {
         Counts.COOL_DOWN,
         "The provider says when. A person goes to others at once, which have limits of their own; what "
         "nobody waits for keeps to the model that suits it, if its turn comes soon enough.",
+        passes=True,
     ),
     FailureKind.TIMEOUT: Row(
         (_OTHER_FIRST, _RETRY, _STOP),
         Counts.FAILURE,
         "It has cost the time of an attempt already, so somebody else goes first. One that came before the "
         "deployment's own time-out counts only if the deployment answered nobody meanwhile.",
+        passes=True,
     ),
     FailureKind.SERVER_ERROR: Row(
         (_RETRY_ONCE, _OTHER_FIRST, _RETRY, _STOP),
         Counts.FAILURE,
         "Mostly over a moment later; a second one is the other provider's turn.",
+        passes=True,
     ),
     FailureKind.CONNECTION: Row(
         (_RETRY_ONCE, _OTHER_FIRST, _RETRY, _STOP),
         Counts.FAILURE,
         "Mostly one connection that died; a second one is the other provider's turn.",
+        passes=True,
     ),
     FailureKind.AUTH: Row(
         (_OTHER_FIRST, _STOP),
@@ -185,6 +191,7 @@ MATRIX: Mapping[str, Row] = {
         (_OTHER_FIRST, _STOP),
         Counts.ABANDONED,
         "Nothing was sent: it has failed too often lately, and a probe of somebody else's is under way.",
+        passes=True,
     ),
 }
 
@@ -194,6 +201,12 @@ def counts(kind: str, *, cut_short: bool = False) -> Counts:
     if cut_short and kind == FailureKind.TIMEOUT:
         return Counts.SHORT_TIMEOUT
     return MATRIX[kind].counts
+
+
+def passes(kind: str) -> bool:
+    """Whether time alone may mend it. No other code of an error does."""
+    row = MATRIX.get(kind)
+    return row is not None and row.passes
 
 
 HEADERS = ("failure", "what is done, in order", "the breaker counts", "for joiners too", "why")

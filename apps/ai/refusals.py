@@ -2,7 +2,7 @@
 
 from datetime import UTC, timedelta
 
-from apps.ai.matrix import Refusal
+from apps.ai import explained
 from apps.ai.models import Generation
 from apps.ai.services.watch import soonest
 from apps.common.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
@@ -25,9 +25,8 @@ def refusal(failed: Generation, *, time_zone: str) -> DomainError:
         return InvalidInputError(failed.error, code=failed.error_code)
     if failed.error_code in _OF_THE_STATE:
         return ConflictError(failed.error, code=failed.error_code, fields=_ceiling(failed, time_zone))
-    wait = None
-    if failed.error_code == Refusal.CIRCUIT_OPEN:
-        wait = soonest(task_kind=failed.task_kind, pinned_id=failed.pinned_id)
+    names = explained.recovering(failed.explain)
+    wait = soonest(names) if names else None
     return UnavailableError(
         failed.error,
         code=failed.error_code,

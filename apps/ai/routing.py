@@ -97,7 +97,10 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`explain` names each deployment once: its place and the reason, or why it was passed over."""
+    """`explain` names each deployment once: its place and the reason, or why it was passed over.
+
+    `passes`: its breaker alone was in the way.
+    """
 
     candidates: tuple[Candidate, ...]
     explain: tuple[dict[str, object], ...]
@@ -183,19 +186,23 @@ class _Search:
     passed_over: list[dict[str, object]] = field(default_factory=list)
 
     def may(self, each: Candidate, *, embeds: bool) -> bool:
-        why = self._obstacle(each, embeds=embeds)
-        if why is not None:
+        if why := self._obstacle(each, embeds=embeds):
             self._pass_over(each, why)
-        return why is None
+            return False
+        if why := self.breakers.get(each.id):
+            self._pass_over(each, why, passes=True)
+            return False
+        return True
 
     def _obstacle(self, each: Candidate, *, embeds: bool) -> str | None:
+        """What stays in the way until somebody changes it."""
         if (each.model_class == "embedding") is not embeds:
             return "it makes no embeddings" if embeds else "it makes embeddings"
         if each.id in self.exclusions:
             return self.exclusions[each.id]
         if self.costs is not None and self.costs.rates.get(each.id) is None:
             return NO_PRICE
-        return self.breakers.get(each.id)
+        return None
 
     def of_one_provider(self, able: list[_Ranked], provider: str) -> list[_Ranked]:
         if all(each.candidate.provider != provider for each in able):
@@ -205,8 +212,9 @@ class _Search:
                 self._pass_over(each.candidate, HYBRID_OFF)
         return [each for each in able if each.candidate.provider == provider]
 
-    def _pass_over(self, each: Candidate, why: str) -> None:
-        self.passed_over.append({"deployment": each.name, "passed_over": why})
+    def _pass_over(self, each: Candidate, why: str, *, passes: bool = False) -> None:
+        said: dict[str, object] = {"deployment": each.name, "passed_over": why}
+        self.passed_over.append({**said, "passes": True} if passes else said)
 
 
 def _rule(task_kind: str, wish: Wish) -> _Rule:

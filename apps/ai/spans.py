@@ -80,12 +80,14 @@ _NO_GENERATION = GenerationSpan(INVALID_SPAN)
 
 
 @contextmanager
-def generation(*, task_kind: str, tenant_id: UUID, generation_id: UUID) -> Iterator[GenerationSpan]:
-    """Around the work on one question: cache, waits and attempts."""
+def generation(
+    *, task_kind: str, tenant_id: UUID, generation_id: UUID, control: tuple[type[Exception], ...] = ()
+) -> Iterator[GenerationSpan]:
+    """Around the work on one question: cache, waits and attempts. Exceptions of `control` are no errors."""
     if not tracing.is_on():
         yield _NO_GENERATION
         return
-    with tracing.span(f"generation {task_kind}") as opened:
+    with tracing.span(f"generation {task_kind}", control=control) as opened:
         opened.set_attributes({TASK_KIND: task_kind, TENANT: str(tenant_id), GENERATION: str(generation_id)})
         yield GenerationSpan(opened)
 

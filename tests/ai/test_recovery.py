@@ -1,6 +1,6 @@
 """Questions of the queue that come while every breaker is open: they wait for a recovery in their rows."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,17 +11,22 @@ from apps.ai.health import check_orchestrator
 from apps.ai.metrics import oldest_due
 from apps.ai.models import Deployment, Generation, GenerationState, ModelClass
 from apps.ai.providers import PROVIDERS
+from apps.ai.providers.outcomes import Failure, FailureKind
+from apps.ai.refusals import refusal
+from apps.ai.services import recovery
 from apps.ai.services.breakers import force_breaker
-from apps.ai.services.generations import cancel_pending, run_generation, waiting_generations
+from apps.ai.services.generations import cancel_generations, run_generation, waiting_generations
 from apps.ai.services.watch import soonest
 from apps.common.breaker.rules import State
+from apps.common.errors import UnavailableError
 from apps.common.ids import uuid7
 from apps.costs.models import Hold
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tests import factories
 from tests.ai import breakers
-from tests.ai.asking import ask, read
+from tests.ai.asking import answer, ask, caption, read
 from tests.conftest import Sandbox
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
@@ -42,6 +47,11 @@ def all_open(deployments: None) -> None:
 
 def ends_of(row: Generation) -> tuple[str, str]:
     return row.state, row.error_code
+
+
+def waits_for(row: Generation, begun: datetime) -> timedelta:
+    assert row.lease_expires_at is not None
+    return row.lease_expires_at - begun
 
 
 def run(row: Generation, *, later: timedelta = timedelta()) -> None:
@@ -136,7 +146,7 @@ def test_its_campaigns_end_is_its_own(agency: Tenant) -> None:
     run(asked)
 
     with tenant_transaction(agency):
-        assert cancel_pending(campaign_id=campaign, now=timezone.now()) == 1
+        assert cancel_generations(campaign_id=campaign, now=timezone.now()) == 1
 
     assert ends_of(read(agency, asked.pk)) == (GenerationState.FAILED, "campaign_over")
 
@@ -153,17 +163,60 @@ def test_it_lacks_no_worker(agency: Tenant) -> None:
     assert (queue.pending, queue.oldest_due_age) == (1, timedelta())
 
 
-def test_how_long_until_somebody_may_be_called_is_asked_of_those_who_can_do_the_task(
-    agency: Tenant, all_open: None
+@pytest.mark.usefixtures("all_open")
+def test_a_deployment_that_would_be_passed_over_anyway_is_not_waited_for(agency: Tenant) -> None:
+    """Its breaker is closed, so the question would have its turn again at once, and take everybody else's."""
+    factories.deployment(model="gpt-from-tomorrow")
+    asked, begun = ask(agency), timezone.now()
+
+    run(asked)
+
+    assert waits_for(read(agency, asked.pk), begun) > MINUTE / 2
+
+
+def test_a_deployment_that_gave_its_last_word_is_not_waited_for(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with system_transaction():
-        Deployment.objects.create(
-            name="embedder", provider="openai", model="text-embedding-3-small", model_class="embedding"
-        )
-    text, embedding = soonest(task_kind="message"), soonest(task_kind="embedding")
-    assert text is not None
-    assert text > MINUTE / 2
-    assert embedding == timedelta()
+    """What one filters it would filter again; the other one's connection comes back."""
+
+    def lost(*_: Any, **__: Any) -> Failure:
+        (azure,) = [each for each in writers() if each.provider == "azure"]
+        breakers.fail(azure)
+        return Failure(FailureKind.CONNECTION, "It is lost.")
+
+    filtered = Failure(FailureKind.CONTENT_FILTERED, "It is filtered.")
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", lambda *_, **__: filtered)
+    monkeypatch.setattr(PROVIDERS["azure"], "complete", lost)
+    asked, begun = ask(agency), timezone.now()
+
+    run(asked)
+
+    row = read(agency, asked.pk)
+    assert ends_of(row) == (GenerationState.PENDING, "")
+    assert waits_for(row, begun) > MINUTE / 2
+
+
+@pytest.mark.usefixtures("all_open")
+def test_nobody_is_put_back_for_less_than_a_second(agency: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "soonest", lambda _: timedelta())
+    asked, begun = ask(agency), timezone.now()
+
+    run(asked)
+
+    assert waits_for(read(agency, asked.pk), begun) >= timedelta(seconds=1)
+
+
+@pytest.mark.usefixtures("all_open")
+def test_who_asks_is_told_to_come_again_when_a_breaker_lets_somebody_through(agency: Tenant) -> None:
+    factories.deployment(model="gpt-from-tomorrow")
+    question = caption(agency)
+    answer(question)
+
+    told = refusal(read(agency, question.id), time_zone="UTC")
+
+    assert isinstance(told, UnavailableError)
+    assert told.retry_after is not None
+    assert told.retry_after > MINUTE / 2
 
 
 def test_a_probe_that_is_under_way_is_expected_back_before_its_lease_ends(settings: Any) -> None:
@@ -171,6 +224,6 @@ def test_a_probe_that_is_under_way_is_expected_back_before_its_lease_ends(settin
     for each in writers():
         breakers.fail(each)
         breakers.probe(each)
-    left = soonest(task_kind="message")
+    left = soonest({each.name for each in writers()})
     assert left is not None
     assert left <= timedelta(seconds=5)

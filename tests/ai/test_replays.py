@@ -392,10 +392,14 @@ def test_what_has_cost_too_much_is_not_asked_any_further(
     row = recommendation(agency)
     verify(row, judge=False, sample=10)
     run_generation(generation_id=None, clock=timezone.now)
+    with tenant_transaction(agency):  # as if they had been put back
+        waiting = Generation.objects.filter(state=GenerationState.PENDING)
+        waiting.update(lease_expires_at=timezone.now() + timedelta(minutes=1))
 
     advance_all()
     work_off()
 
+    assert all(each.lease_expires_at is None for each in rows_of(agency))
     states = [(each.state, each.error_code) for each in rows_of(agency)]
     assert states.count((GenerationState.SUCCEEDED, "")) == 1
     assert states.count((GenerationState.FAILED, "replay_stopped")) == 9

@@ -173,7 +173,11 @@ def test_what_a_breaker_forbids_is_passed_over() -> None:
     found = routed("message", [OPENAI, AZURE], breakers={OPENAI.id: "its breaker is open", AZURE.id: None})
 
     assert names(found) == ["azure"]
-    assert found.explain[1] == {"deployment": "openai", "passed_over": "its breaker is open"}
+    assert found.explain[1] == {
+        "deployment": "openai",
+        "passed_over": "its breaker is open",
+        "passes": True,
+    }
 
 
 def test_without_the_hybrid_orchestrator_one_provider_alone_is_asked() -> None:

@@ -147,7 +147,7 @@ class GenerationAdmin(LongTableAdmin):
             {
                 "fields": [
                     ("created_at", "started_at", "finished_at"),
-                    (Duration("latency", "latency"), "attempts", Lease("lease")),
+                    (Duration("latency", "latency"), "attempts", "abandonments", Lease("lease")),
                 ]
             },
         ),

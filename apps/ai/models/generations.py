@@ -2,7 +2,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 
 from apps.ai.answers import schema_problem
 from apps.ai.models.deployments import Deployment, TaskKind
@@ -64,6 +64,9 @@ class GenerationState(models.TextChoices):
     FAILED = "failed"
 
 
+_OPEN = (GenerationState.PENDING, GenerationState.RUNNING)
+
+
 class Source(models.TextChoices):
     """Where an answer came from."""
 
@@ -74,15 +77,24 @@ class Source(models.TextChoices):
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
-    def waiting(self, *, now: datetime) -> "GenerationQuerySet":
-        """Those that nobody works on: pending, or left by a process that died."""
-        abandoned = Q(state=GenerationState.RUNNING, lease_expires_at__lte=now)
-        return self.filter(Q(state=GenerationState.PENDING) | abandoned)
-
     def due(self, *, now: datetime) -> "GenerationQuerySet":
-        """Those of them that somebody may begin on: all but what waits for a recovery."""
+        """Those that somebody may begin on: left by a process that died, or pending without a wait."""
         is_free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
-        return self.filter(is_free, state__in=[GenerationState.PENDING, GenerationState.RUNNING])
+        return self.filter(is_free, state__in=_OPEN)
+
+    def cancel(self, *, code: str, message: str, now: datetime) -> int:
+        """End those that nobody works on; what is under way may be answered, but isn't asked anew.
+
+        In one statement, since meanwhile a row may be claimed, or put back. Returns how many.
+        """
+        is_pending = Q(state=GenerationState.PENDING)
+        return self.filter(state__in=_OPEN).update(
+            state=Case(When(is_pending, then=Value(GenerationState.FAILED)), default=F("state")),
+            lease_expires_at=Case(When(is_pending, then=None), default=F("lease_expires_at")),
+            finished_at=Case(When(is_pending, then=now), default=None),
+            error_code=code,
+            error=message,
+        )
 
 
 class Generation(TenantOwned):
@@ -108,6 +120,12 @@ class Generation(TenantOwned):
     # Of a pending one: until then it waits for a deployment to recover.
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Calls made to providers.")
+    lost_attempts = models.PositiveSmallIntegerField(
+        db_default=0, help_text="Those of processes that died; a whole run followed."
+    )
+    abandonments = models.PositiveSmallIntegerField(
+        db_default=0, help_text="How often a process died over it, or failed."
+    )
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -126,6 +144,7 @@ class Generation(TenantOwned):
     cost = MoneyField(default=0, help_text="Of all attempts.")
     currency = CurrencyField()
     latency = models.DurationField(null=True, blank=True)
+    # Of a running one: why it isn't asked anew.
     error_code = models.CharField(max_length=64, blank=True)
     error = models.TextField(blank=True)
     joined_id = models.UUIDField(

@@ -10,7 +10,8 @@ from apps.ai.deadlines import Deadlines
 from apps.ai.services import prompts, rows
 from apps.ai.services.attempts import GRACE
 from apps.ai.services.questions import Question
-from apps.ai.services.records import Record
+from apps.ai.services.records import Record, cancellation
+from apps.common.errors import DomainError
 from apps.common.priority import Priority
 from apps.costs.services import holds
 
@@ -19,7 +20,8 @@ from apps.costs.services import holds
 class Claim:
     """A generation that is ours until `lease_expires_at`; `began_at` is when somebody first worked on it.
 
-    `attempts` were made before: by processes that died if it was abandoned, else before it was put back.
+    `attempts` were made before, `lost_attempts` of them by processes that died, which they did
+    `abandonments` times; the others before it was put back. `cancelled`: nobody wants it any longer.
     """
 
     question: Question
@@ -27,20 +29,26 @@ class Claim:
     was_abandoned: bool
     began_at: datetime
     attempts: int
+    lost_attempts: int
+    abandonments: int
+    cancelled: DomainError | None
 
     def allowed(self, deadlines: Deadlines) -> Deadlines:
         """The same with the retries that are left. After an abandoned run there is a whole one."""
-        if self.was_abandoned:
-            return deadlines
-        return replace(deadlines, retries=max(deadlines.retries - self.attempts, 0))
+        made = self.attempts - self.lost_attempts
+        return replace(deadlines, retries=max(deadlines.retries - made, 0))
 
     def record(self, deadlines: Deadlines) -> Record:
-        waits_until = self.began_at + deadlines.total if deadlines.waits else None
+        until = self.began_at + deadlines.total
+        # One that was put back may have its turn late, so it has the time of an attempt, as its lease does.
+        ends_at = None if self.was_abandoned else max(until, self.lease_expires_at - GRACE)
         return Record(
             self.question,
             lease_expires_at=self.lease_expires_at,
             attempts=self.attempts,
-            waits_until=waits_until,
+            lost_attempts=self.lost_attempts,
+            ends_at=ends_at,
+            waits_until=until if deadlines.waits else None,
         )
 
 
@@ -53,9 +61,10 @@ def claim_generation(generation_id: UUID | None, *, now: datetime) -> Claim | No
     row = rows.claim_generation(generation_id, now=now, lease_until=lease)
     if row is None:
         return None
-    was_abandoned, began_at, attempts = (
-        row.pop(name) for name in ("was_abandoned", "started_at", "attempts")
+    was_abandoned, began_at, code, message = (
+        row.pop(name) for name in ("was_abandoned", "started_at", "error_code", "error")
     )
+    counts = {name: row.pop(name) for name in ("attempts", "lost_attempts", "abandonments")}
     question = Question(
         prompt=prompts.version_of(row.pop("prompt_id")),
         asked_at=row.pop("created_at"),
@@ -63,8 +72,9 @@ def claim_generation(generation_id: UUID | None, *, now: datetime) -> Claim | No
         **row,
     )
     if was_abandoned:
-        attempts = _settle_attempts(question, now=now)
-    return Claim(question, lease, was_abandoned, began_at, attempts)
+        counts["attempts"] = counts["lost_attempts"] = _settle_attempts(question, now=now)
+    cancelled = cancellation(code, message)
+    return Claim(question, lease, was_abandoned, began_at, cancelled=cancelled, **counts)
 
 
 def lease_from(now: datetime) -> datetime:

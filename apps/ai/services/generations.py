@@ -13,7 +13,7 @@ from apps.ai.deadlines import BACKGROUND, Deadlines, Timing
 from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
 from apps.ai.services import configuration, endings, orchestrator, prompts
-from apps.ai.services.claims import claim_generation, lease_from
+from apps.ai.services.claims import Claim, claim_generation, lease_from
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record
 from apps.ai.services.recovery import PutBackError
@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 # A generation that was just asked for has its own hint under way; the sweep looks at older ones.
 SWEEP_AFTER = timedelta(seconds=10)
-# A question over which processes die, or that makes us fail, isn't paid for without end: three whole runs.
+# A question over which processes die, or that makes us fail, isn't asked without end: three whole runs, and
+# as many claims, since it may do so before its first attempt.
 ATTEMPTS_AT_MOST = 3 * (1 + BACKGROUND.retries)
 
 
@@ -50,7 +51,7 @@ _ENDED = (
 
 
 class AbandonedError(DomainError):
-    """Attempt after attempt was made, and none of them could be brought to an end."""
+    """Process after process worked on it, and none could bring it to an end."""
 
     code = "abandoned"
 
@@ -191,25 +192,20 @@ def run_generation(
     if claim is None:
         return None
     record = claim.record(deadlines)
-    if claim.attempts >= ATTEMPTS_AT_MOST:
-        _give_up(record, now=now)
+    if refusal := _refusal(claim):
+        record.end(endings.failed(refusal, attempts=record.attempts), now=now)
         return None
     ending = _answer(claim.question, record, clock, claim.allowed(deadlines), emit)
     return Run(claim.question, ending) if ending else None
 
 
-def cancel_pending(*, campaign_id: UUID, now: datetime) -> int:
-    """End a campaign's generations that nobody works on, so that none is paid for in vain. Returns how many.
+def cancel_generations(*, campaign_id: UUID, now: datetime) -> int:
+    """Have no more of a campaign's generations paid for; an answer under way is kept. Returns how many.
 
     Runs in the caller's transaction.
     """
-    waiting = Generation.objects.waiting(now=now).filter(campaign_id=campaign_id)
-    return waiting.update(
-        state=GenerationState.FAILED,
-        lease_expires_at=None,
-        finished_at=now,
-        error_code="campaign_over",
-        error="The campaign had ended before anybody began on it.",
+    return Generation.objects.filter(campaign_id=campaign_id).cancel(
+        code="campaign_over", message="The campaign had ended before there was an answer.", now=now
     )
 
 
@@ -234,9 +230,11 @@ def _claim_of(now: datetime) -> dict[str, Any]:
     return {"state": GenerationState.RUNNING, "lease_expires_at": lease_from(now), "started_at": now}
 
 
-def _give_up(record: Record, *, now: datetime) -> None:
-    error = AbandonedError("Every process that worked on it died or failed. Look at the dead letters.")
-    record.end(endings.failed(error, attempts=record.attempts), now=now)
+def _refusal(claim: Claim) -> DomainError | None:
+    """Why it isn't asked any more."""
+    if claim.cancelled is None and max(claim.attempts, claim.abandonments) >= ATTEMPTS_AT_MOST:
+        return AbandonedError("Every process that worked on it died or failed. Look at the dead letters.")
+    return claim.cancelled
 
 
 def _answer(

@@ -70,8 +70,7 @@ class Lead:
             if isinstance(result, Found):
                 return result
             turn = self._after(turn, result)
-        obstacles = {each for each in self._watch.obstacles().values() if each is not None}
-        raise self._troubles.error(is_cut=self._is_cut, obstacles=obstacles)
+        raise self._troubles.error(is_cut=self._is_cut)
 
     def _first(self) -> Turn | None:
         self._is_cut = bool(self._rest) and not self._allowance.allows_another

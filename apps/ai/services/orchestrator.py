@@ -26,7 +26,7 @@ from apps.ai.services.configuration import Configuration
 from apps.ai.services.lead import Lead
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record, insist
-from apps.ai.services.recovery import put_back
+from apps.ai.services.recovery import PutBackError, put_back
 from apps.ai.services.rows import Ending, Settlement
 from apps.ai.services.troubles import GenerationError
 from apps.ai.services.watch import Watch, read_call
@@ -64,7 +64,10 @@ def generate(
     """
     caller = Caller(question, emit)
     with spans.generation(
-        task_kind=question.task_kind, tenant_id=question.tenant_id, generation_id=question.id
+        task_kind=question.task_kind,
+        tenant_id=question.tenant_id,
+        generation_id=question.id,
+        control=(PutBackError,),
     ) as span:
         ending = _Generation(question, record, deadlines, timing, caller).run()
         span.ended(source=ending.source, attempts=ending.attempts, error_code=ending.error_code)
@@ -96,14 +99,9 @@ class _Generation:
         try:
             return self._answer()
         except DomainError as error:
-            put_back(
-                error,
-                question=self.question,
-                record=self.record,
-                deadlines=self.deadlines,
-                now=self.timing.clock(),
-            )
-            return self._write(self._instead(error))
+            now = self.timing.clock()
+            failure = put_back(error, record=self.record, deadlines=self.deadlines, now=now)
+            return self._write(self._instead(failure))
 
     def _answer(self) -> Ending:
         config, question = configuration.current(), self.question
@@ -155,7 +153,8 @@ class _Generation:
 
     @property
     def _ends_at(self) -> datetime:
-        return self.began_at + self.deadlines.total
+        until = self.began_at + self.deadlines.total
+        return min(until, self.record.ends_at or until)
 
     @property
     def _is_alone(self) -> bool:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import structlog
 from django.db import InterfaceError, OperationalError
+from django.db.models import QuerySet, Sum
 
 from apps.ai import crowd
 from apps.ai.deadlines import Timing
@@ -14,8 +16,9 @@ from apps.ai.services import rows
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import Begun, ClaimLostError, Ended, Ending, Refused, Settlement
 from apps.common.connections import give_back_connection
+from apps.common.errors import DomainError
 from apps.common.text import storable
-from apps.costs.models import Hold
+from apps.costs.models import Hold, LedgerEntry
 from apps.costs.services.holds import Attempt
 from apps.tenants.doors import tenant_transaction
 
@@ -30,7 +33,8 @@ DATABASE_AWAY = timedelta(seconds=1)
 class Record:
     """`lease_expires_at` is None until the row is written; then it names our claim, and only grows.
 
-    `waits_until`: so long it may wait for a deployment to recover, since nobody waits for its answer.
+    `ends_at`: until then there has to be an answer, however long its deadlines are. `waits_until`: so long it
+    may wait for a deployment to recover, since nobody waits for its answer.
     """
 
     def __init__(
@@ -39,12 +43,15 @@ class Record:
         *,
         lease_expires_at: datetime | None = None,
         attempts: int = 0,
+        lost_attempts: int = 0,
+        ends_at: datetime | None = None,
         waits_until: datetime | None = None,
     ) -> None:
         self._question, self._lease = question, lease_expires_at
-        self.waits_until = waits_until
-        # Those of an earlier process, which died, too: numbers go on from there.
+        self.ends_at, self.waits_until = ends_at, waits_until
+        # Those of earlier claims, too: numbers go on from there.
         self.attempts = self._attempts_before = attempts
+        self._lost_attempts = lost_attempts
 
     @property
     def made(self) -> int:
@@ -75,17 +82,31 @@ class Record:
         if self._lease is None or until <= self._lease:
             return
         until = long or until
-        self._update(lease_expires_at=until)
+        with tenant_transaction(self._question.tenant_id):
+            if not self._mine.update(lease_expires_at=until):
+                raise ClaimLostError
         self._lease = until
 
-    def put_back(self, until: datetime, *, explain: Sequence[Mapping[str, object]]) -> None:
-        """Give up the claim; nobody takes the row before then. Raises ClaimLostError."""
-        self._update(
-            state=GenerationState.PENDING,
-            lease_expires_at=until,
-            attempts=self.attempts,
-            explain=storable(list(explain)),
-        )
+    def put_back(self, until: datetime, *, explain: Sequence[Mapping[str, object]]) -> DomainError | None:
+        """Give up the claim, with what it has cost so far; nobody takes the row before then.
+
+        If it was cancelled meanwhile it stays ours, and this says why. Raises ClaimLostError.
+        """
+        with tenant_transaction(self._question.tenant_id):
+            said = self._mine.select_for_update().values_list("error_code", "error").first()
+            if said is None:
+                raise ClaimLostError
+            if cancelled := cancellation(*said):
+                return cancelled
+            self._mine.update(
+                state=GenerationState.PENDING,
+                lease_expires_at=until,
+                attempts=self.attempts,
+                lost_attempts=self._lost_attempts,
+                explain=storable(list(explain)),
+                **self._spent(),
+            )
+        return None
 
     def end(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> Ended:
         """Write how it ended, and settle its last attempt. Raises ClaimLostError, with the money settled."""
@@ -102,14 +123,28 @@ class Record:
             settlement=settlement,
         )
 
-    def _update(self, **columns: Any) -> None:
-        """Change the row while it is ours."""
-        with tenant_transaction(self._question.tenant_id):
-            mine = Generation.objects.filter(
-                pk=self._question.id, state=GenerationState.RUNNING, lease_expires_at=self._lease
-            )
-            if not mine.update(**columns):
-                raise ClaimLostError
+    @property
+    def _mine(self) -> QuerySet[Generation]:
+        """The row while it is ours."""
+        return Generation.objects.filter(
+            pk=self._question.id, state=GenerationState.RUNNING, lease_expires_at=self._lease
+        )
+
+    def _spent(self) -> dict[str, Any]:
+        """The sums of its ledger entries, as where it ends."""
+        question = self._question
+        entries = LedgerEntry.objects.filter(occurred_at=question.asked_at, generation_id=question.id)
+        return entries.aggregate(
+            input_tokens=Sum("input_tokens", default=0),
+            cached_tokens=Sum("cached_tokens", default=0),
+            output_tokens=Sum("output_tokens", default=0),
+            cost=Sum("amount", default=Decimal(0)),
+        )
+
+
+def cancellation(code: str, message: str) -> DomainError | None:
+    """Why a running generation isn't asked anew, by what its row says."""
+    return DomainError(message, code=code) if code else None
 
 
 def insist(write: Callable[[datetime], Written], *, hold: Hold, timing: Timing) -> Written:

@@ -5,10 +5,8 @@ The sweep goes on with them. They begin anew then, with what is left of their at
 
 from datetime import datetime, timedelta
 
+from apps.ai import explained, matrix
 from apps.ai.deadlines import Deadlines
-from apps.ai.matrix import Refusal
-from apps.ai.providers.outcomes import FailureKind
-from apps.ai.services.questions import Question
 from apps.ai.services.records import Record
 from apps.ai.services.troubles import GenerationError
 from apps.ai.services.watch import soonest
@@ -16,16 +14,8 @@ from apps.common.errors import DomainError
 
 # How soon to look again where an operator's word is in the way.
 HELD_OPEN = timedelta(seconds=15)
-# What opens breakers, or comes of open ones.
-_PASSES = frozenset(
-    {
-        Refusal.CIRCUIT_OPEN,
-        FailureKind.RATE_LIMITED,
-        FailureKind.TIMEOUT,
-        FailureKind.SERVER_ERROR,
-        FailureKind.CONNECTION,
-    }
-)
+# A breaker may have recovered meanwhile. Whatever it says, others have their turns first.
+_SHORTEST = timedelta(seconds=1)
 
 
 class PutBackError(Exception):
@@ -36,17 +26,21 @@ class PutBackError(Exception):
         self.until = until
 
 
-def put_back(
-    error: DomainError, *, question: Question, record: Record, deadlines: Deadlines, now: datetime
-) -> None:
-    """Raises PutBackError if the question waits rather than fails of this error; and ClaimLostError."""
+def put_back(error: DomainError, *, record: Record, deadlines: Deadlines, now: datetime) -> DomainError:
+    """What the question fails of: this error, or that nobody wants it any longer.
+
+    Raises PutBackError if it waits instead, and ClaimLostError.
+    """
     has_attempts = record.made <= deadlines.retries
     if record.waits_until is None or not has_attempts or not isinstance(error, GenerationError):
-        return
-    if error.code not in _PASSES:
-        return
-    wait = soonest(task_kind=question.task_kind, pinned_id=question.pinned_id)
-    until = now + (HELD_OPEN if wait is None else wait)
-    if until < record.waits_until:
-        record.put_back(until, explain=error.explain)
-        raise PutBackError(until)
+        return error
+    names = explained.recovering(error.explain)
+    if not names or not matrix.passes(error.code):
+        return error
+    wait = soonest(names)
+    until = now + (HELD_OPEN if wait is None else max(wait, _SHORTEST))
+    if until >= record.waits_until:
+        return error
+    if cancelled := record.put_back(until, explain=error.explain):
+        return GenerationError(cancelled.message, code=cancelled.code, explain=error.explain)
+    raise PutBackError(until)

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from apps.ai.models import Generation, GenerationState, ItemState, Replay, ReplayState
+from apps.ai.models import Generation, ItemState, Replay, ReplayState
 from apps.ai.services.estimates import JUDGE, judge_variables, put
 from apps.ai.services.generations import request_generation
 from apps.ai.services.replay_outcomes import Rows, finish, problem, rows_of, words_of
@@ -54,13 +54,12 @@ def advance_replay(*, replay_id: UUID, now: datetime) -> list[UUID]:
 
 
 def _stop(rows: Rows, *, now: datetime) -> None:
-    """Ask no more of what nobody has begun: it has cost enough."""
+    """Ask no more: it has cost enough."""
     asked = [each for item in rows.items for each in (item.generation_id, item.judge_id) if each is not None]
-    Generation.objects.filter(pk__in=asked, state=GenerationState.PENDING).update(
-        state=GenerationState.FAILED,
-        finished_at=now,
-        error_code="replay_stopped",
-        error="The replay had cost as much as it might before anybody began on it.",
+    Generation.objects.filter(pk__in=asked).cancel(
+        code="replay_stopped",
+        message="The replay had cost as much as it might before there was an answer.",
+        now=now,
     )
 
 

@@ -1,6 +1,6 @@
 """What happens to a generation's row and to its money, in one round trip at each end of an attempt.
 
-The SQL functions are in the migrations 0005_generation_functions and 0014_claim_function. But for a claim, a
+The SQL functions are in the migrations 0005_generation_functions and 0015_abandonments. But for a claim, a
 call that is repeated with the same arguments, `now` included, changes nothing and hears the same, so a lost
 answer may be asked for again.
 """
@@ -111,7 +111,8 @@ def claim_generation(
     """Take a generation that nobody works on, or the most urgent one. None if there is nothing to do.
 
     Otherwise the row's columns that say what is asked; `started_at`, when somebody first began on it;
-    `attempts` until now; and `was_abandoned`: somebody had left it.
+    `attempts` until now and the `lost_attempts` of the run before it was put back; `was_abandoned`: somebody
+    had left it, the last of so many `abandonments`; and of one that was cancelled `error_code` and `error`.
     """
     row = call_for_system("ai_claim_generation", generation_id, now, lease_until)
     return None if row["id"] is None else row | {"variables": json.loads(row["variables"])}

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import structlog
 
-from apps.ai import matrix
+from apps.ai import explained, matrix
 from apps.ai.matrix import Refusal
 from apps.ai.providers.outcomes import FailureKind
 from apps.ai.routing import Candidate, Route
@@ -67,15 +67,15 @@ class Troubles:
         """How often a provider was asked in vain."""
         return sum(trouble.was_asked for _, trouble in self._met)
 
-    def error(self, *, is_cut: bool, obstacles: set[str]) -> GenerationError:
-        """`is_cut`: somebody wasn't asked for want of time or attempts. `obstacles`: those that pass."""
+    def error(self, *, is_cut: bool) -> GenerationError:
+        """`is_cut`: somebody wasn't asked for want of time or attempts."""
         if self._met:
             return self._of_all(is_cut=is_cut)
         if is_cut:
             return GenerationError(
                 "There was no time left to ask anybody.", code=str(FailureKind.TIMEOUT), explain=self.explain
             )
-        return self._of_nobody(obstacles)
+        return self._of_nobody()
 
     def _of_all(self, *, is_cut: bool) -> GenerationError:
         kinds = [trouble.kind for _, trouble in self._met]
@@ -96,9 +96,9 @@ class Troubles:
             same.setdefault((trouble.kind, what), {})[f"{candidate.name} ({candidate.model})"] = trouble
         return " ".join(map(_sentence, same.values()))
 
-    def _of_nobody(self, obstacles: set[str]) -> GenerationError:
+    def _of_nobody(self) -> GenerationError:
         why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
-        waits = any(each.get("passed_over") in obstacles for each in self.explain)
+        waits = bool(explained.recovering(self.explain))
         return GenerationError(
             f"No deployment can take this task{' now' if waits else ''} ({why or 'there is none'})."
             + ("" if waits else " Enable or add one."),

@@ -1,13 +1,12 @@
 """The deployments' breakers as one question sees them: read when it begins, and with whatever they hear."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from apps.ai.matrix import Counts
-from apps.ai.models import ModelClass, TaskKind
 from apps.ai.routing import Candidate
 from apps.ai.services import configuration
 from apps.ai.services.breakers import breakers, note_changes
@@ -36,18 +35,10 @@ def read_call(candidates: Iterable[Candidate]) -> Call:
     return breakers().read_call([str(each.id) for each in candidates])
 
 
-def soonest(*, task_kind: str, pinned_id: UUID | None = None) -> timedelta | None:
-    """How long until a deployment may be called for it; None if that is for an operator to say."""
-    config = configuration.current()
-    embeds = task_kind == TaskKind.EMBEDDING
-    able = [
-        each
-        for each in config.deployments
-        if (each.model_class == ModelClass.EMBEDDING) is embeds
-        and each.id not in config.exclusions
-        and pinned_id in (None, each.id)
-    ]
-    statuses = breakers().statuses_of([str(each.id) for each in able]).values()
+def soonest(names: Collection[str]) -> timedelta | None:
+    """How long until one of these deployments may be called; None if that is for an operator to say."""
+    ids = [str(each.id) for each in configuration.current().deployments if each.name in names]
+    statuses = breakers().statuses_of(ids).values()
     return min((wait for each in statuses if (wait := _available_in(each)) is not None), default=None)
 
 

@@ -114,6 +114,6 @@ def stop_work(campaign: Campaign, *, besides: WorkflowStep | None = None, now: d
     if besides:
         rest = rest.exclude(pk=besides.pk)
     rest.update(status=StepStatus.SKIPPED, finished_at=now)
-    generations.cancel_pending(campaign_id=campaign.pk, now=now)
+    generations.cancel_generations(campaign_id=campaign.pk, now=now)
     if not campaign.outbox.closed_at:
         outboxes.cancel(outbox=campaign.outbox, now=now)
