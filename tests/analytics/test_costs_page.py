@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from apps.analytics import tenant_choice
 from apps.common.ids import uuid7
+from apps.costs.models import BudgetScope
 from apps.costs.services.forecasts import make_forecast
 from apps.tenants.models import Tenant, User
 from tests import factories
-from tests.analytics.spending import a_year, days_until, partitions, spend, stop_the_clock
+from tests.analytics.spending import a_year, budget, days_until, partitions, spend, stop_the_clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,6 +69,12 @@ def test_without_spend_each_part_says_so_and_nothing_is_drawn(browser: Client, a
     ):
         assert words in text
     assert "<canvas" not in text
+
+
+def test_a_budget_of_an_account_is_called_by_the_accounts_name(browser: Client, agency: Tenant) -> None:
+    account = factories.account(tenant=agency, name="Lake & boats")
+    budget(agency, 5, now=timezone.now(), scope=BudgetScope.ACCOUNT, scope_id=account.pk)
+    assert f'title="{account.pk}" class="text-link">Lake & boats</a>' in page(browser)
 
 
 def test_after_too_few_days_it_says_how_many_it_takes(browser: Client, agency: Tenant) -> None:
