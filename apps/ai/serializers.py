@@ -31,7 +31,10 @@ class QuestionRequest(StrictSerializer):
         max_length=_LONGEST_INPUT, help_text="What to write or think about, in any language."
     )
     variables = serializers.DictField(
-        default=dict, help_text="Facts that belong to it, by name: texts, numbers or lists."
+        default=dict,
+        help_text="Facts that belong to it, by names of your choice: texts, numbers or lists of them. The "
+        "prompts as shipped show the AI each of them under its name. One that an operator has written uses "
+        "those that it names, and leaves out others without a word: ask the operator which.",
     )
     max_tokens = serializers.IntegerField(
         min_value=1, max_value=_MOST_TOKENS, allow_null=True, default=None, help_text="Of the answer."

@@ -131,7 +131,7 @@ def _budgets(tenant: Tenant, forecast: CurrentForecast, now: datetime) -> Budget
     share = spent / NullIf(F("limit"), Value(Decimal(0)))
     ordered = active.annotate(present=present).order_by(share.desc(nulls_last=True), "-id")
     return Budgets(
-        rows=list(ordered.with_present(at=now)[:BUDGETS]),
+        rows=list(ordered.with_present(at=now).with_scope_names()[:BUDGETS]),
         number=active.count(),
         outlooks={each.budget.pk: each for each in forecast.budgets},
     )

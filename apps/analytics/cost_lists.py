@@ -9,8 +9,8 @@ from apps.analytics.cost_figures import COUNTED, DEAREST, Alerts, TenantFigures
 from apps.analytics.cost_platform import PlatformFigures
 from apps.analytics.cost_ranges import percent
 from apps.analytics.cost_tables import Table, ledger_url
-from apps.analytics.table_cells import long_link, shortened, unbroken
-from apps.common.admin.columns import EMPTY, badge, link, money
+from apps.analytics.table_cells import long_link, shortened
+from apps.common.admin.columns import EMPTY, badge, link, money, unbroken
 from apps.costs.queries import Breakdown, Costs
 from apps.tenants.models import Tenant
 

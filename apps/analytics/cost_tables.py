@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from apps.analytics.cost_charts import of_series, series
 from apps.analytics.cost_figures import Budgets
 from apps.analytics.cost_ranges import Bar, Spend
-from apps.analytics.table_cells import two_lines, unbroken
-from apps.common.admin.columns import EMPTY, badge, change_url, link, list_url, money
+from apps.analytics.table_cells import two_lines
+from apps.common.admin.columns import EMPTY, badge, change_url, link, list_url, money, unbroken
 from apps.costs.admin.budgets import WHAT_FOR
 from apps.costs.admin.gauges import gauge
 from apps.costs.forecast_reading import BudgetOutlook
@@ -68,7 +68,7 @@ def budgets(found: Budgets, now: datetime) -> Table:
             [
                 name if WHAT_FOR(each) == EMPTY else two_lines(name, WHAT_FOR(each)),
                 gauge(standing),
-                two_lines(money(standing.spent), f"{money(standing.held)} held"),
+                two_lines(money(standing.spent), unbroken(f"{money(standing.held)} held")),
                 money(standing.limit),
                 badge(each.mode, each.get_mode_display()),
                 unbroken(str(last)),
@@ -87,7 +87,7 @@ def exhausted(outlook: BudgetOutlook | None) -> SafeString | str:
         return "not in this period"
     end = f" to {found.latest_80}" if found.latest_80 else ""
     point, interval = found.point or "not in this period", f"80 %: from {found.earliest_80}{end}"
-    return two_lines(str(point), interval)
+    return two_lines(unbroken(str(point)), unbroken(interval))
 
 
 def ledger_url(tenant: Tenant, since: date, until: date, **lookups: str) -> str:
@@ -100,5 +100,5 @@ def ledger_url(tenant: Tenant, since: date, until: date, **lookups: str) -> str:
 
 def _days(bar: Bar, tenant: Tenant | None) -> SafeString | str:
     """A link to their entries; those of all tenants' days begin and end at many instants."""
-    text = str(bar.first) if bar.first == bar.last else f"{bar.first} to {bar.last}"
+    text = unbroken(str(bar.first) if bar.first == bar.last else f"{bar.first} to {bar.last}")
     return link(ledger_url(tenant, bar.first, bar.last), text) if tenant else text

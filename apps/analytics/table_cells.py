@@ -4,21 +4,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from apps.common.admin.columns import change_url
+from apps.common.admin.columns import change_url, link
 
 # Characters of a name.
 NAME = 60
 
 
-def unbroken(text: str) -> SafeString:
-    """In one line, however narrow its column is."""
-    return format_html('<span class="whitespace-nowrap">{}</span>', text)
-
-
 def long_link(label: str, pk: object, text: str, *, characters: int = NAME) -> SafeString:
-    """One to a row of this model that may take several lines."""
-    said = shortened(text, characters)
-    return format_html('<a href="{}" title="{}" class="text-link">{}</a>', change_url(label, pk), text, said)
+    """One to a row of this model, with no more than so much of its text."""
+    return link(change_url(label, pk), shortened(text, characters), title=text)
 
 
 def shortened(text: str, characters: int = NAME) -> str:
@@ -26,4 +20,5 @@ def shortened(text: str, characters: int = NAME) -> str:
 
 
 def two_lines(first: str, second: str) -> SafeString:
-    return format_html("{}<br>{}", unbroken(first), unbroken(second))
+    # In one element, or a narrow screen would put them side by side.
+    return format_html("<div>{}<br>{}</div>", first, second)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import Case, CharField, Model, OuterRef, QuerySet, Subquery, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,11 @@ class Subjects:
         """Whether the tenant has such a row."""
         return self.of(tenant_id).filter(**{self.key: subject_id}).exists()
 
-    def of(self, tenant_id: UUID) -> QuerySet[Any]:
+    def named(self, tenant_id: OuterRef, subject_id: OuterRef) -> QuerySet[Any]:
+        """The name of that row, for a subquery."""
+        return self.of(tenant_id).filter(**{self.key: subject_id}).values(self.name)[:1]
+
+    def of(self, tenant_id: UUID | OuterRef) -> QuerySet[Any]:
         return self.model._default_manager.filter(tenant_id=tenant_id)
 
 
@@ -34,6 +38,18 @@ def register_subject(scope: str, subjects: Subjects) -> None:
 def subjects_of(scope: str) -> Subjects | None:
     """None where a budget of that scope is for no row."""
     return _subjects.get(scope)
+
+
+def scope_name() -> Case:
+    """For rows with `tenant_id`, `scope` and `scope_id`: what people call the tenant's row that they are for.
+
+    None where there is no such row.
+    """
+    names = [
+        When(scope=scope, then=Subquery(subjects.named(OuterRef("tenant_id"), OuterRef("scope_id"))))
+        for scope, subjects in _subjects.items()
+    ]
+    return Case(*names, default=None, output_field=CharField())
 
 
 def subject_problem(*, tenant_id: UUID, scope: str, scope_id: UUID | None) -> str:

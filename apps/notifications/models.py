@@ -197,4 +197,4 @@ class Delivery(OwnedByTenantOrPlatform):
         ]
 
     def __str__(self) -> str:
-        return f"{self.channel} → {self.target}"
+        return f"{self.get_channel_display()} → {self.target}"

@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from apps.analytics import tenant_choice
 from apps.common.ids import uuid7
+from apps.costs.models import BudgetScope
 from apps.costs.services.forecasts import make_forecast
 from apps.tenants.models import Tenant, User
 from tests import factories
-from tests.analytics.spending import a_year, days_until, partitions, spend, stop_the_clock
+from tests.analytics.spending import a_year, budget, days_until, partitions, spend, stop_the_clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,6 +71,12 @@ def test_without_spend_each_part_says_so_and_nothing_is_drawn(browser: Client, a
     assert "<canvas" not in text
 
 
+def test_a_budget_of_an_account_is_called_by_the_accounts_name(browser: Client, agency: Tenant) -> None:
+    account = factories.account(tenant=agency, name="Lake & boats")
+    budget(agency, 5, now=timezone.now(), scope=BudgetScope.ACCOUNT, scope_id=account.pk)
+    assert f'title="{account.pk}" class="text-link">Lake & boats</a>' in page(browser)
+
+
 def test_after_too_few_days_it_says_how_many_it_takes(browser: Client, agency: Tenant) -> None:
     now = timezone.now()
     partitions(now.date(), days=3)
@@ -107,7 +114,7 @@ def test_a_bars_link_leads_to_its_entries(browser: Client, agency: Tenant) -> No
     spend(agency, factories.price().pk, days=days_until(today, 2))
     text = page(browser, tenant=agency.pk, days=7)
     link = re.search(
-        rf'<a href="([^"]*costs/ledgerentry/\?[^"]*)"[^>]*>{today - timedelta(days=1)}</a>', text
+        rf'<a href="([^"]*costs/ledgerentry/\?[^"]*)"[^>]*><span[^>]*>{today - timedelta(days=1)}<', text
     )
     assert link is not None
     assert parse_qs(urlsplit(link[1]).query)["tenant_id__exact"] == [str(agency.pk)]

@@ -82,6 +82,28 @@ def test_a_budget_is_for_something_that_its_tenant_has(
         assert Budget.objects.get().scope_id == mine.pk
 
 
+def test_what_a_budget_is_for_is_called_by_its_name(
+    browser: Client, agency: Tenant, stranger: Tenant
+) -> None:
+    account, theirs = (factories.account(tenant=each) for each in (agency, stranger))
+    campaign = factories.campaign(tenant=agency, accounts=[account], name="Spring_greetings & more")
+    member = factories.user(tenant=agency, email="bea@example.com")
+    of = {"tenant_id": agency.pk, "limit": 5}
+    with system_transaction():
+        for scope, row in (("account", account), ("campaign", campaign), ("user", member)):
+            budget = Budget.objects.create(scope=scope, scope_id=row.pk, **of)
+        gone = Budget.objects.create(scope="account", scope_id=theirs.pk, **of)
+
+    rows = browser.get(url(Budget, "changelist")).content.decode()
+    assert f'title="{account.pk}" class="text-link">{account.name}</a>' in rows
+    assert "Spring_<wbr>greetings &amp; more</a>" in rows
+    assert "bea@example.com</a>" in rows
+    assert theirs.name not in rows
+    assert f"{str(theirs.pk)[:13]}…" in rows
+    assert "bea@example.com</a>" in browser.get(url(Budget, "change", budget.pk)).content.decode()
+    assert browser.get(url(Budget, "change", gone.pk)).status_code == 200
+
+
 def test_a_new_budget_is_offered_the_usual_thresholds(browser: Client) -> None:
     form = browser.get(url(Budget, "add")).context["adminform"].form
     assert 'value="50,80,100"' in str(form["thresholds"])

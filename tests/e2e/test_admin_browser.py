@@ -39,33 +39,7 @@ def test_every_list_opens_without_a_word_in_the_console(visit: Visit) -> None:
     assert visit.troubles == []
 
 
-NARROW = [
-    "ai_breakerchange",
-    "ai_deployment",
-    "ai_generation",
-    "ai_recommendation",
-    "ai_replay",
-    "ai_replayitem",
-    "costs_budget",
-    "costs_ledgerentry",
-    "costs_price",
-    "costs_usagedifference",
-    "notifications_alert",
-    "notifications_delivery",
-]
-_BEYOND = "table => table.scrollWidth - table.closest('.overflow-x-auto').clientWidth"
 _COLOUR = "link => getComputedStyle(link).color"
-
-
-def test_the_last_columns_of_lists_are_seen_on_a_small_screen(visit: Visit) -> None:
-    visit.page.set_viewport_size({"width": 1280, "height": 800})
-    for name in NARROW:
-        visit.open(reverse(f"admin:{name}_changelist"))
-        assert visit.page.locator("#result_list").evaluate(_BEYOND) <= 0, name
-    visit.open(reverse("admin:notifications_alert_changelist"))
-    message = visit.page.locator("#result_list td.field-message").first.bounding_box()
-    assert message is not None
-    assert message["width"] >= 350
 
 
 def test_the_way_to_a_budget_looks_like_a_link(visit: Visit) -> None:

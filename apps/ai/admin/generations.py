@@ -1,8 +1,9 @@
+from uuid import UUID
+
 from django.contrib import admin
 from django.db.models import Model
 from django.template.loader import render_to_string
 from django.utils import formats
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
@@ -12,7 +13,6 @@ from apps.ai.models import Generation, GenerationState
 from apps.common.admin.base import LongTableAdmin
 from apps.common.admin.columns import (
     EMPTY,
-    SHORT_ID,
     TENANT,
     Amount,
     Badge,
@@ -23,8 +23,8 @@ from apps.common.admin.columns import (
     Preformatted,
     ShortId,
     badge,
-    change_url,
-    link,
+    row_link,
+    unbroken,
 )
 from apps.common.admin.filters import MadeInFilter
 
@@ -65,9 +65,8 @@ def _cells(line: explained.Line) -> list[object]:
     result = badge(_COLOURS.get(line.result, "failed"), line.result) if line.result else ""
     who: object = line.deployment
     if line.answered_by:
-        who = link(change_url("ai.generation", line.answered_by), f"{line.answered_by[:SHORT_ID]}…")
-    step = format_html('<span class="whitespace-nowrap">{}</span>', line.step)
-    return [step, who, result, line.why]
+        who = row_link("ai.generation", UUID(line.answered_by))
+    return [unbroken(line.step), who, result, line.why]
 
 
 @admin.register(Generation)

@@ -17,7 +17,7 @@ from apps.common.admin.columns import (
     change_url,
     link,
     preformatted,
-    short,
+    row_link,
 )
 from apps.common.admin.operations import Operation
 
@@ -50,7 +50,7 @@ class PreviewOf(Column):
         generation = found.generation
         return format_html(
             "{}, asked with {}",
-            link(change_url("ai.generation", generation.pk), short(generation.pk), title=str(generation.pk)),
+            row_link("ai.generation", generation.pk),
             generation.prompt,
         )
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from apps.analytics.economics import Economics
 from apps.analytics.queries import Order, Subject, Table, economics
-from apps.analytics.table_cells import long_link, unbroken
+from apps.analytics.table_cells import long_link
 from apps.analytics.tenant_choice import ChoiceError, all_choices, choices_for, chosen_tenant
-from apps.common.admin.columns import EMPTY, money
+from apps.common.admin.columns import EMPTY, money, unbroken
 from apps.costs.periods import period_start
 from apps.tenants.models import Tenant
 

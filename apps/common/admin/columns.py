@@ -17,7 +17,7 @@ from django.contrib.admin.utils import quote
 from django.db.models import CharField, Model, OuterRef, Subquery
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.common.money import rounded
@@ -61,7 +61,7 @@ class IdLink(Column):
         pk = getattr(row, self.field)
         if pk is None:
             return EMPTY
-        return link(change_url(self.to, pk), getattr(row, self.alias, None) or short(pk), title=str(pk))
+        return row_link(self.to, pk, name=getattr(row, self.alias, None))
 
 
 class RowLink(Column):
@@ -75,8 +75,8 @@ class RowLink(Column):
         other = getattr(row, self.field)
         if other is None:
             return EMPTY
-        text = short(other.pk) if str(other) == str(other.pk) else str(other)
-        return link(change_url(other._meta.label_lower, other.pk), text, title=str(other.pk))
+        name = None if str(other) == str(other.pk) else str(other)
+        return row_link(other._meta.label_lower, other.pk, name=name)
 
 
 class ListLink(Column):
@@ -163,9 +163,9 @@ class Amount(Column):
         currency = getattr(row, self.currency, "")
         in_full = f"{amount(value)} {currency}".rstrip()
         if not self.rounded:
-            return format_html('<span class="whitespace-nowrap">{}</span>', in_full)
+            return unbroken(in_full)
         text = f"{money(value)} {currency}".rstrip()
-        return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', in_full, text)
+        return unbroken(text, title=in_full)
 
 
 class Duration(Column):
@@ -230,7 +230,23 @@ def preformatted(text: str) -> SafeString | str:
 
 
 def link(url: str, text: str, *, title: str = "") -> SafeString:
-    return format_html('<a href="{}" title="{}" class="text-link whitespace-nowrap">{}</a>', url, title, text)
+    return format_html('<a href="{}" title="{}" class="text-link">{}</a>', url, title, text)
+
+
+def row_link(label: str, pk: object, *, name: str | None = None) -> SafeString:
+    """By the row's name, which may take several lines, or else by its short id, which stays in one."""
+    text = breakable(name) if name else unbroken(short(pk))
+    return link(change_url(label, pk), text, title=str(pk))
+
+
+def breakable(text: str) -> SafeString:
+    """In several lines where its column is narrow, also after the underscores of its words."""
+    return format_html_join(SafeString("_<wbr>"), "{}", ([part] for part in text.split("_")))
+
+
+def unbroken(text: str, *, title: str = "") -> SafeString:
+    """In one line, however narrow its column is."""
+    return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', title, text)
 
 
 def short(pk: object) -> str:

@@ -19,9 +19,7 @@ from apps.common.admin.columns import (
     Badge,
     Column,
     RowLink,
-    change_url,
-    link,
-    short,
+    row_link,
 )
 from apps.costs.admin.gauges import GAUGE, SHADOW
 from apps.costs.admin.subject_search import URL_NAME, SubjectSelect, chosen, found_subjects
@@ -121,7 +119,7 @@ class ScopeLink(Column):
         label = self.labels.get(budget.scope)
         if label is None or budget.scope_id is None:
             return budget.provider or EMPTY
-        return link(change_url(label, budget.scope_id), short(budget.scope_id), title=str(budget.scope_id))
+        return row_link(label, budget.scope_id, name=budget.scope_name)
 
 
 WHAT_FOR = ScopeLink("for")
@@ -175,7 +173,7 @@ class BudgetAdmin(Admin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
         rows: Any = super().get_queryset(request)
-        found: QuerySet[Budget] = rows.with_present(at=timezone.now())
+        found: QuerySet[Budget] = rows.with_present(at=timezone.now()).with_scope_names()
         return found
 
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:

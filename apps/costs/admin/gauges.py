@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.common.admin.columns import EMPTY, Column, amount
+from apps.common.admin.columns import EMPTY, Column, amount, unbroken
 from apps.costs.standing import Standing
 
 _FULL = Decimal(100)
@@ -35,7 +35,7 @@ class Shadow(Column):
         calls = "call" if standing.shadow_calls == 1 else "calls"
         of_up_to = f"of up to {amount(standing.shadow_amount)} {budget.currency}"
         text = f"{standing.shadow_calls:,} {calls} {of_up_to}"
-        return format_html('<span class="whitespace-nowrap">{}</span>', text)
+        return unbroken(text)
 
 
 def gauge(standing: Standing) -> SafeString | str:

@@ -7,7 +7,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from apps.common.admin.base import ReadOnlyAdmin
-from apps.common.admin.columns import EMPTY, Badge, badge, change_url, link, short
+from apps.common.admin.columns import EMPTY, Badge, badge, row_link
 from apps.common.admin.operations import Operation, Order
 from apps.messaging.admin.remarks import in_flight
 from apps.messaging.hints import hint_resumed
@@ -161,7 +161,7 @@ class SendBlockAdmin(ReadOnlyAdmin):
         if not block.subject_id:
             return EMPTY
         to = "tenants.user" if block.layer == Layer.USER else "tenants.tenant"
-        return link(change_url(to, block.subject_id), short(block.subject_id), title=str(block.subject_id))
+        return row_link(to, block.subject_id)
 
     @display(description="state")
     def ended(self, block: SendBlock) -> str:

@@ -7,7 +7,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.common.admin.base import Admin
-from apps.common.admin.columns import EMPTY, change_url, link, short
+from apps.common.admin.columns import EMPTY, row_link
 from apps.messaging.hints import hint_resumed
 from apps.messaging.models import Layer, SendLimit
 from apps.tenants.models import Tenant, User
@@ -91,9 +91,7 @@ class SendLimitAdmin(Admin):
     def whose(self, limit: SendLimit) -> str:
         if limit.subject_id:
             to = "tenants.user" if limit.layer == Layer.USER else "tenants.tenant"
-            return link(
-                change_url(to, limit.subject_id), short(limit.subject_id), title=str(limit.subject_id)
-            )
+            return row_link(to, limit.subject_id)
         if limit.layer in (Layer.RECIPIENT, Layer.ACCOUNT):
             return str(limit.get_platform_display() if limit.platform else "every platform")
         return EMPTY if limit.layer == Layer.GLOBAL else f"each {limit.layer}"

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
-from apps.common.admin.columns import EMPTY, TENANT, Badge, Column, Preformatted
+from apps.common.admin.columns import EMPTY, TENANT, Badge, Column, Preformatted, breakable
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
 from apps.notifications.admin.deliveries import MESSAGE
@@ -34,6 +34,13 @@ class MutedFilter(admin.SimpleListFilter):
         return queryset.filter(muted_until__gt=timezone.now()) if self.value() == "now" else queryset
 
 
+class RuleName(Column):
+    """Which rule raised it."""
+
+    def __call__(self, alert: Any) -> str:
+        return breakable(alert.rule)
+
+
 class Handled(Column):
     """What somebody has done about it, in a word; the times are on its page."""
 
@@ -44,6 +51,7 @@ class Handled(Column):
         return ", ".join(said) or EMPTY
 
 
+RULE = RuleName("rule")
 HANDLED = Handled("handled")
 
 
@@ -68,7 +76,7 @@ def _is_muted(alert: Alert) -> bool:
 class AlertAdmin(LongTableAdmin):
     empty_hint = "Nothing has needed anybody's attention. Budgets and error rates raise alerts."
     list_display = [
-        "rule",
+        RULE,
         Badge("level", "level"),
         "message",
         TENANT,

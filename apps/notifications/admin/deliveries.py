@@ -41,13 +41,11 @@ def _send_again(delivery: Delivery, order: Order) -> None:
 class DeliveryAdmin(LongTableAdmin):
     empty_hint = "Each alert is delivered once to every e-mail, Slack channel and webhook set up for it."
     list_display = [
-        "target",
-        "channel",
+        "__str__",
         Badge("state", "state"),
         RowLink("alert", "alert"),
         TENANT,
         "error",
-        "sent_at",
         "created_at",
     ]
     list_filter = [MadeInFilter, "state", "channel"]

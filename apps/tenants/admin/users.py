@@ -30,21 +30,21 @@ class MembershipInline(TabularInline):  # type: ignore[misc]  # Unfold is untype
 
 @admin.register(User)
 class UserAdmin(BaseUserAdmin, Admin):  # type: ignore[type-arg,misc]  # Unfold is untyped
-    empty_hint = "People sign in by e-mail and are members of one or more tenants."
+    empty_hint = "People are members of one or more tenants; staff signs in to this admin by e-mail."
     form = UserChangeForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["email", "name", "is_active", "is_staff", "last_login", "created_at"]
     list_filter = ["is_active", "is_staff", "is_superuser"]
     search_fields = ["email", "name"]
-    search_help_text = "E-mail or name"
+    search_help_text = "E-mail, name, or 8+ digits of an id"
     ordering = ["email"]
     filter_horizontal = ["groups", "user_permissions"]
-    readonly_fields = ["last_login", "created_at"]
+    readonly_fields = ["id", "last_login", "created_at"]
     inlines = [MembershipInline]
     add_fieldsets = [(None, {"fields": ["email", "name", "usable_password", "password1", "password2"]})]
     fieldsets = [
-        (None, {"fields": ["email", "name", "password", ("last_login", "created_at")]}),
+        (None, {"fields": ["id", "email", "name", "password", ("last_login", "created_at")]}),
         (
             "Use of this admin",
             {

@@ -1,4 +1,3 @@
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,35 +10,31 @@ from apps.tenants.models import Membership, Role, Tenant, User
 
 @dataclass(frozen=True)
 class Founded:
-    """A new tenant and its owner; `password` is the one made for them, and can't be had again."""
+    """A new tenant and its owner."""
 
     tenant: Tenant
     owner: User
     owner_is_new: bool
-    password: str | None
 
 
-def create_tenant(*, name: str, email: str, password: str | None) -> Founded:
-    """Make a tenant with its owner; a user of that e-mail becomes the owner and keeps their password.
+def create_tenant(*, name: str, email: str) -> Founded:
+    """Make a tenant with its owner: the user of that e-mail, or else somebody new, who has no password.
 
-    Somebody new gets `password`, or a random one where that is None.
+    Nothing that an owner may do asks for one: the API takes keys, and whoever makes somebody an operator sets
+    their password in the admin.
 
-    Raises ConflictError if the name is in use or a password is given for such a user, and Django's
-    ValidationError for a name, e-mail or the like that can't be.
+    Raises ConflictError if the name is in use, and Django's ValidationError for a name or e-mail that
+    can't be.
     """
-    owner = User.objects.filter(email__iexact=email).first()
-    if owner and password is not None:
-        raise ConflictError(f"{owner.email} is an existing user and keeps the password they have: give none.")
     if Tenant.objects.filter(name=name).exists():
         raise ConflictError(f"There is a tenant called “{name}” already: choose another name.")
     tenant = Tenant(name=name)
     tenant.full_clean()
     tenant.save()
-    made = secrets.token_urlsafe(12) if owner is None and password is None else None
-    new = owner is None
-    owner = owner or User.objects.create_user(email, password or made)
+    known = User.objects.filter(email__iexact=email).first()
+    owner = known or User.objects.create_user(email)
     Membership.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
-    return Founded(tenant=tenant, owner=owner, owner_is_new=new, password=made)
+    return Founded(tenant=tenant, owner=owner, owner_is_new=known is None)
 
 
 def tenant_named(words: str) -> Tenant:

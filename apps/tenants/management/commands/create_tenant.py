@@ -1,8 +1,6 @@
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
@@ -12,34 +10,27 @@ from apps.tenants.system import system_transaction
 
 
 class Command(BaseCommand):
-    help = "Make a tenant and its owner. A user of that e-mail becomes the owner and keeps their password."
+    help = (
+        "Make a tenant and its owner, and print their ids; the owner's is what the API calls a user. Whoever "
+        "has that e-mail already becomes the owner; somebody new has no password: the API takes keys alone."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="the agency's name")
         parser.add_argument("--email", required=True, help="the owner's e-mail")
-        parser.add_argument(
-            "--password-stdin", action="store_true", help="read the owner's password from standard input"
-        )
 
-    def handle(self, *, name: str, email: str, password_stdin: bool, **options: Any) -> None:
-        given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    def handle(self, *, name: str, email: str, **options: Any) -> None:
         try:
-            if given is not None:
-                validate_password(given)
             with system_transaction():
-                founded = create_tenant(name=name, email=email, password=given)
+                founded = create_tenant(name=name, email=email)
         except (DomainError, ValidationError) as error:
             raise CommandError("; ".join(_messages(error))) from error
-        self.stdout.write(f"tenant {founded.tenant.pk}\nowner {founded.owner.email}")
-        if founded.password:
-            self.stdout.write(f"password {founded.password}")
+        self.stdout.write(f"tenant {founded.tenant.pk}\nowner {founded.owner.pk}")
         if not founded.owner_is_new:
-            self.stderr.write("This user was known already, and keeps the password they have.")
+            self.stderr.write(f"{founded.owner.email} was a user already.")
 
 
 def _messages(error: DomainError | ValidationError) -> list[str]:
     if isinstance(error, DomainError):
         return [error.message]
-    if hasattr(error, "error_dict"):
-        return [f"{field}: {text}" for field, texts in error.message_dict.items() for text in texts]
-    return error.messages
+    return [f"{field}: {text}" for field, texts in error.message_dict.items() for text in texts]
