@@ -28,7 +28,7 @@ from apps.notifications.channels.base import (
     Unknown,
 )
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, NotificationTarget
-from apps.notifications.rules import subject_of
+from apps.notifications.rules import TEST, subject_of
 from apps.notifications.services import targets
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -162,7 +162,7 @@ def _next(channel: Channel, *, now: datetime) -> Delivery | None:
     )
     due = Delivery.objects.filter(_due(now), ~Exists(busy), channel=channel)
     return (
-        due.select_related("destination")
+        due.select_related("destination", "alert")
         .defer("destination__url", "destination__signing_key")
         .select_for_update(skip_locked=True, of=("self",))
         .order_by("due_at", "id")
@@ -175,14 +175,14 @@ def _together(first: Delivery) -> list[Delivery]:
     rows = Delivery.objects.select_for_update(of=("self",)).select_related("alert").order_by("id")
     if first.envelope_id:
         return list(rows.filter(envelope_id=first.envelope_id, state__in=_OPEN))
-    if first.destination is None or not first.destination.digest_minutes:
+    if first.destination is None or not first.destination.digest_minutes or first.alert.rule == TEST:
         return list(rows.filter(pk=first.pk))
     # One collects at a time. Others give way, since they hold the row that they began with.
     mine = NotificationTarget.objects.filter(pk=first.destination.pk)
     if not mine.select_for_update(skip_locked=True, no_key=True).exists():
         return []
     waiting = rows.filter(destination=first.destination, state=DeliveryState.PENDING, envelope_id=None)
-    return list(waiting[:IN_A_DIGEST])
+    return list(waiting.exclude(alert__rule=TEST)[:IN_A_DIGEST])
 
 
 def _take(first: Delivery, together: Sequence[Delivery], *, place: Address, now: datetime) -> Claim:

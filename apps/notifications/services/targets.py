@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from apps.common.errors import ConflictError
 from apps.notifications.channels.base import Address
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level, NotificationTarget
+from apps.notifications.rules import TEST
 from apps.tenants.models import Membership, Role
 
 # How long a delivery is tried.
@@ -85,13 +86,15 @@ def _secrets(target: NotificationTarget) -> dict[str, str]:
 def test_target(*, target: NotificationTarget, now: datetime) -> Alert:
     """Send a harmless alert to this target alone, the way all go. It is acknowledged from the start.
 
+    It is tried for five minutes: whoever tests wants to know now.
+
     Raises ConflictError if the target is switched off.
     """
     if not target.is_active:
         raise ConflictError("It is switched off, so nothing would be sent to it.")
     alert = Alert.objects.create(
         tenant_id=target.tenant_id,
-        rule="test",
+        rule=TEST,
         subject=str(target.pk),
         period=now.strftime("%Y-%m-%d %H:%M:%S.%f"),
         level=Level.INFO,

@@ -194,7 +194,7 @@ class TestTarget(TargetView):
         responses={202: AlertSerializer},
     )
     def post(self, request: Request, target_id: UUID) -> Response:
-        """Send a harmless alert to this target alone, the way all go.
+        """Send a harmless alert to this target alone, the way all go, but tried for five minutes only.
 
         What became of it is in its `deliveries`, under /api/v2/costs/alerts/{id}.
         """
