@@ -19,7 +19,7 @@ from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.hints import hint_deliveries
 from apps.notifications.models import Channel, Delivery, NotificationTarget
 from apps.notifications.rules import rules_problem
-from apps.notifications.services.target_changes import save_target
+from apps.notifications.services.target_changes import delete_target, save_target
 from apps.notifications.services.targets import test_target
 from apps.tenants.admin.forms import TenantChoice
 from apps.tenants.models import Tenant
@@ -197,6 +197,13 @@ class TargetAdmin(Admin):
     def get_queryset(self, request: HttpRequest) -> Any:
         # A list needs no secrets, and must not fail of one that can't be read.
         return super().get_queryset(request).defer(*_SECRETS)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        delete_target(target=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for target in queryset.order_by("pk"):
+            delete_target(target=target)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         columns = {field.name for field in self.opts.concrete_fields}

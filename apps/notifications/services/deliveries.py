@@ -43,7 +43,7 @@ LONGEST_RETRY = timedelta(hours=2)
 IN_A_DIGEST = 20
 INTERRUPTED = "The process that sent it died, perhaps after handing it over."
 INTERRUPTED_TWICE = f"{INTERRUPTED} It was tried again once, and that was interrupted, too."
-_OPEN = (DeliveryState.PENDING, DeliveryState.SENDING)
+OPEN = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +155,9 @@ def _next(channel: Channel, *, now: datetime) -> Delivery | None:
     # So that a target that hangs takes one thread.
     busy = Delivery.objects.filter(
         Q(tenant_id=OuterRef("tenant_id")) | Q(tenant_id=None),
+        # Two targets may have one address, and one target two names: that of before, and its own.
+        Q(target=OuterRef("target")) | Q(destination=OuterRef("destination")),
         channel=channel,
-        target=OuterRef("target"),
         state=DeliveryState.SENDING,
         lease_expires_at__gt=now,
     )
@@ -174,7 +175,7 @@ def _together(first: Delivery) -> list[Delivery]:
     """What goes in one envelope, locked: those of before, or what a digest collects."""
     rows = Delivery.objects.select_for_update(of=("self",)).select_related("alert").order_by("id")
     if first.envelope_id:
-        return list(rows.filter(envelope_id=first.envelope_id, state__in=_OPEN))
+        return list(rows.filter(envelope_id=first.envelope_id, state__in=OPEN))
     if first.destination is None or not first.destination.digest_minutes or first.alert.rule == TEST:
         return list(rows.filter(pk=first.pk))
     # One collects at a time. Others give way, since they hold the row that they began with.

@@ -9,10 +9,19 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Exists, OuterRef
 
 from apps.common.errors import ConflictError
 from apps.notifications.channels.base import Address
-from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level, NotificationTarget
+from apps.notifications.models import (
+    Alert,
+    Channel,
+    Delivery,
+    DeliveryState,
+    Level,
+    NotificationTarget,
+    TargetQuerySet,
+)
 from apps.notifications.rules import TEST
 from apps.tenants.models import Membership, Role
 
@@ -21,6 +30,7 @@ PATIENCE = timedelta(days=1)
 DEFAULT_LEVEL = Level.WARNING
 # What a delivery calls a target whose URL only the environment knows.
 _SLACK = "SLACK_WEBHOOK_URL"
+REMOVED = "The target was removed."
 
 
 def address(alert: Alert, *, now: datetime, muted_until: datetime | None = None) -> int:
@@ -55,7 +65,7 @@ def place_of(delivery: Delivery) -> Address:
         return Address(name=delivery.target, place=delivery.target)
     if delivery.channel == Channel.SLACK and delivery.target == _SLACK and settings.SLACK_WEBHOOK_URL:
         return Address(name=delivery.target, place=settings.SLACK_WEBHOOK_URL)
-    raise ConflictError("The target was removed.")
+    raise ConflictError(REMOVED)
 
 
 def why_muted(until: datetime) -> str:
@@ -88,8 +98,10 @@ def test_target(*, target: NotificationTarget, now: datetime) -> Alert:
 
     It is tried for five minutes: whoever tests wants to know now.
 
-    Raises ConflictError if the target is switched off.
+    Raises ConflictError if the target is switched off, or was removed.
     """
+    if not any(_without_secrets().filter(pk=target.pk).held()):
+        raise ConflictError(REMOVED)
     if not target.is_active:
         raise ConflictError("It is switched off, so nothing would be sent to it.")
     alert = Alert.objects.create(
@@ -113,14 +125,24 @@ def test_target(*, target: NotificationTarget, now: datetime) -> Alert:
     return alert
 
 
+def _without_secrets() -> TargetQuerySet:
+    """In one order, lest two who hold some of them wait for each other in a circle.
+
+    Raising an alert must not fail of a key that can't decrypt their secrets.
+    """
+    return NotificationTarget.objects.defer("url", "signing_key").order_by("id")
+
+
 def _wanted(alert: Alert) -> Iterator[tuple[str, str, NotificationTarget | None, timedelta]]:
-    # Without their secrets: raising an alert must not fail of a key that can't decrypt them.
-    mine = NotificationTarget.objects.filter(tenant_id=alert.tenant_id).defer("url", "signing_key")
+    # Also under a name that it had before.
+    told = Exists(Delivery.objects.filter(alert=alert, destination=OuterRef("pk")))
+    mine = _without_secrets().filter(tenant_id=alert.tenant_id).annotate(is_told=told)
     level, covered = Level(alert.level), set()
-    for target in mine:
+    for target in mine.held():
         covered.add(target.channel)
         if (
             target.is_active
+            and not target.is_told  # type: ignore[attr-defined]  # the annotation
             and level.rank >= Level(target.minimum_level).rank
             and alert.rule not in target.muted_rules
         ):

@@ -24,7 +24,7 @@ from apps.notifications.serializers.targets import (
     TargetSerializer,
     own_problems,
 )
-from apps.notifications.services.target_changes import SavedTarget, check_place, save_target
+from apps.notifications.services.target_changes import SavedTarget, check_place, delete_target, save_target
 from apps.notifications.services.targets import test_target
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.permissions import OWNERS
@@ -179,9 +179,12 @@ class TargetDetail(TargetView):
 
     @extend_schema(operation_id="delete_alert_target", tags=_TAGS, responses={204: None})
     def delete(self, request: Request, target_id: UUID) -> Response:
-        """Send nothing there any more: what is on its way fails. What was sent stays listed."""
+        """Send nothing there any more: what is on its way fails. What was sent stays listed.
+
+        What is being sent at this moment may arrive all the same, and its delivery then says so.
+        """
         with tenant_transaction(self.tenant):
-            self.target(target_id).delete()
+            delete_target(target=self.target(target_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
