@@ -78,7 +78,7 @@ class Channel(models.TextChoices):
 
 class TargetQuerySet(models.QuerySet["NotificationTarget"]):
     def held(self) -> RawQuerySet["NotificationTarget"]:
-        """These rows, which nobody deletes before our transaction ends; changing them goes on meanwhile.
+        """These rows, which nobody deletes or renames before our transaction ends; other changes go on.
 
         PostgreSQL takes the same lock where a row points at one of them, but our keys are checked at the
         commit: one that was deleted by then takes all that was done with it. Django words no such lock.

@@ -148,6 +148,7 @@ def test_a_webhooks_key_is_made_shown_once_and_kept(browser: Client, agency: Ten
     ("given", "said"),
     [
         ({"url": "nonsense"}, "The URL can&#x27;t be right"),
+        ({"url": f"https://1.1.1.1:{10**30}/"}, "The URL&#x27;s port has to be from 1 to 65535"),
         ({"signing_key": "secret"}, "A signing key is whsec_"),
         ({"channel": "email", "url": "", "address": "nobody"}, "Enter a valid email address"),
         ({"channel": "slack", "url": ""}, "The URL can&#x27;t be right"),
@@ -175,7 +176,8 @@ def test_a_url_that_leads_into_a_private_network_is_refused_before_it_is_saved(
     given = {**NEW, "channel": channel, "url": "http://127.0.0.1/alerts"}
     answer = browser.post(ADD, given)
     assert answer.status_code == 200
-    assert "127.0.0.1 is an address of a private network" in answer.content.decode()
+    assert answer.context["adminform"].form.errors["url"] == ["127.0.0.1 is an address of a private network."]
+    assert "HUNTAZE_PRIVATE_TARGETS" in answer.content.decode()
     settings.PRIVATE_TARGETS = True
     assert browser.post(ADD, given).status_code == 302
     settings.PRIVATE_TARGETS = False

@@ -138,8 +138,8 @@ def test_muting_takes_an_end_or_hours(agency: Tenant, api: APIClient) -> None:
         ({"hours": 1, "until": "2126-01-01T00:00:00Z"}, 400),
         ({"until": None}, 400),
         ({"for": "ever"}, 400),
-        ({"until": "2001-01-01T00:00:00Z"}, 422),
-        ({"until": "9999-12-31T00:00:00Z"}, 422),
+        ({"until": "2001-01-01T00:00:00Z"}, 400),
+        ({"until": "9999-12-31T00:00:00Z"}, 400),
     ],
 )
 def test_a_mute_that_cannot_be_right_is_refused(
@@ -154,8 +154,10 @@ def test_a_year_is_the_longest_mute(agency: Tenant, api: APIClient) -> None:
     path = f"{PATH}/{raised(agency).pk}/mute"
     assert api.post(path, {"hours": 365 * 24}).status_code == 200
     answer = api.post(path, {"until": (timezone.now() + timedelta(days=365, minutes=1)).isoformat()})
-    assert answer.status_code == 422
-    assert "within 365 days" in as_json(answer)["error"]["fields"]["until"]
+    assert answer.status_code == 400
+    error = as_json(answer)["error"]
+    assert error["message"] == "until: A mute has to end in the future, within 365 days."
+    assert list(error["fields"]) == ["until"]
 
 
 def test_unmuting_lets_what_is_raised_from_then_on_be_sent(

@@ -65,15 +65,21 @@ def acknowledge_alert(*, alert: Alert, by: str = "", now: datetime) -> None:
     alert.acknowledged_at, alert.acknowledged_by = now, by[:254]
 
 
+def mute_problem(until: datetime, *, now: datetime) -> str:
+    """Why nothing can be muted until then; empty if something can."""
+    if now < until <= now + LONGEST_MUTE:
+        return ""
+    return f"A mute has to end in the future, within {LONGEST_MUTE.days} days."
+
+
 def mute_alert(*, alert: Alert, until: datetime, now: datetime) -> int:
     """Send nothing of its rule and subject until then, also of what is waiting: the number of these.
 
     What is raised meanwhile stays in the list. Raises InvalidInputError unless `until` is still to come,
     within 365 days.
     """
-    if not now < until <= now + LONGEST_MUTE:
-        text = f"A mute has to end in the future, within {LONGEST_MUTE.days} days."
-        raise InvalidInputError(text, fields={"until": text})
+    if problem := mute_problem(until, now=now):
+        raise InvalidInputError(problem, fields={"until": problem})
     unmute_alert(alert=alert)
     Alert.objects.filter(pk=alert.pk).update(muted_until=until)
     alert.muted_until = until

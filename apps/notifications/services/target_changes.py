@@ -8,7 +8,6 @@ from django.db import IntegrityError, transaction
 
 from apps.common.constraints import violated
 from apps.common.errors import ConflictError, InvalidInputError
-from apps.notifications.channels.http import place_problem
 from apps.notifications.channels.webhook import make_signing_key
 from apps.notifications.models import Channel, DeliveryState, NotificationTarget
 from apps.notifications.services.deliveries import OPEN
@@ -24,15 +23,6 @@ class SavedTarget:
 
     target: NotificationTarget
     made_key: str | None
-
-
-def check_place(url: str) -> None:
-    """Raises InvalidInputError for a URL that nothing would be posted to, such as a private network's.
-
-    Looks its name up, so no transaction is open meanwhile.
-    """
-    if problem := place_problem(url):
-        raise InvalidInputError(problem, fields={"url": problem})
 
 
 def save_target(*, target: NotificationTarget, columns: Collection[str] | None = None) -> SavedTarget:

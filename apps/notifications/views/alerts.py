@@ -134,10 +134,10 @@ class MuteAlert(AlertView):
 
         Muting again sets another end, which may be 365 days away at most.
         """
-        body = MuteRequest(data=request.data)
-        body.is_valid(raise_exception=True)
         now = timezone.now()
-        alerts.mute_alert(alert=self.alert(alert_id), until=body.end(now=now), now=now)
+        body = MuteRequest(data=request.data, context={"now": now})
+        body.is_valid(raise_exception=True)
+        alerts.mute_alert(alert=self.alert(alert_id), until=body.end(), now=now)
         return Response(self.get_serializer(self.alert(alert_id)).data)
 
 
