@@ -1,9 +1,12 @@
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, validate_email
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 from django.db.models.functions import Now
+from django.db.models.lookups import IsNull
 from django.db.models.query import RawQuerySet
 
 from apps.common.fields import EncryptedTextField
@@ -35,6 +38,22 @@ class OwnedByTenantOrPlatform(BaseModel):
         abstract = True
 
 
+class AlertQuerySet(models.QuerySet["Alert"]):
+    def with_mute(self, *, now: datetime) -> "AlertQuerySet":
+        """With `mute_ends_at`: until when rule and subject are muted; None if they aren't at this time.
+
+        A mute stands in the alert that was muted, and holds for all of its rule and subject.
+        """
+        platforms = Q(tenant_id=None) & IsNull(OuterRef("tenant_id"), True)
+        mutes = Alert.objects.filter(
+            Q(tenant_id=OuterRef("tenant_id")) | platforms,
+            rule=OuterRef("rule"),
+            subject=OuterRef("subject"),
+            muted_until__gt=now,
+        )
+        return self.annotate(mute_ends_at=mutes.order_by("-muted_until").values("muted_until")[:1])
+
+
 class Alert(OwnedByTenantOrPlatform):
     """Something a person should know: at most one row per rule, subject, period and level."""
 
@@ -54,6 +73,8 @@ class Alert(OwnedByTenantOrPlatform):
         null=True, blank=True, help_text="Until then nothing is sent of this rule and subject."
     )
 
+    objects = AlertQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         constraints = [
@@ -64,7 +85,12 @@ class Alert(OwnedByTenantOrPlatform):
             ),
             is_one_of("level", Level, table="alert"),
         ]
-        indexes = [models.Index(fields=["tenant_id", "-id"], name="alert_by_tenant")]
+        indexes = [
+            models.Index(fields=["tenant_id", "-id"], name="alert_by_tenant"),
+            models.Index(
+                fields=["rule", "subject"], condition=Q(muted_until__isnull=False), name="alert_muted"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.rule} ({self.level})"

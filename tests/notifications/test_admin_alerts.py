@@ -10,6 +10,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.models import Alert, Channel, DeliveryState, NotificationTarget
@@ -91,6 +92,21 @@ def test_an_alert_is_acknowledged_muted_and_unmuted(browser: Client, agency: Ten
     assert fresh(found).muted_until - timezone.now() > timedelta(days=6)
     act(browser, found, "unmute")
     assert fresh(found).muted_until is None
+
+
+def test_an_alert_whose_rule_and_subject_are_muted_says_so_and_is_unmuted(
+    browser: Client, agency: Tenant
+) -> None:
+    first = raised(agency)
+    act(browser, first, "mute_a_day")
+    later = raised(agency, period="2026-03-02")
+    page = reverse("admin:notifications_alert_change", args=[later.pk])
+    assert "Unmute" in browser.get(page).content.decode()
+    until = date_format(timezone.localtime(fresh(first).muted_until), "DATETIME_FORMAT")
+    assert until in browser.get(page).content.decode()
+    act(browser, later, "unmute")
+    assert "Unmuted." in browser.get(page).content.decode()
+    assert "Unmute" not in browser.get(page).content.decode()
 
 
 def test_sending_again_hints_at_once(

@@ -22,6 +22,8 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
 
 
 class AlertSerializer(serializers.Serializer[Alert]):
+    """Of an alert read with its mute."""
+
     id = serializers.UUIDField()
     rule = serializers.CharField()
     level = serializers.ChoiceField(Level.choices)
@@ -35,7 +37,9 @@ class AlertSerializer(serializers.Serializer[Alert]):
     acknowledged_at = serializers.DateTimeField(allow_null=True)
     acknowledged_by = serializers.CharField()
     muted_until = serializers.DateTimeField(
-        allow_null=True, help_text="Until then nothing is sent of its rule and subject."
+        source="mute_ends_at",
+        allow_null=True,
+        help_text="Until then nothing is sent of its rule and subject; null if they aren't muted now.",
     )
     deliveries = DeliverySerializer(many=True)
 

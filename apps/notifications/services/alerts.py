@@ -51,8 +51,7 @@ def raise_alert(
     if not Alert.objects.filter(pk=alert.pk).exists():
         return None
     if not quiet:
-        muted_until = _muted_until(alert, now=now)
-        targets.address(alert, now=now, muted_until=muted_until)
+        targets.address(alert, now=now, muted=_is_muted(alert, now=now))
     log.info("alert.raised", rule=rule, severity=str(level), subject=subject, period=period, quiet=quiet)
     return alert
 
@@ -86,7 +85,7 @@ def mute_alert(*, alert: Alert, until: datetime, now: datetime) -> int:
     waiting = Delivery.objects.filter(
         alert__in=_alike(alert), state=DeliveryState.PENDING, tenant_id=alert.tenant_id
     )
-    return waiting.update(state=DeliveryState.MUTED, error=targets.why_muted(until))
+    return waiting.update(state=DeliveryState.MUTED, error=targets.MUTED)
 
 
 def unmute_alert(*, alert: Alert) -> None:
@@ -99,8 +98,5 @@ def _alike(alert: Alert) -> Any:
     return Alert.objects.filter(tenant_id=alert.tenant_id, rule=alert.rule, subject=alert.subject)
 
 
-def _muted_until(alert: Alert, *, now: datetime) -> datetime | None:
-    found: datetime | None = (
-        _alike(alert).filter(muted_until__gt=now).values_list("muted_until", flat=True).first()
-    )
-    return found
+def _is_muted(alert: Alert, *, now: datetime) -> bool:
+    return bool(_alike(alert).filter(muted_until__gt=now).exists())

@@ -31,9 +31,11 @@ DEFAULT_LEVEL = Level.WARNING
 # What a delivery calls a target whose URL only the environment knows.
 _SLACK = "SLACK_WEBHOOK_URL"
 REMOVED = "The target was removed."
+# Without its end, which may change: the alert says it.
+MUTED = "Its rule and subject were muted."
 
 
-def address(alert: Alert, *, now: datetime, muted_until: datetime | None = None) -> int:
+def address(alert: Alert, *, now: datetime, muted: bool = False) -> int:
     """Leave a delivery for each target that wants to hear of it; those that there are stay."""
     deliveries = [
         Delivery(
@@ -47,9 +49,9 @@ def address(alert: Alert, *, now: datetime, muted_until: datetime | None = None)
         )
         for channel, name, target, wait in _wanted(alert)
     ]
-    if muted_until:
+    if muted:
         for delivery in deliveries:
-            delivery.state, delivery.error = DeliveryState.MUTED, why_muted(muted_until)
+            delivery.state, delivery.error = DeliveryState.MUTED, MUTED
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
     return len(deliveries)
 
@@ -66,10 +68,6 @@ def place_of(delivery: Delivery) -> Address:
     if delivery.channel == Channel.SLACK and delivery.target == _SLACK and settings.SLACK_WEBHOOK_URL:
         return Address(name=delivery.target, place=settings.SLACK_WEBHOOK_URL)
     raise ConflictError(REMOVED)
-
-
-def why_muted(until: datetime) -> str:
-    return f"Muted until {until:%Y-%m-%d %H:%M} UTC."
 
 
 def _is_default(delivery: Delivery) -> bool:

@@ -16,7 +16,7 @@ from apps.common.errors import NotFoundError
 from apps.notifications.channels.http import place_problem
 from apps.notifications.filters import TargetFilter
 from apps.notifications.hints import hint_deliveries
-from apps.notifications.models import NotificationTarget
+from apps.notifications.models import Alert, NotificationTarget
 from apps.notifications.serializers.alerts import AlertSerializer
 from apps.notifications.serializers.targets import (
     SavedTargetSerializer,
@@ -221,7 +221,8 @@ class TestTarget(TargetView):
             return self.once(lambda: self._test(target_id))
 
     def _test(self, target_id: UUID) -> Response:
-        alert = test_target(target=self.target(target_id), now=timezone.now())
+        now = timezone.now()
+        alert = test_target(target=self.target(target_id), now=now)
         hint_deliveries()
-        alert.refresh_from_db()
-        return Response(AlertSerializer(alert).data, status=status.HTTP_202_ACCEPTED)
+        left = Alert.objects.with_mute(now=now).get(pk=alert.pk)
+        return Response(AlertSerializer(left).data, status=status.HTTP_202_ACCEPTED)
