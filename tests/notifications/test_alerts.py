@@ -206,8 +206,9 @@ def test_a_mute_of_the_platforms_alert_holds_for_its_own_alone(agency: Tenant) -
         assert first
         alerts.mute_alert(alert=first, until=now + timedelta(hours=1), now=now)
         raise_alert(tenant_id=None, rule="x", message="x", period="later", now=now)
-        found = Alert.objects.with_mute(now=now).order_by("id").values_list("mute_ends_at", flat=True)
-        assert list(found) == [None, first.muted_until, first.muted_until]
+        found: list[Any] = list(Alert.objects.with_mute(now=now).order_by("id"))
+        ends = [each.mute_ends_at for each in found]
+        assert ends == [None, first.muted_until, first.muted_until]
 
 
 def test_an_alert_is_acknowledged_once(agency: Tenant) -> None:

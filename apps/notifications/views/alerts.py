@@ -105,6 +105,8 @@ class AlertView(TenantView):
 
 
 class AcknowledgeAlert(AlertView):
+    bodiless = True
+
     @extend_schema(
         operation_id="acknowledge_alert",
         tags=_TAGS,
@@ -141,6 +143,8 @@ class MuteAlert(AlertView):
 
 
 class UnmuteAlert(AlertView):
+    bodiless = True
+
     @extend_schema(
         operation_id="unmute_alert", tags=_TAGS, request=None, responses=AlertSerializer, examples=[_ALERT]
     )

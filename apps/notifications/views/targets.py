@@ -205,6 +205,8 @@ class TargetDetail(TargetView):
 
 
 class TestTarget(TargetView):
+    bodiless = True
+
     @extend_schema(
         operation_id="test_alert_target",
         tags=_TAGS,
