@@ -11,6 +11,7 @@ from django.db.models.query import RawQuerySet
 
 from apps.common.fields import EncryptedTextField
 from apps.common.models import BaseModel, is_one_of
+from apps.common.text import validate_name
 from apps.notifications.channels.http import url_problem
 
 # In minutes: a day.
@@ -117,7 +118,9 @@ class NotificationTarget(OwnedByTenantOrPlatform):
     """Where somebody wants to hear of alerts. The platform's own hears of what is no tenant's."""
 
     channel = models.CharField(max_length=16, choices=Channel)
-    name = models.CharField(max_length=100, help_text="How people call it, such as #alerts.")
+    name = models.CharField(
+        max_length=100, validators=[validate_name], help_text="How people call it, such as #alerts."
+    )
     address = models.CharField(
         "e-mail address", max_length=254, blank=True, help_text="For the channel e-mail."
     )

@@ -173,6 +173,7 @@ def test_a_webhooks_key_is_made_shown_once_and_kept(browser: Client, agency: Ten
             {"muted_rules": "daily_cost, nonsense, x"},
             "There is no rule “nonsense” or “x”. The rules are account_paused,",
         ),
+        ({"name": "Pa\u2066ger"}, "A name is one line"),
         ({"digest_minutes": "2000"}, "less than or equal to 1440"),
     ],
 )

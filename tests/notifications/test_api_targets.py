@@ -134,6 +134,8 @@ def test_what_is_given_is_changed_and_the_rest_stays(agency: Tenant, owner_api: 
         (WEBHOOK, {"digest_minutes": 1441}, "digest_minutes", "1440"),
         (WEBHOOK, {"minimum_level": "loud"}, "minimum_level", "not a valid choice"),
         (WEBHOOK, {"name": ""}, "name", "blank"),
+        (WEBHOOK, {"name": "On\ncall"}, "name", "one line"),
+        (WEBHOOK, {"name": "On\u202ecall"}, "name", "one line"),
         (WEBHOOK, {"chanel": "slack"}, "chanel", "unknown"),
         (SLACK, {"signing_key": KEY}, "signing_key", "slack has none"),
         (EMAIL, {"address": "nobody"}, "address", "valid email"),
@@ -160,6 +162,7 @@ def test_changes_are_judged_like_what_is_made(agency: Tenant, owner_api: APIClie
         ({"url": "https://x.example/"}, "url"),
         ({"signing_key": None}, "signing_key"),
         ({"address": "nobody"}, "address"),
+        ({"name": "Off\x1bice"}, "name"),
         ({"muted_rules": ["nonsense"]}, "muted_rules"),
     ):
         response = owner_api.patch(path, change)
