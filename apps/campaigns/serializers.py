@@ -22,6 +22,7 @@ from apps.campaigns.services.create import CampaignDraft
 from apps.common.api.fields import MoneyField, PriorityField
 from apps.common.api.serializers import StrictSerializer
 from apps.common.money import Money
+from apps.common.text import validate_name
 
 MAX_ACCOUNTS = 500
 
@@ -29,7 +30,7 @@ MAX_ACCOUNTS = 500
 class CampaignRequest(StrictSerializer):
     """What a campaign is about. Fields from `segment` on have defaults."""
 
-    name = serializers.CharField(max_length=200)
+    name = serializers.CharField(max_length=200, validators=[validate_name])
     type = serializers.ChoiceField(CampaignType.choices)
     brief = serializers.CharField(max_length=10_000)
     tone = serializers.CharField(max_length=100, required=False, allow_blank=True)

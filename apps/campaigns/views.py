@@ -128,6 +128,8 @@ class CampaignPreview(CampaignView):
 
 
 class ApproveCampaign(CampaignView):
+    bodiless = True
+
     @extend_schema(operation_id="approve_campaign", request=None, responses=serializers.CampaignSerializer)
     def post(self, request: Request, campaign_id: UUID) -> Response:
         """Send what the preview shows."""
@@ -153,6 +155,8 @@ class RejectCampaign(CampaignView):
 
 
 class PauseCampaign(CampaignView):
+    bodiless = True
+
     @extend_schema(operation_id="pause_campaign", request=None, responses=serializers.PausedSerializer)
     def post(self, request: Request, campaign_id: UUID) -> Response:
         """Hold it back; `in_flight` says how many messages are on their way already."""
@@ -163,6 +167,8 @@ class PauseCampaign(CampaignView):
 
 
 class ResumeCampaign(CampaignView):
+    bodiless = True
+
     @extend_schema(operation_id="resume_campaign", request=None, responses=serializers.CampaignSerializer)
     def post(self, request: Request, campaign_id: UUID) -> Response:
         """Let a paused campaign go on where it was."""

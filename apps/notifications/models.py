@@ -1,12 +1,17 @@
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, validate_email
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 from django.db.models.functions import Now
+from django.db.models.lookups import IsNull
+from django.db.models.query import RawQuerySet
 
 from apps.common.fields import EncryptedTextField
 from apps.common.models import BaseModel, is_one_of
+from apps.common.text import validate_name
 from apps.notifications.channels.http import url_problem
 
 # In minutes: a day.
@@ -34,6 +39,22 @@ class OwnedByTenantOrPlatform(BaseModel):
         abstract = True
 
 
+class AlertQuerySet(models.QuerySet["Alert"]):
+    def with_mute(self, *, now: datetime) -> "AlertQuerySet":
+        """With `mute_ends_at`: until when rule and subject are muted; None if they aren't at this time.
+
+        A mute stands in the alert that was muted, and holds for all of its rule and subject.
+        """
+        platforms = Q(tenant_id=None) & IsNull(OuterRef("tenant_id"), True)
+        mutes = Alert.objects.filter(
+            Q(tenant_id=OuterRef("tenant_id")) | platforms,
+            rule=OuterRef("rule"),
+            subject=OuterRef("subject"),
+            muted_until__gt=now,
+        )
+        return self.annotate(mute_ends_at=mutes.order_by("-muted_until").values("muted_until")[:1])
+
+
 class Alert(OwnedByTenantOrPlatform):
     """Something a person should know: at most one row per rule, subject, period and level."""
 
@@ -53,6 +74,8 @@ class Alert(OwnedByTenantOrPlatform):
         null=True, blank=True, help_text="Until then nothing is sent of this rule and subject."
     )
 
+    objects = AlertQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         constraints = [
@@ -63,7 +86,12 @@ class Alert(OwnedByTenantOrPlatform):
             ),
             is_one_of("level", Level, table="alert"),
         ]
-        indexes = [models.Index(fields=["tenant_id", "-id"], name="alert_by_tenant")]
+        indexes = [
+            models.Index(fields=["tenant_id", "-id"], name="alert_by_tenant"),
+            models.Index(
+                fields=["rule", "subject"], condition=Q(muted_until__isnull=False), name="alert_muted"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.rule} ({self.level})"
@@ -75,11 +103,24 @@ class Channel(models.TextChoices):
     WEBHOOK = "webhook", "webhook"
 
 
+class TargetQuerySet(models.QuerySet["NotificationTarget"]):
+    def held(self) -> RawQuerySet["NotificationTarget"]:
+        """These rows, which nobody deletes or renames before our transaction ends; other changes go on.
+
+        PostgreSQL takes the same lock where a row points at one of them, but our keys are checked at the
+        commit: one that was deleted by then takes all that was done with it. Django words no such lock.
+        """
+        statement, parameters = self.query.sql_with_params()
+        return self.model._default_manager.raw(f"{statement} FOR KEY SHARE", parameters)
+
+
 class NotificationTarget(OwnedByTenantOrPlatform):
     """Where somebody wants to hear of alerts. The platform's own hears of what is no tenant's."""
 
     channel = models.CharField(max_length=16, choices=Channel)
-    name = models.CharField(max_length=100, help_text="How people call it, such as #alerts.")
+    name = models.CharField(
+        max_length=100, validators=[validate_name], help_text="How people call it, such as #alerts."
+    )
     address = models.CharField(
         "e-mail address", max_length=254, blank=True, help_text="For the channel e-mail."
     )
@@ -97,6 +138,8 @@ class NotificationTarget(OwnedByTenantOrPlatform):
         help_text="Collect alerts for so long into one message; critical ones don't wait. 0: each at once.",
     )
     is_active = models.BooleanField(default=True)
+
+    objects = TargetQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]

@@ -33,10 +33,12 @@ class Finding:
 # Given the time, yields findings.
 Evaluate = Callable[[datetime], Iterable[Finding]]
 
+# What `test_target` raises about a target. Nobody mutes it, and it goes alone: it isn't tried for as long.
+TEST = "test"
+
 rules: dict[str, Evaluate] = {}
 _of_services: set[str] = set()
-# `test_target` raises one that nobody mutes, about a target.
-_subjects = {"test": "target"}
+_subjects = {TEST: "target"}
 
 
 def register_rule(name: str, evaluate: Evaluate, *, subject: str = "") -> None:

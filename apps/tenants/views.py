@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from apps.common.api import idempotency
 from apps.common.api.errors import LengthRequiredError
+from apps.common.api.serializers import StrictSerializer
 from apps.common.connections import give_back_connection
 from apps.tenants.authentication import Principal
 from apps.tenants.doors import tenant_transaction
@@ -29,6 +30,8 @@ class TenantView(GenericAPIView[Any]):
 
     write_roles = MANAGERS
     begins_transaction = True
+    # It is given all by its path. What comes along all the same is refused, since it would change nothing.
+    bodiless = False
 
     @property
     def tenant(self) -> Tenant:
@@ -55,6 +58,8 @@ class TenantView(GenericAPIView[Any]):
         if not connection.in_atomic_block:
             give_back_connection()
         self.receive(request)
+        if self.bodiless:
+            StrictSerializer(data=request.data).is_valid(raise_exception=True)
         if self.begins_transaction:
             self.transaction.enter_context(tenant_transaction(self.tenant))
             self.in_transaction = True

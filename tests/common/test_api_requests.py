@@ -57,6 +57,15 @@ def test_a_body_that_cannot_be_right_is_refused_in_words(body: bytes, words: str
     assert words in json.dumps(error_of(send(api, body), 400))
 
 
+def test_a_name_is_one_line(api: APIClient, account: Account) -> None:
+    for response in (
+        api.patch(f"{ACCOUNTS}/{account.pk}", {"name": "Lu\nna"}),
+        api.post(ACCOUNTS, {"name": "Lu\u202ena"}),
+        api.post("/api/v2/campaigns/hybrid", {"name": "Sum\x1bmer"}),
+    ):
+        assert "one line" in error_of(response, 400)["fields"]["name"]
+
+
 @pytest.mark.parametrize("charset", ["utf-16", "rot13", "zlib", "nonsense"])
 def test_json_is_read_as_utf_8_whatever_charset_is_claimed(charset: str, api: APIClient) -> None:
     response = send(api, '{"name": "Lüna"}'.encode(), f"application/json; charset={charset}")

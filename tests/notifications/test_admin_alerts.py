@@ -10,6 +10,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.models import Alert, Channel, DeliveryState, NotificationTarget
@@ -93,6 +94,21 @@ def test_an_alert_is_acknowledged_muted_and_unmuted(browser: Client, agency: Ten
     assert fresh(found).muted_until is None
 
 
+def test_an_alert_whose_rule_and_subject_are_muted_says_so_and_is_unmuted(
+    browser: Client, agency: Tenant
+) -> None:
+    first = raised(agency)
+    act(browser, first, "mute_a_day")
+    later = raised(agency, period="2026-03-02")
+    page = reverse("admin:notifications_alert_change", args=[later.pk])
+    assert "Unmute" in browser.get(page).content.decode()
+    until = date_format(timezone.localtime(fresh(first).muted_until), "DATETIME_FORMAT")
+    assert until in browser.get(page).content.decode()
+    act(browser, later, "unmute")
+    assert "Unmuted." in browser.get(page).content.decode()
+    assert "Unmute" not in browser.get(page).content.decode()
+
+
 def test_sending_again_hints_at_once(
     browser: Client, agency: Tenant, slack: Receiver, hinted: list[str]
 ) -> None:
@@ -148,6 +164,7 @@ def test_a_webhooks_key_is_made_shown_once_and_kept(browser: Client, agency: Ten
     ("given", "said"),
     [
         ({"url": "nonsense"}, "The URL can&#x27;t be right"),
+        ({"url": f"https://1.1.1.1:{10**30}/"}, "The URL&#x27;s port has to be from 1 to 65535"),
         ({"signing_key": "secret"}, "A signing key is whsec_"),
         ({"channel": "email", "url": "", "address": "nobody"}, "Enter a valid email address"),
         ({"channel": "slack", "url": ""}, "The URL can&#x27;t be right"),
@@ -156,6 +173,7 @@ def test_a_webhooks_key_is_made_shown_once_and_kept(browser: Client, agency: Ten
             {"muted_rules": "daily_cost, nonsense, x"},
             "There is no rule “nonsense” or “x”. The rules are account_paused,",
         ),
+        ({"name": "Pa\u2066ger"}, "A name is one line"),
         ({"digest_minutes": "2000"}, "less than or equal to 1440"),
     ],
 )
@@ -175,7 +193,8 @@ def test_a_url_that_leads_into_a_private_network_is_refused_before_it_is_saved(
     given = {**NEW, "channel": channel, "url": "http://127.0.0.1/alerts"}
     answer = browser.post(ADD, given)
     assert answer.status_code == 200
-    assert "127.0.0.1 is an address of a private network" in answer.content.decode()
+    assert answer.context["adminform"].form.errors["url"] == ["127.0.0.1 is an address of a private network."]
+    assert "HUNTAZE_PRIVATE_TARGETS" in answer.content.decode()
     settings.PRIVATE_TARGETS = True
     assert browser.post(ADD, given).status_code == 302
     settings.PRIVATE_TARGETS = False

@@ -169,7 +169,7 @@ def test_muting_holds_back_its_rule_and_subject_until_its_end(agency: Tenant, ma
         ("daily_cost", "b", "2026-03-01"): DeliveryState.SENT,
         ("other", "a", "2026-03-01"): DeliveryState.SENT,
     }
-    assert deliveries(alert=first)[0].error.startswith("Muted until ")
+    assert deliveries(alert=first)[0].error == "Its rule and subject were muted."
     later = now + timedelta(hours=1)
     again = raised(agency, subject="a", period="2026-03-03", now=later)
     assert deliveries(alert=again)[0].state == DeliveryState.PENDING
@@ -196,6 +196,19 @@ def test_another_tenants_mute_is_no_matter(agency: Tenant, stranger: Tenant) -> 
         alerts.mute_alert(alert=eves, until=now + timedelta(hours=1), now=now)
     alert(agency)
     assert delivery(tenant_id=agency.pk).state == DeliveryState.PENDING
+
+
+def test_a_mute_of_the_platforms_alert_holds_for_its_own_alone(agency: Tenant) -> None:
+    now = timezone.now()
+    raised(agency, rule="x", period="")
+    with system_transaction():
+        first = raise_alert(tenant_id=None, rule="x", message="x", now=now)
+        assert first
+        alerts.mute_alert(alert=first, until=now + timedelta(hours=1), now=now)
+        raise_alert(tenant_id=None, rule="x", message="x", period="later", now=now)
+        found: list[Any] = list(Alert.objects.with_mute(now=now).order_by("id"))
+        ends = [each.mute_ends_at for each in found]
+        assert ends == [None, first.muted_until, first.muted_until]
 
 
 def test_an_alert_is_acknowledged_once(agency: Tenant) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cryptography.fernet import Fernet, MultiFernet
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -124,12 +125,17 @@ def test_what_is_given_is_changed_and_the_rest_stays(agency: Tenant, owner_api: 
         (WEBHOOK, {"url": None}, "url", "null"),
         (WEBHOOK, {"url": "https://agency..example/"}, "url", "The URL can't be right"),
         (WEBHOOK, {"url": f"https://{'x' * 64}.example/"}, "url", "The URL can't be right"),
+        (WEBHOOK, {"url": "https://1.1.1.1:0/"}, "url", "from 1 to 65535"),
+        (WEBHOOK, {"url": "https://1.1.1.1:65536/"}, "url", "from 1 to 65535"),
+        (SLACK, {"url": f"https://1.1.1.1:{10**30}/"}, "url", "from 1 to 65535"),
         (WEBHOOK, {"signing_key": "secret"}, "signing_key", "A signing key is whsec_"),
         (WEBHOOK, {"address": "ada@agency.example"}, "address", "webhook has none"),
         (WEBHOOK, {"muted_rules": ["daily_cost", "nonsense"]}, "muted_rules", "There is no rule “nonsense”"),
         (WEBHOOK, {"digest_minutes": 1441}, "digest_minutes", "1440"),
         (WEBHOOK, {"minimum_level": "loud"}, "minimum_level", "not a valid choice"),
         (WEBHOOK, {"name": ""}, "name", "blank"),
+        (WEBHOOK, {"name": "On\ncall"}, "name", "one line"),
+        (WEBHOOK, {"name": "On\u202ecall"}, "name", "one line"),
         (WEBHOOK, {"chanel": "slack"}, "chanel", "unknown"),
         (SLACK, {"signing_key": KEY}, "signing_key", "slack has none"),
         (EMAIL, {"address": "nobody"}, "address", "valid email"),
@@ -156,6 +162,7 @@ def test_changes_are_judged_like_what_is_made(agency: Tenant, owner_api: APIClie
         ({"url": "https://x.example/"}, "url"),
         ({"signing_key": None}, "signing_key"),
         ({"address": "nobody"}, "address"),
+        ({"name": "Off\x1bice"}, "name"),
         ({"muted_rules": ["nonsense"]}, "muted_rules"),
     ):
         response = owner_api.patch(path, change)
@@ -185,10 +192,31 @@ def test_a_url_that_leads_into_a_private_network_is_not_saved(
         owner_api.post(PATH, {**given, "name": "Inside", "url": url}),
         owner_api.patch(f"{PATH}/{made['id']}", {"url": url}),
     ):
-        assert response.status_code == 422
-        assert "private network" in as_json(response)["error"]["fields"]["url"]
+        assert response.status_code == 400
+        error = as_json(response)["error"]
+        assert error["message"] == f"url: {error['fields']['url']}"
+        assert error["fields"]["url"].endswith("is an address of a private network.")
     with system_transaction():
         assert NotificationTarget.objects.get().name == given["name"]
+
+
+def test_what_was_made_is_answered_again_whatever_its_url_means_by_then(
+    owner_api: APIClient, settings: Any
+) -> None:
+    key, given = {"Idempotency-Key": "once"}, {**SLACK, "url": "http://127.0.0.1/alerts"}
+    first = owner_api.post(PATH, given, headers=key)
+    settings.PRIVATE_TARGETS = False
+    second = owner_api.post(PATH, given, headers=key)
+    assert (second.status_code, as_json(second)) == (201, as_json(first))
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert owner_api.post(PATH, {**given, "name": "x"}, headers={"Idempotency-Key": "2"}).status_code == 400
+
+
+def test_looking_at_a_target_locks_nothing(agency: Tenant, owner_api: APIClient) -> None:
+    found = target(agency, Channel.SLACK, SLACK["url"])
+    with CaptureQueriesContext(connection) as captured:
+        assert owner_api.get(f"{PATH}/{found.pk}").status_code == 200
+    assert not [each["sql"] for each in captured if "FOR " in each["sql"]]
 
 
 def test_a_name_that_nobody_knows_yet_is_saved(

@@ -7,9 +7,11 @@ import pytest
 from django.utils import timezone
 
 from apps.notifications.models import Channel, DeliveryState
+from apps.notifications.services.targets import test_target as send_test
 from apps.tenants.models import Tenant
+from apps.tenants.system import system_transaction
 from tests.costs.threads import at_once
-from tests.notifications.alerting import alert, deliveries, send, target
+from tests.notifications.alerting import alert, deliveries, delivery, send, target
 from tests.notifications.receivers import MailServer, Receiver
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,3 +75,23 @@ def test_workers_that_collect_one_digest_send_it_once(agency: Tenant, hook: Rece
     send(Channel.WEBHOOK, now=now + timedelta(minutes=1))
     assert len(hook.posts) == 1
     assert {each.state for each in deliveries()} == {DeliveryState.SENT}
+
+
+def test_a_test_leaves_a_digest_its_time_and_its_patience(agency: Tenant, hook: Receiver) -> None:
+    found = target(agency, Channel.WEBHOOK, hook.url, digest_minutes=30)
+    now = timezone.now()
+    alert(agency, now=now)
+    with system_transaction():
+        send_test(target=found, now=now)
+    assert send(now=now) == 1
+    assert delivery(alert__rule="test").state == DeliveryState.SENT
+    assert delivery(alert__rule="daily_cost").state == DeliveryState.PENDING
+
+
+def test_a_critical_alert_does_not_take_a_test_along(agency: Tenant, hook: Receiver) -> None:
+    found = target(agency, Channel.WEBHOOK, hook.url, digest_minutes=30)
+    now = timezone.now()
+    alert(agency, now=now, level="critical")
+    with system_transaction():
+        send_test(target=found, now=now + timedelta(seconds=1))
+    assert send(now=now + timedelta(seconds=1)) == 2

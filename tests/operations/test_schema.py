@@ -14,7 +14,7 @@ from apps.messaging.models import Account
 from apps.tenants.models import Role, Tenant
 from tests import factories
 from tests.conftest import as_json, client_of
-from tests.described import described
+from tests.described import described, paths
 
 CAMPAIGN = {"name": "Summer", "type": "mass_message", "brief": "New.", "accounts": ["{none}"]}
 CREATING = [
@@ -68,9 +68,9 @@ def test_every_operation_has_a_tag_a_description_and_its_refusals(schema: dict[s
             if "{" in path:
                 expected |= {"404"}
             if method in ("post", "patch"):
-                expected |= {"409"}
+                expected |= {"409", "411", "413", "415"}
             if "requestBody" in operation:
-                expected |= {"411", "413", "415", "422"}
+                expected |= {"422"}
             assert expected <= set(answers), (method, path)
             for status in expected:
                 assert answers[status]["$ref"].startswith("#/components/responses/"), (method, path, status)
@@ -122,6 +122,22 @@ def test_whoever_may_not_is_refused_as_described(
     for asked, status in ((client, 401), (analyst_api, 403)):
         response = asked.post(f"/api/v2/{path.format(uuid7())}")
         assert (response.status_code, described(response)) == (status, True)
+
+
+def test_what_takes_no_body_refuses_one_as_described(agency: Tenant) -> None:
+    api = client_of(agency, Role.OWNER)
+    posts = {path: each["post"] for path, each in paths().items() if "post" in each}
+    bodiless = [path for path, operation in posts.items() if "requestBody" not in operation]
+    assert len(bodiless) >= 8
+    for path in bodiless:
+        url = re.sub(r"{\w+}", str(uuid7()), path)
+        for sent in ("{", '{"note": "x"}', "[]", "null"):
+            response = api.generic("POST", url, sent, content_type="application/json")
+            assert (response.status_code, described(response)) == (400, True), (path, sent)
+        response = api.generic("POST", url, "note=x", content_type="application/x-www-form-urlencoded")
+        assert (response.status_code, described(response)) == (415, True), path
+        for response in (api.generic("POST", url), api.post(url), api.post(url, {})):
+            assert (response.status_code, described(response)) == (404, True), path
 
 
 def test_a_body_in_chunks_is_refused_as_described(api: APIClient) -> None:

@@ -78,11 +78,11 @@ def _statuses(path: str, method: str, operation: dict[str, Any], schemas: dict[s
     if "{" in path or _names_objects(body, schemas):
         found |= {"404"}
     if method in ("post", "put", "patch"):
-        found |= {"409"}
+        found |= {"409", "411", "413", "415"}  # a body is read also where none is taken
     if "Idempotency-Key" in (each["name"] for each in operation.get("parameters", [])):
         found |= {"422"}
     if "requestBody" in operation:
-        found |= {"411", "413", "415", "422"}
+        found |= {"422"}
     return found
 
 

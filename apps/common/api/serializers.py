@@ -10,6 +10,6 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields), key=str)):
-            known = ", ".join(sorted(self.fields))
+            known = ", ".join(sorted(self.fields)) or "none"
             raise serializers.ValidationError({unknown[0]: [f"This field is unknown; there are: {known}."]})
         return super().to_internal_value(data)

@@ -5,6 +5,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.common.api.serializers import StrictSerializer
+from apps.common.text import validate_name
 from apps.messaging.models import Account, Platform, QuietZone
 from apps.messaging.services.connections import AccountFields
 from apps.messaging.services.limits import Limits, read_limits
@@ -57,7 +58,7 @@ def _fan_columns(given: dict[str, Any]) -> dict[str, Any]:
 class AccountChanges(StrictSerializer):
     """What can be changed of an account; what isn't given stays as it is."""
 
-    name = serializers.CharField(max_length=200, required=False)
+    name = serializers.CharField(max_length=200, required=False, validators=[validate_name])
     credential = serializers.CharField(
         max_length=4096, required=False, help_text="The platform's token. It is never shown again."
     )
@@ -97,7 +98,7 @@ class AccountRequest(AccountChanges):
 
     platform = serializers.ChoiceField(Platform.choices)
     external_id = serializers.CharField(max_length=128, help_text="The platform's own id.")
-    name = serializers.CharField(max_length=200)
+    name = serializers.CharField(max_length=200, validators=[validate_name])
     credential = serializers.CharField(
         max_length=4096, help_text="The platform's token. It is never shown again."
     )

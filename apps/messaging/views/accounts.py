@@ -108,6 +108,7 @@ class PauseAccount(TenantView):
 
 class ResumeAccount(TenantView):
     serializer_class = AccountSerializer
+    bodiless = True
 
     @extend_schema(operation_id="resume_account", request=None, responses=AccountSerializer)
     def post(self, request: Request, account_id: UUID) -> Response:

@@ -111,6 +111,7 @@ class MessageDetail(TenantView):
 class CancelMessage(TenantView):
     serializer_class = MessageSerializer
     write_roles = CREATORS
+    bodiless = True
 
     @extend_schema(
         operation_id="cancel_message", tags=["messages"], request=None, responses=MessageSerializer

@@ -1,10 +1,11 @@
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from apps.common.admin.base import LongTableAdmin, ReadOnlyInline
 from apps.common.admin.columns import EMPTY, TENANT, Badge, Column, Preformatted, breakable
@@ -12,7 +13,7 @@ from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
 from apps.notifications.admin.deliveries import MESSAGE
 from apps.notifications.hints import hint_deliveries
-from apps.notifications.models import Alert, Delivery
+from apps.notifications.models import Alert, AlertQuerySet, Delivery
 from apps.notifications.services.alerts import acknowledge_alert, mute_alert, unmute_alert
 from apps.notifications.services.deliveries import send_alert_again
 
@@ -51,6 +52,15 @@ class Handled(Column):
         return ", ".join(said) or EMPTY
 
 
+class MuteEnd(Column):
+    """Until when its rule and subject are muted, by whichever of their alerts."""
+
+    def __call__(self, alert: Any) -> str:
+        if alert.mute_ends_at is None:
+            return EMPTY
+        return date_format(timezone.localtime(alert.mute_ends_at), "DATETIME_FORMAT")
+
+
 RULE = RuleName("rule")
 HANDLED = Handled("handled")
 
@@ -68,8 +78,8 @@ def _send_again(alert: Alert, order: Order) -> None:
     hint_deliveries()
 
 
-def _is_muted(alert: Alert) -> bool:
-    return alert.muted_until is not None and alert.muted_until > timezone.now()
+def _is_muted(alert: Any) -> bool:
+    return alert.mute_ends_at is not None
 
 
 @admin.register(Alert)
@@ -146,9 +156,13 @@ class AlertAdmin(LongTableAdmin):
             "Handling",
             {
                 "fields": [
-                    ("acknowledged_at", "acknowledged_by", "muted_until", "created_at"),
+                    ("acknowledged_at", "acknowledged_by", MuteEnd("muted until"), "created_at"),
                     Preformatted("data", "data"),
                 ]
             },
         ),
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
+        rows = cast(AlertQuerySet, super().get_queryset(request))
+        return rows.with_mute(now=timezone.now())

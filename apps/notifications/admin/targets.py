@@ -19,7 +19,7 @@ from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.hints import hint_deliveries
 from apps.notifications.models import Channel, Delivery, NotificationTarget
 from apps.notifications.rules import rules_problem
-from apps.notifications.services.target_changes import save_target
+from apps.notifications.services.target_changes import delete_target, save_target
 from apps.notifications.services.targets import test_target
 from apps.tenants.admin.forms import TenantChoice
 from apps.tenants.models import Tenant
@@ -45,7 +45,8 @@ class TargetForm(TenantChoice):
         label="URL",
         required=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="For Slack and webhooks; stored encrypted, never shown.",
+        help_text="For Slack and webhooks; stored encrypted, never shown. One that leads into a private "
+        "network is refused, unless HUNTAZE_PRIVATE_TARGETS=true.",
     )
     signing_key = forms.CharField(
         required=False,
@@ -73,6 +74,13 @@ class TargetForm(TenantChoice):
         # A name is unique within its tenant, and among the platform's own.
         return super()._get_validation_exclusions() - {"tenant_id"}
 
+    def _post_clean(self) -> None:
+        # After the model has judged: of a URL that was refused by then, it would miss one.
+        super()._post_clean()
+        leads_there = self.cleaned_data.get("channel") != Channel.EMAIL and "url" not in self.errors
+        if leads_there and self.place_problem:
+            self.add_error("url", self.place_problem)
+
     def clean_muted_rules(self) -> list[str]:
         names: list[str] = self.cleaned_data["muted_rules"]
         if problem := rules_problem(names):
@@ -80,10 +88,7 @@ class TargetForm(TenantChoice):
         return names
 
     def clean_url(self) -> str:
-        given = str(self.cleaned_data["url"])
-        if given and self.place_problem and self.cleaned_data.get("channel") != Channel.EMAIL:
-            raise forms.ValidationError(self.place_problem)
-        return given or self.instance.url
+        return str(self.cleaned_data["url"]) or self.instance.url
 
     def clean_signing_key(self) -> str:
         given = str(self.cleaned_data["signing_key"])
@@ -197,6 +202,13 @@ class TargetAdmin(Admin):
     def get_queryset(self, request: HttpRequest) -> Any:
         # A list needs no secrets, and must not fail of one that can't be read.
         return super().get_queryset(request).defer(*_SECRETS)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        delete_target(target=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for target in queryset.order_by("pk"):
+            delete_target(target=target)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         columns = {field.name for field in self.opts.concrete_fields}

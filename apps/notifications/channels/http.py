@@ -71,6 +71,9 @@ def url_problem(url: str) -> str:
         parsed, host = httpx2.URL(""), ""
     if parsed.scheme not in {"http", "https"} or not _HOST.fullmatch(host):
         return "The URL can't be right: give the whole of it, such as https://example.com/alerts."
+    # Of others, the connection would be made to another one than was entered, or not at all.
+    if parsed.port is not None and not 1 <= parsed.port <= 65535:
+        return "The URL's port has to be from 1 to 65535."
     return ""
 
 
@@ -178,9 +181,7 @@ def _judged(host: str, port: int) -> str:
         raise httpcore2.ConnectError(f"{host} can't be looked up ({error.strerror or error})") from error
     addresses = [str(entry[4][0]) for entry in found]
     if not settings.PRIVATE_TARGETS and not all(map(is_public, addresses)):
-        raise ForbiddenAddressError(
-            f"{host} is an address of a private network. HUNTAZE_PRIVATE_TARGETS=true would allow it."
-        )
+        raise ForbiddenAddressError(f"{host} is an address of a private network.")
     return addresses[0]
 
 

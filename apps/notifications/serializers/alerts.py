@@ -5,7 +5,7 @@ from rest_framework import serializers
 
 from apps.common.api.serializers import StrictSerializer
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level
-from apps.notifications.services.alerts import LONGEST_MUTE
+from apps.notifications.services.alerts import LONGEST_MUTE, mute_problem
 
 MOST_HOURS = LONGEST_MUTE // timedelta(hours=1)
 
@@ -22,6 +22,8 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
 
 
 class AlertSerializer(serializers.Serializer[Alert]):
+    """Of an alert read with its mute."""
+
     id = serializers.UUIDField()
     rule = serializers.CharField()
     level = serializers.ChoiceField(Level.choices)
@@ -35,22 +37,30 @@ class AlertSerializer(serializers.Serializer[Alert]):
     acknowledged_at = serializers.DateTimeField(allow_null=True)
     acknowledged_by = serializers.CharField()
     muted_until = serializers.DateTimeField(
-        allow_null=True, help_text="Until then nothing is sent of its rule and subject."
+        source="mute_ends_at",
+        allow_null=True,
+        help_text="Until then nothing is sent of its rule and subject; null if they aren't muted now.",
     )
     deliveries = DeliverySerializer(many=True)
 
 
 class MuteRequest(StrictSerializer):
-    """Exactly one of `until` and `hours`."""
+    """Exactly one of `until` and `hours`. The context has the time, in `now`."""
 
     until = serializers.DateTimeField(required=False)
     hours = serializers.IntegerField(min_value=1, max_value=MOST_HOURS, required=False)
+
+    def validate_until(self, until: datetime) -> datetime:
+        if problem := mute_problem(until, now=self.context["now"]):
+            raise serializers.ValidationError(problem)
+        return until
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if len(attrs) != 1:
             raise serializers.ValidationError("Give exactly one of `until` and `hours`.")
         return attrs
 
-    def end(self, *, now: datetime) -> datetime:
+    def end(self) -> datetime:
         given: datetime | None = self.validated_data.get("until")
+        now: datetime = self.context["now"]
         return given or now + timedelta(hours=self.validated_data["hours"])

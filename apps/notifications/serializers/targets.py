@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.common.api.serializers import StrictSerializer
+from apps.common.text import validate_name
 from apps.notifications.channels.http import url_problem
 from apps.notifications.channels.webhook import read_signing_key
 from apps.notifications.models import LONGEST_DIGEST, Channel, Level, NotificationTarget
@@ -29,7 +30,10 @@ class TargetChanges(StrictSerializer):
     """What can be changed of a target; what isn't given stays as it is."""
 
     name = serializers.CharField(
-        max_length=100, required=False, help_text="How people call it, such as #alerts."
+        max_length=100,
+        required=False,
+        validators=[validate_name],
+        help_text="How people call it, such as #alerts.",
     )
     address = serializers.EmailField(max_length=254, required=False, help_text="For the channel email.")
     url = serializers.CharField(
@@ -85,7 +89,9 @@ class TargetRequest(TargetChanges):
     """A target to make: e-mail needs an `address`, Slack and webhooks a `url`. The rest has defaults."""
 
     channel = serializers.ChoiceField(Channel.choices)
-    name = serializers.CharField(max_length=100, help_text="How people call it, such as #alerts.")
+    name = serializers.CharField(
+        max_length=100, validators=[validate_name], help_text="How people call it, such as #alerts."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         needed = _OWN[Channel(attrs["channel"])][0]

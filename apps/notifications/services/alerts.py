@@ -51,8 +51,7 @@ def raise_alert(
     if not Alert.objects.filter(pk=alert.pk).exists():
         return None
     if not quiet:
-        muted_until = _muted_until(alert, now=now)
-        targets.address(alert, now=now, muted_until=muted_until)
+        targets.address(alert, now=now, muted=_is_muted(alert, now=now))
     log.info("alert.raised", rule=rule, severity=str(level), subject=subject, period=period, quiet=quiet)
     return alert
 
@@ -65,22 +64,28 @@ def acknowledge_alert(*, alert: Alert, by: str = "", now: datetime) -> None:
     alert.acknowledged_at, alert.acknowledged_by = now, by[:254]
 
 
+def mute_problem(until: datetime, *, now: datetime) -> str:
+    """Why nothing can be muted until then; empty if something can."""
+    if now < until <= now + LONGEST_MUTE:
+        return ""
+    return f"A mute has to end in the future, within {LONGEST_MUTE.days} days."
+
+
 def mute_alert(*, alert: Alert, until: datetime, now: datetime) -> int:
     """Send nothing of its rule and subject until then, also of what is waiting: the number of these.
 
     What is raised meanwhile stays in the list. Raises InvalidInputError unless `until` is still to come,
     within 365 days.
     """
-    if not now < until <= now + LONGEST_MUTE:
-        text = f"A mute has to end in the future, within {LONGEST_MUTE.days} days."
-        raise InvalidInputError(text, fields={"until": text})
+    if problem := mute_problem(until, now=now):
+        raise InvalidInputError(problem, fields={"until": problem})
     unmute_alert(alert=alert)
     Alert.objects.filter(pk=alert.pk).update(muted_until=until)
     alert.muted_until = until
     waiting = Delivery.objects.filter(
         alert__in=_alike(alert), state=DeliveryState.PENDING, tenant_id=alert.tenant_id
     )
-    return waiting.update(state=DeliveryState.MUTED, error=targets.why_muted(until))
+    return waiting.update(state=DeliveryState.MUTED, error=targets.MUTED)
 
 
 def unmute_alert(*, alert: Alert) -> None:
@@ -93,8 +98,5 @@ def _alike(alert: Alert) -> Any:
     return Alert.objects.filter(tenant_id=alert.tenant_id, rule=alert.rule, subject=alert.subject)
 
 
-def _muted_until(alert: Alert, *, now: datetime) -> datetime | None:
-    found: datetime | None = (
-        _alike(alert).filter(muted_until__gt=now).values_list("muted_until", flat=True).first()
-    )
-    return found
+def _is_muted(alert: Alert, *, now: datetime) -> bool:
+    return bool(_alike(alert).filter(muted_until__gt=now).exists())

@@ -28,7 +28,7 @@ from apps.notifications.channels.base import (
     Unknown,
 )
 from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, NotificationTarget
-from apps.notifications.rules import subject_of
+from apps.notifications.rules import TEST, subject_of
 from apps.notifications.services import targets
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -43,7 +43,7 @@ LONGEST_RETRY = timedelta(hours=2)
 IN_A_DIGEST = 20
 INTERRUPTED = "The process that sent it died, perhaps after handing it over."
 INTERRUPTED_TWICE = f"{INTERRUPTED} It was tried again once, and that was interrupted, too."
-_OPEN = (DeliveryState.PENDING, DeliveryState.SENDING)
+OPEN = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +155,15 @@ def _next(channel: Channel, *, now: datetime) -> Delivery | None:
     # So that a target that hangs takes one thread.
     busy = Delivery.objects.filter(
         Q(tenant_id=OuterRef("tenant_id")) | Q(tenant_id=None),
+        # Two targets may have one address, and one target two names: that of before, and its own.
+        Q(target=OuterRef("target")) | Q(destination=OuterRef("destination")),
         channel=channel,
-        target=OuterRef("target"),
         state=DeliveryState.SENDING,
         lease_expires_at__gt=now,
     )
     due = Delivery.objects.filter(_due(now), ~Exists(busy), channel=channel)
     return (
-        due.select_related("destination")
+        due.select_related("destination", "alert")
         .defer("destination__url", "destination__signing_key")
         .select_for_update(skip_locked=True, of=("self",))
         .order_by("due_at", "id")
@@ -174,15 +175,15 @@ def _together(first: Delivery) -> list[Delivery]:
     """What goes in one envelope, locked: those of before, or what a digest collects."""
     rows = Delivery.objects.select_for_update(of=("self",)).select_related("alert").order_by("id")
     if first.envelope_id:
-        return list(rows.filter(envelope_id=first.envelope_id, state__in=_OPEN))
-    if first.destination is None or not first.destination.digest_minutes:
+        return list(rows.filter(envelope_id=first.envelope_id, state__in=OPEN))
+    if first.destination is None or not first.destination.digest_minutes or first.alert.rule == TEST:
         return list(rows.filter(pk=first.pk))
     # One collects at a time. Others give way, since they hold the row that they began with.
     mine = NotificationTarget.objects.filter(pk=first.destination.pk)
     if not mine.select_for_update(skip_locked=True, no_key=True).exists():
         return []
     waiting = rows.filter(destination=first.destination, state=DeliveryState.PENDING, envelope_id=None)
-    return list(waiting[:IN_A_DIGEST])
+    return list(waiting.exclude(alert__rule=TEST)[:IN_A_DIGEST])
 
 
 def _take(first: Delivery, together: Sequence[Delivery], *, place: Address, now: datetime) -> Claim:

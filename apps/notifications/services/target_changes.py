@@ -1,4 +1,4 @@
-"""Making and changing targets, for the admin and the API alike."""
+"""Making, changing and deleting targets, for the admin and the API alike."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from django.db import IntegrityError, transaction
 
 from apps.common.constraints import violated
 from apps.common.errors import ConflictError, InvalidInputError
-from apps.notifications.channels.http import place_problem
 from apps.notifications.channels.webhook import make_signing_key
-from apps.notifications.models import Channel, NotificationTarget
+from apps.notifications.models import Channel, DeliveryState, NotificationTarget
+from apps.notifications.services.deliveries import OPEN
+from apps.notifications.services.targets import REMOVED
 
 ALREADY_THERE = "There is a target of this channel and name already."
 _SECRETS = {"url", "signing_key"}
@@ -22,15 +23,6 @@ class SavedTarget:
 
     target: NotificationTarget
     made_key: str | None
-
-
-def check_place(url: str) -> None:
-    """Raises InvalidInputError for a URL that nothing would be posted to, such as a private network's.
-
-    Looks its name up, so no transaction is open meanwhile.
-    """
-    if problem := place_problem(url):
-        raise InvalidInputError(problem, fields={"url": problem})
 
 
 def save_target(*, target: NotificationTarget, columns: Collection[str] | None = None) -> SavedTarget:
@@ -59,6 +51,19 @@ def save_target(*, target: NotificationTarget, columns: Collection[str] | None =
             raise
         raise ConflictError(ALREADY_THERE, fields={"name": ALREADY_THERE}) from error
     return SavedTarget(target, made)
+
+
+def delete_target(*, target: NotificationTarget) -> None:
+    """Send nothing there any more: what is on its way fails, and what was sent stays listed.
+
+    In the caller's transaction. What is being sent at this moment may arrive all the same, and then says so.
+    """
+    # Waits for those who raise an alert for it just now.
+    NotificationTarget.objects.select_for_update().filter(pk=target.pk).values("pk").first()
+    target.deliveries.filter(state__in=OPEN).update(
+        state=DeliveryState.FAILED, lease_expires_at=None, error=REMOVED
+    )
+    target.delete()
 
 
 def prepare(target: NotificationTarget) -> str | None:

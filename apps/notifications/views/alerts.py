@@ -1,5 +1,4 @@
 from contextlib import suppress
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
@@ -13,6 +12,7 @@ from apps.notifications.filters import AlertFilter
 from apps.notifications.models import Alert, Delivery
 from apps.notifications.serializers.alerts import AlertSerializer, MuteRequest
 from apps.notifications.services import alerts
+from apps.tenants.models import Tenant
 from apps.tenants.views import TenantView
 
 _ALERT = OpenApiExample(
@@ -61,8 +61,9 @@ _TAGS = ["costs"]
 _NO_ALERT = "There is no such alert."
 
 
-def _deliveries() -> Prefetch[Any]:
-    return Prefetch("deliveries", queryset=Delivery.objects.order_by("id"))
+def _alerts(tenant: Tenant) -> QuerySet[Alert]:
+    rows = Alert.objects.filter(tenant_id=tenant.pk).with_mute(now=timezone.now())
+    return rows.prefetch_related(Prefetch("deliveries", queryset=Delivery.objects.order_by("id")))
 
 
 class Alerts(TenantView):
@@ -70,7 +71,7 @@ class Alerts(TenantView):
     filterset_class = AlertFilter
 
     def get_queryset(self) -> QuerySet[Alert]:
-        return Alert.objects.filter(tenant_id=self.tenant.pk).prefetch_related(_deliveries())
+        return _alerts(self.tenant)
 
     @extend_schema(
         operation_id="list_alerts", tags=_TAGS, responses=AlertSerializer(many=True), examples=[_ALERT]
@@ -86,8 +87,7 @@ class AlertDetail(TenantView):
     @extend_schema(operation_id="alert", tags=_TAGS, examples=[_ALERT])
     def get(self, request: Request, alert_id: UUID) -> Response:
         """An alert: what was found, who looks after it, and what became of each of its deliveries."""
-        rows = Alert.objects.filter(pk=alert_id, tenant_id=self.tenant.pk)
-        alert = rows.prefetch_related(_deliveries()).first()
+        alert = _alerts(self.tenant).filter(pk=alert_id).first()
         if alert is None:
             raise NotFoundError(_NO_ALERT)
         return Response(self.get_serializer(alert).data)
@@ -98,14 +98,15 @@ class AlertView(TenantView):
 
     def alert(self, alert_id: UUID) -> Alert:
         """Locked, so that two who act on it come one after the other. Raises NotFoundError."""
-        rows = Alert.objects.filter(pk=alert_id, tenant_id=self.tenant.pk)
-        alert = rows.select_for_update().prefetch_related(_deliveries()).first()
+        alert = _alerts(self.tenant).filter(pk=alert_id).select_for_update().first()
         if alert is None:
             raise NotFoundError(_NO_ALERT)
         return alert
 
 
 class AcknowledgeAlert(AlertView):
+    bodiless = True
+
     @extend_schema(
         operation_id="acknowledge_alert",
         tags=_TAGS,
@@ -134,14 +135,16 @@ class MuteAlert(AlertView):
 
         Muting again sets another end, which may be 365 days away at most.
         """
-        body = MuteRequest(data=request.data)
-        body.is_valid(raise_exception=True)
         now = timezone.now()
-        alerts.mute_alert(alert=self.alert(alert_id), until=body.end(now=now), now=now)
+        body = MuteRequest(data=request.data, context={"now": now})
+        body.is_valid(raise_exception=True)
+        alerts.mute_alert(alert=self.alert(alert_id), until=body.end(), now=now)
         return Response(self.get_serializer(self.alert(alert_id)).data)
 
 
 class UnmuteAlert(AlertView):
+    bodiless = True
+
     @extend_schema(
         operation_id="unmute_alert", tags=_TAGS, request=None, responses=AlertSerializer, examples=[_ALERT]
     )
@@ -150,6 +153,5 @@ class UnmuteAlert(AlertView):
 
         One that isn't muted stays as it is.
         """
-        alert = self.alert(alert_id)
-        alerts.unmute_alert(alert=alert)
-        return Response(self.get_serializer(alert).data)
+        alerts.unmute_alert(alert=self.alert(alert_id))
+        return Response(self.get_serializer(self.alert(alert_id)).data)

@@ -13,9 +13,10 @@ from rest_framework.response import Response
 
 from apps.common.api.schema import IDEMPOTENCY_KEY
 from apps.common.errors import NotFoundError
+from apps.notifications.channels.http import place_problem
 from apps.notifications.filters import TargetFilter
 from apps.notifications.hints import hint_deliveries
-from apps.notifications.models import NotificationTarget
+from apps.notifications.models import Alert, NotificationTarget
 from apps.notifications.serializers.alerts import AlertSerializer
 from apps.notifications.serializers.targets import (
     SavedTargetSerializer,
@@ -24,7 +25,7 @@ from apps.notifications.serializers.targets import (
     TargetSerializer,
     own_problems,
 )
-from apps.notifications.services.target_changes import SavedTarget, check_place, save_target
+from apps.notifications.services.target_changes import SavedTarget, delete_target, save_target
 from apps.notifications.services.targets import test_target
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.permissions import OWNERS
@@ -90,11 +91,23 @@ class TargetView(TenantView):
         return rows.defer("url", "signing_key").order_by("-id")
 
     def target(self, target_id: UUID) -> NotificationTarget:
-        """Locked, so that two who change it come one after the other. Raises NotFoundError."""
-        target = self.get_queryset().filter(pk=target_id).select_for_update().first()
+        """Raises NotFoundError."""
+        return self._one_of(self.get_queryset(), target_id)
+
+    def locked(self, target_id: UUID) -> NotificationTarget:
+        """So that two who change it come one after the other. Raises NotFoundError."""
+        return self._one_of(self.get_queryset().select_for_update(no_key=True), target_id)
+
+    def _one_of(self, rows: QuerySet[NotificationTarget], target_id: UUID) -> NotificationTarget:
+        target = rows.filter(pk=target_id).first()
         if target is None:
             raise NotFoundError("There is no such target.")
         return target
+
+    def url_refusal(self, given: dict[str, Any]) -> ValidationError | None:
+        """Asks the network where a URL leads, if there is one."""
+        problem = place_problem(given["url"]) if "url" in given else ""
+        return ValidationError({"url": [problem]}) if problem else None
 
     def saved(self, saved: SavedTarget, **options: Any) -> Response:
         serializer = SavedTargetSerializer(saved.target, context={"made_key": saved.made_key})
@@ -136,12 +149,15 @@ class Targets(TargetView):
         """
         body = TargetRequest(data=request.data)
         body.is_valid(raise_exception=True)
-        if "url" in body.validated_data:
-            check_place(body.validated_data["url"])
+        given = body.validated_data
+        refusal = self.url_refusal(given)
         with tenant_transaction(self.tenant):
-            return self.once(lambda: self._create(body.validated_data), shown_once=_SHOWN_ONCE)
+            return self.once(lambda: self._create(given, refusal), shown_once=_SHOWN_ONCE)
 
-    def _create(self, given: dict[str, Any]) -> Response:
+    def _create(self, given: dict[str, Any], refusal: ValidationError | None) -> Response:
+        # Not before: a target that was made already is answered with, wherever its URL leads by now.
+        if refusal:
+            raise refusal
         target = NotificationTarget(tenant_id=self.tenant.pk, **given)
         saved = save_target(target=target)
         target.refresh_from_db(fields=["created_at"])
@@ -167,10 +183,10 @@ class TargetDetail(TargetView):
         body = TargetChanges(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data
-        if "url" in given:
-            check_place(given["url"])
+        if refusal := self.url_refusal(given):
+            raise refusal
         with tenant_transaction(self.tenant):
-            target = self.target(target_id)
+            target = self.locked(target_id)
             if problems := own_problems(target.channel, body.initial_data):
                 raise ValidationError(problems)
             for name, value in given.items():
@@ -179,13 +195,18 @@ class TargetDetail(TargetView):
 
     @extend_schema(operation_id="delete_alert_target", tags=_TAGS, responses={204: None})
     def delete(self, request: Request, target_id: UUID) -> Response:
-        """Send nothing there any more: what is on its way fails. What was sent stays listed."""
+        """Send nothing there any more: what is on its way fails. What was sent stays listed.
+
+        What is being sent at this moment may arrive all the same, and its delivery then says so.
+        """
         with tenant_transaction(self.tenant):
-            self.target(target_id).delete()
+            delete_target(target=self.target(target_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class TestTarget(TargetView):
+    bodiless = True
+
     @extend_schema(
         operation_id="test_alert_target",
         tags=_TAGS,
@@ -194,7 +215,7 @@ class TestTarget(TargetView):
         responses={202: AlertSerializer},
     )
     def post(self, request: Request, target_id: UUID) -> Response:
-        """Send a harmless alert to this target alone, the way all go.
+        """Send a harmless alert to this target alone, the way all go, but tried for five minutes only.
 
         What became of it is in its `deliveries`, under /api/v2/costs/alerts/{id}.
         """
@@ -202,7 +223,8 @@ class TestTarget(TargetView):
             return self.once(lambda: self._test(target_id))
 
     def _test(self, target_id: UUID) -> Response:
-        alert = test_target(target=self.target(target_id), now=timezone.now())
+        now = timezone.now()
+        alert = test_target(target=self.target(target_id), now=now)
         hint_deliveries()
-        alert.refresh_from_db()
-        return Response(AlertSerializer(alert).data, status=status.HTTP_202_ACCEPTED)
+        left = Alert.objects.with_mute(now=now).get(pk=alert.pk)
+        return Response(AlertSerializer(left).data, status=status.HTTP_202_ACCEPTED)
