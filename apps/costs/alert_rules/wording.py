@@ -30,7 +30,7 @@ class Whose:
 
 
 def named(limit: Decimal, period: str, whose: Whose) -> str:
-    return f"the budget of {money(limit)} a {period}{whose}"
+    return f"the budget of {money(limit) if limit else 'nothing'} a {period}{whose}"
 
 
 def money(amount: Decimal) -> str:

@@ -176,6 +176,12 @@ class BudgetCounter(TenantOwned):
     raised_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When a correction last added to what is spent."
     )
+    raised_by = MoneyField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="What corrections have added to it, up to then and within a day of each other.",
+    )
 
     class Meta:
         ordering = ["-period_start"]

@@ -18,8 +18,8 @@ from apps.costs.periods import first_day, last_day, period_bounds, period_start
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 
-# What neither the ledger nor holds say: what shadow mode has counted, and that a correction was made of late.
-_REMEMBERED = ["shadow_calls", "shadow_amount", "raised_at"]
+# What neither the ledger nor holds say: what shadow mode has counted, what corrections have raised of late.
+_REMEMBERED = ["shadow_calls", "shadow_amount", "raised_at", "raised_by"]
 
 
 def open_period(*, tenant_id: UUID, at: datetime) -> None:
