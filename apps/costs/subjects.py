@@ -1,5 +1,6 @@
 """Whom and what a budget may be for; of accounts and campaigns, the apps above say what there is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,20 @@ def register_subject(scope: str, subjects: Subjects) -> None:
 def subjects_of(scope: str) -> Subjects | None:
     """None where a budget of that scope is for no row."""
     return _subjects.get(scope)
+
+
+def names_of(wanted: Collection[tuple[UUID, str, UUID]]) -> dict[tuple[UUID, str, UUID], str]:
+    """What people know these by, each of a tenant, a scope and an id. What is gone has no name."""
+    found = {}
+    for scope, subjects in _subjects.items():
+        of_scope = [(tenant_id, subject_id) for tenant_id, each, subject_id in wanted if each == scope]
+        if not of_scope:
+            continue
+        tenants, ids = map(set, zip(*of_scope, strict=True))
+        rows = subjects.model._default_manager.filter(tenant_id__in=tenants, **{f"{subjects.key}__in": ids})
+        for tenant_id, subject_id, name in rows.values_list("tenant_id", subjects.key, subjects.name):
+            found[tenant_id, scope, subject_id] = name
+    return found
 
 
 def subject_problem(*, tenant_id: UUID, scope: str, scope_id: UUID | None) -> str:

@@ -7,15 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import SETTLED_LATE, rows, time_zones
-from apps.costs.alert_rules.wording import PERIOD, Whose, money, named
+from apps.costs.alert_rules.reading import SETTLED_LATE, of_budgets, time_zones
+from apps.costs.alert_rules.wording import PERIOD, money, named
 from apps.costs.models import BudgetMode, BudgetPeriod
 from apps.costs.periods import period_start
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
-# What corrections have raised is looked at for so long, also of periods that are over. `costs_settle_hold` adds
-# it up for as long.
+# What corrections have raised is looked at for so long, also of periods that are over. `costs_settle_hold`
+# adds it up for as long.
 RAISED_LATE = timedelta(days=1)
 
 # Percentages are compared by products, which are exact. The periods are those that Python has reckoned.
@@ -91,10 +91,9 @@ def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iter
     of what is told once.
     """
     highest: set[tuple[UUID, date]] = set()
-    for tenant, budget, *scope, period, start, limit, spent, percent in rows(
+    for tenant, budget, whose, period, start, limit, spent, percent in of_budgets(
         _AT_A_THRESHOLD, {**_present(now), "tenant": tenant_id}
     ):
-        whose = Whose(*scope)
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),
@@ -113,8 +112,9 @@ def budgets_exceeded(now: datetime) -> Iterator[Finding]:
     """Budgets of which more is spent than their limit: that stop calls, that a correction has brought there,
     or whose limit is nothing.
     """
-    for tenant, budget, *scope, period, start, limit, spent, raised, mode in rows(_EXCEEDED, _present(now)):
-        whose = Whose(*scope)
+    for tenant, budget, whose, period, start, limit, spent, raised, mode in of_budgets(
+        _EXCEEDED, _present(now)
+    ):
         why = _RAISED if raised else _LET_THROUGH if mode == BudgetMode.STOP else ""
         yield Finding(
             tenant_id=tenant,
@@ -130,8 +130,9 @@ def budgets_exceeded(now: datetime) -> Iterator[Finding]:
 
 def budgets_in_shadow(now: datetime) -> Iterator[Finding]:
     """Budgets in shadow mode that would have refused something: the first time in a period, for a limit."""
-    for tenant, budget, *scope, period, start, limit, spent, calls, amount in rows(_SHADOW, _present(now)):
-        whose = Whose(*scope)
+    for tenant, budget, whose, period, start, limit, spent, calls, amount in of_budgets(
+        _SHADOW, _present(now)
+    ):
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),
