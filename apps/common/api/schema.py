@@ -34,7 +34,8 @@ _ERROR = {
                     "additionalProperties": {"type": "string"},
                     "description": "What was wrong where, by dotted path; of `budget_exhausted` and "
                     "`budget_busy`, the budget in the way: its id in `budget`, `scope`, `period`, "
-                    "`period_end`, `currency`, `limit`, `spent`, `held`, and what the call `needed`.",
+                    "`period_end`, `currency`, `limit`, `spent`, `held`, and what the call `needed`. Of a "
+                    "second budget for the same, the id of the first in `budget`.",
                     "examples": [{"limit.count": "Ensure this value is greater than or equal to 1."}],
                 },
             },

@@ -13,6 +13,7 @@ from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
 
 ALREADY_THERE = "There is such a budget already; change its limit instead."
+SWITCHED_OFF = "There is such a budget already, switched off: switch it on again instead."
 BELOW_ZERO = "A limit isn't below zero."
 
 
@@ -62,7 +63,8 @@ def create_budget(
         )
         if not created:
             what = "provider" if provider else "period" if scope_id is None else "scope_id"
-            raise ConflictError(ALREADY_THERE, fields={what: ALREADY_THERE})
+            text = ALREADY_THERE if budget.is_active else SWITCHED_OFF
+            raise ConflictError(text, fields={what: text, "budget": str(budget.pk)})
         counters.seed(budget, at=now)
     return budget
 
