@@ -11,14 +11,14 @@ from django.db.models import OuterRef, Prefetch, Q, Subquery
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import TenantOwned, is_one_of
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.periods import period_bounds, period_start
+from apps.costs.periods import FURTHEST_AHEAD, period_bounds, period_start
 from apps.costs.price_list import PROVIDERS
 from apps.costs.standing import Standing
 from apps.costs.thresholds import threshold_problem
 from apps.tenants.models import Tenant
 
 # From UTC to the clocks that are furthest behind and ahead, and between them.
-_CLOCKS = (timedelta(hours=-12), timedelta(), timedelta(hours=14))
+_CLOCKS = (timedelta(hours=-12), timedelta(), FURTHEST_AHEAD)
 
 
 class BudgetScope(models.TextChoices):

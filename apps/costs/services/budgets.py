@@ -129,10 +129,9 @@ def change_time_zone(*, tenant: Tenant, time_zone: str, now: datetime) -> None:
         # Before the lock that whoever asks the AI has to share, since it may take seconds.
         rollups.move_calendar(tenant_id=tenant.pk, time_zone=time_zone)
         lock_budgets(tenant_id=tenant.pk, exclusive=True)
-        before = counters.time_zone_of(tenant.pk)
         Tenant.objects.filter(pk=tenant.pk).update(time_zone=time_zone)
         for budget in Budget.objects.filter(tenant_id=tenant.pk, is_active=True):
-            counters.seed_again(budget, at=now, zone_before=before)
+            counters.seed_again(budget, at=now)
     tenant.time_zone = time_zone
 
 
