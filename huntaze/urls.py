@@ -2,14 +2,15 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 
 from apps.analytics.costs_page import costs_page
+from apps.common.api.schema import SchemaView
 
 urlpatterns = [
     path("admin/analytics/costs/", admin.site.admin_view(costs_page), name="admin_costs"),
     path("admin/", admin.site.urls),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/", include("apps.operations.urls")),
     path("api/", include("apps.flags.urls")),

@@ -3,6 +3,9 @@
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+# Before UTC, the clocks of the Line Islands.
+FURTHEST_AHEAD = timedelta(hours=14)
+
 
 def period_start(period: str, *, at: datetime, time_zone: str) -> date:
     """The first day of the period ("day", "week" or "month") that an instant falls into."""
@@ -40,6 +43,11 @@ def _next_start(period: str, start: date) -> date:
         case "month":
             return (start.replace(day=1) + timedelta(days=32)).replace(day=1)
     raise ValueError(f"no period: {period!r}")
+
+
+def earliest_begin(day: date) -> datetime:
+    """When a day begins where clocks are furthest ahead, so nowhere sooner; in UTC."""
+    return datetime.combine(day, time(), tzinfo=UTC) - FURTHEST_AHEAD
 
 
 def _midnight(day: date, time_zone: str) -> datetime:

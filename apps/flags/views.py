@@ -1,3 +1,4 @@
+from django_filters import FilterSet
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,6 +26,7 @@ _ANSWER = OpenApiExample(
 class FeatureFlags(TenantView):
     serializer_class = FlagSerializer
     queryset = Flag.objects.all()
+    filterset_class = FilterSet  # none, but pages
     read_roles = write_roles = OWNERS
 
     @extend_schema(operation_id="list_feature_flags", responses=FlagSerializer(many=True))

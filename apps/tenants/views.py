@@ -7,11 +7,13 @@ from typing import Any
 from django.db import connection, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django_filters import FilterSet
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
-from apps.common.api import idempotency
+from apps.common.api import idempotency, parameters
 from apps.common.api.errors import LengthRequiredError
 from apps.common.api.serializers import StrictSerializer
 from apps.common.connections import give_back_connection
@@ -32,6 +34,9 @@ class TenantView(GenericAPIView[Any]):
     begins_transaction = True
     # It is given all by its path. What comes along all the same is refused, since it would change nothing.
     bodiless = False
+    # What a GET takes in its query: filters and paging, which a list has, or the fields of a serializer.
+    filterset_class: type[FilterSet] | None = None
+    query_class: type[Serializer[Any]] | None = None
 
     @property
     def tenant(self) -> Tenant:
@@ -52,6 +57,7 @@ class TenantView(GenericAPIView[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        parameters.check(request.query_params, self._parameters(request))
         if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
             raise LengthRequiredError  # which Django would take for an empty body
         # A slow sender must hold neither a connection nor a transaction.
@@ -63,6 +69,14 @@ class TenantView(GenericAPIView[Any]):
         if self.begins_transaction:
             self.transaction.enter_context(tenant_transaction(self.tenant))
             self.in_transaction = True
+
+    def _parameters(self, request: Request) -> dict[str, bool]:
+        """What may stand in the query, and which of it several times."""
+        if request.method not in ("GET", "HEAD"):
+            return {}
+        if self.query_class:
+            return dict.fromkeys(self.query_class().fields, False)
+        return parameters.of_list(self.filterset_class) if self.filterset_class else {}
 
     def receive(self, request: Request) -> None:
         """Wait for the whole of the body."""

@@ -329,6 +329,7 @@ def test_a_file_has_all_rows_in_any_script_and_no_formula(
     [
         ({"by": "fan"}, "by", "not a valid choice"),
         ({"from": "2026-05-02", "to": "2026-05-01"}, "to", "ends before it begins"),
+        ({"from": "2099-01-01"}, "from", "Give `to` as well"),
         ({"from": "2024-01-01", "to": "2026-05-01"}, "from", "366 days at most"),
         ({"from": "0001-01-01", "to": "0001-01-01"}, "from", "Give a day from"),
         ({"order": "colour"}, "order", "Give one of: name"),

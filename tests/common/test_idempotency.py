@@ -63,7 +63,7 @@ def test_a_refused_request_does_not_use_the_key_up(api: APIClient) -> None:
     assert connect(api, key="one").status_code == 201
 
 
-@pytest.mark.parametrize("key", ["x" * 256, "a\x00b", "a\x7fb"])
+@pytest.mark.parametrize("key", ["x" * 256, "a\x00b", "a\x7fb", "\xe9"])
 def test_a_key_that_cannot_be_kept_is_refused(key: str, api: APIClient) -> None:
     response = connect(api, key=key)
     assert response.status_code == 422

@@ -259,6 +259,7 @@ def test_without_days_it_is_the_month_so_far(
     [
         ({"from": "yesterday"}, "from", "format"),
         ({"from": "2026-05-02", "to": "2026-05-01"}, "to", "ends before it begins"),
+        ({"from": "2099-01-01"}, "from", "Give `to` as well"),
         ({"from": "0001-01-01", "to": "9999-12-31"}, "from", "Give a day from"),
         ({"from": "2010-01-01", "to": "2026-05-01"}, "from", "3660 days at most"),
         ({"from": "2026-01-01", "to": "2026-05-01", "by": "hour"}, "from", "31 days at most"),

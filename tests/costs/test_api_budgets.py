@@ -259,9 +259,16 @@ def test_a_conflict_names_what_there_is_a_budget_of_already(
     given: dict[str, Any] = {**scope, "limit": "5.00"}
     if field == "scope_id":
         given["scope_id"] = str(account.pk)
-    make(api, **given)
+    made = make(api, **given)
     error = make(api, 409, **given)["error"]
-    assert error["fields"] == {field: error["message"]}
+    assert error["fields"] == {field: error["message"], "budget": made["id"]}
+
+
+def test_a_conflict_with_a_budget_that_is_off_says_to_switch_it_on(api: APIClient) -> None:
+    made = make(api, limit="5.00", is_active=False)
+    error = make(api, 409, limit="6.00")["error"]
+    assert "switched off: switch it on again" in error["message"]
+    assert error["fields"]["budget"] == made["id"]
 
 
 def test_of_two_at_once_one_makes_the_budget(agency: Tenant) -> None:

@@ -72,6 +72,33 @@ def test_a_correction_moves_the_counter_of_its_time_after_the_budget_was_switche
     assert by_period(agency) == {"2026-05-14": (3, 0), "2026-05-15": (3, 0), "2026-05-17": (0, 0)}
 
 
+@pytest.mark.parametrize(
+    ("zone_before", "zone", "at", "day"),
+    [
+        ("UTC", "America/Los_Angeles", datetime(2026, 5, 14, 0, 30, tzinfo=UTC), "2026-05-13"),
+        # Clocks that are a day and an hour apart.
+        ("Pacific/Kiritimati", "Pacific/Pago_Pago", datetime(2026, 5, 13, 10, 30, tzinfo=UTC), "2026-05-12"),
+        ("UTC", "Europe/Athens", LATE, "2026-05-15"),
+    ],
+)
+def test_a_correction_finds_its_counter_where_the_time_zone_was_changed_while_the_budget_was_off(
+    agency: Tenant, zone_before: str, zone: str, at: datetime, day: str
+) -> None:
+    change_time_zone(tenant=agency, time_zone=zone_before, now=at)
+    budget = budget_of_days(agency, now=at)
+    estimate = lose(agency, 10, at)
+    change_budget(budget=budget, is_active=False, now=LATER)
+    before = by_period(agency)
+    change_time_zone(tenant=agency, time_zone=zone, now=LATER)
+    assert by_period(agency) == before  # switched off, its figures stay as they were
+
+    change_budget(budget=budget, is_active=True, now=LATER)
+    assert by_period(agency)[day] == (10, 0)
+    holds.settle(hold=estimate, usage=dollars(3), now=LATER)
+
+    assert by_period(agency)[day] == (3, 0)
+
+
 @pytest.mark.parametrize("change", ["nothing", "zone", "switch"])
 def test_a_call_of_a_day_just_over_weighs_on_that_day_until_it_ends(agency: Tenant, change: str) -> None:
     budget = budget_of_days(agency)

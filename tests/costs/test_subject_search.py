@@ -66,6 +66,19 @@ def test_many_come_page_by_page(browser: Client, agency: Tenant) -> None:
     assert not second["pagination"]["more"]
 
 
+def test_a_term_that_no_name_can_have_finds_nothing(browser: Client, agency: Tenant) -> None:
+    factories.account(tenant=agency, name="Mia")
+    assert found(browser, tenant=agency.pk, scope="account", term="\0") == []
+    assert found(browser, tenant=agency.pk, scope="account", term="Mi\0a") == []
+
+
+@pytest.mark.parametrize("page", ["9" * 25, "9" * 5000, "0", "-1", "x"])
+def test_what_is_no_page_is_the_first(browser: Client, agency: Tenant, page: str) -> None:
+    mia = factories.account(tenant=agency, name="Mia")
+    asked = {"tenant": agency.pk, "scope": "account", "page": page}
+    assert [key for key, _ in found(browser, **asked)] == [str(mia.pk)]
+
+
 def test_who_may_not_add_budgets_searches_nothing(client: Client, agency: Tenant) -> None:
     path = reverse("admin:costs_budget_subjects")
     client.force_login(factories.user(email="eve@example.com", is_staff=True))

@@ -156,3 +156,33 @@ def test_the_page_uses_nothing_from_outside(client: APIClient) -> None:
     assert page.status_code == 200
     assert re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page.content.decode()) == []
     assert b"/static/drf_spectacular_sidecar/" in page.content
+
+
+def test_only_where_there_is_a_choice_of_formats_is_one_offered(schema: dict[str, Any]) -> None:
+    offered = [
+        path
+        for path, operations in schema["paths"].items()
+        for operation in operations.values()
+        if "format" in [each["name"] for each in operation.get("parameters", [])]
+    ]
+    assert sorted(offered) == ["/api/v2/analytics/economics", "/api/v2/costs/breakdown"]
+
+
+def test_a_list_is_described_with_its_limits_and_no_link_of_elsewhere(
+    schema: dict[str, Any],
+) -> None:
+    budgets = schema["paths"]["/api/v2/costs/budgets"]["get"]
+    page = schema["components"]["schemas"]["PaginatedBudgetList"]["properties"]
+    for name in ("next", "previous"):
+        assert page[name]["description"]
+        assert page[name]["example"] is None
+    (example,) = budgets["responses"]["200"]["content"]["application/json"]["examples"].values()
+    assert (example["value"]["next"], len(example["value"]["results"])) == (None, 1)
+    (limit,) = [each["schema"] for each in budgets["parameters"] if each["name"] == "limit"]
+    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 200, 50)
+
+
+def test_an_idempotency_key_is_described_as_it_is_taken(schema: dict[str, Any]) -> None:
+    parameters = schema["paths"]["/api/v2/costs/budgets"]["post"]["parameters"]
+    (key,) = [each for each in parameters if each["name"] == "Idempotency-Key"]
+    assert key["schema"]["pattern"] == "^[ -~]{1,255}$"

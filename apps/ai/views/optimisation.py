@@ -37,7 +37,7 @@ from apps.tenants.views import TenantView
 _TAGS = ["costs"]
 _PAGING = [
     OpenApiParameter("cursor", description="Of the links `next` and `previous`."),
-    OpenApiParameter("limit", int, description="Results of a page, at most 200."),
+    OpenApiParameter("limit", int, description="Results of a page, 1 to 200; 50 by default."),
 ]
 _STARTED = PolymorphicProxySerializer(
     component_name="OptimisationStarted",

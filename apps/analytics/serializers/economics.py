@@ -1,6 +1,6 @@
 """Unit economics, as JSON, and what can be asked of them."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,14 +13,13 @@ from apps.common.api.fields import MoneyField
 from apps.common.api.serializers import StrictSerializer
 from apps.common.money import Money
 from apps.costs.display import AtOneRate
-from apps.costs.serializers.reports import Displayed
+from apps.costs.serializers.reports import Displayed, days_asked
 
 # What of the figures is money.
 AMOUNTS = ("ai_cost", "cost_per_message", "revenue", "margin")
 DEFAULT_LIMIT, MOST_ROWS = 100, 1000
 LONGEST = timedelta(days=366)
 _FURTHEST = 1_000_000
-_EARLIEST, _LATEST = date(2000, 1, 1), date(2100, 12, 31)
 _NULL = "Null: unknown, since no revenue was told."
 
 
@@ -153,13 +152,7 @@ class EconomicsQuery(_Days, StrictSerializer):
         return fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        until = attrs.setdefault("to", self.context["today"])
-        since = attrs.setdefault("from", until.replace(day=1))
-        for name, day in (("from", since), ("to", until)):
-            if not _EARLIEST <= day <= _LATEST:
-                raise serializers.ValidationError({name: f"Give a day from {_EARLIEST} to {_LATEST}."})
-        if since > until:
-            raise serializers.ValidationError({"to": "The range ends before it begins."})
+        since, until = days_asked(attrs, today=self.context["today"])
         if until - since >= LONGEST:
             raise serializers.ValidationError({"from": f"A range may have {LONGEST.days} days at most."})
         attrs.setdefault("order", (Order.AI_COST, True))

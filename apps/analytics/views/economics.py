@@ -111,6 +111,7 @@ _CAMPAIGN = OpenApiExample(
 
 class UnitEconomics(TenantView):
     serializer_class = EconomicsTableSerializer
+    query_class = EconomicsQuery
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         # `format` says what is wanted. A refusal is JSON in any case.
@@ -171,8 +172,6 @@ class CampaignCosts(TenantView):
     @extend_schema(operation_id="campaign_costs", tags=["campaigns"], examples=[_CAMPAIGN])
     def get(self, request: Request, campaign_id: UUID) -> Response:
         """What a campaign's texts have cost, by model and per message, and what it is known to earn."""
-        if request.query_params:
-            raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
         rows = Campaign.objects.filter(tenant_id=self.tenant.pk).select_related("outbox")
         campaign = rows.filter(pk=campaign_id).first()
         if campaign is None:

@@ -38,9 +38,9 @@ def once(
     key = request.headers.get(HEADER, "")
     if not key:
         return create()
-    if len(key) > MAX_LENGTH or not key.isprintable():
+    if len(key) > MAX_LENGTH or not (key.isascii() and key.isprintable()):
         raise InvalidInputError(
-            f"{HEADER} has to be a text of at most {MAX_LENGTH} printable characters.",
+            f"{HEADER} has to be a text of at most {MAX_LENGTH} printable ASCII characters.",
             code="invalid_idempotency_key",
         )
     digest = _digest(request)

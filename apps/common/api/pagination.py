@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 
 class CursorPagination(pagination.CursorPagination):
-    """Newest first by default; `?limit=` up to 200. Ids are ordered by time, so they make the cursor."""
+    """Newest first by default; `?limit=` from 1 to 200. Ids are ordered by time, so they make the cursor."""
 
     ordering = "-id"
     page_size = 50
@@ -16,9 +16,31 @@ class CursorPagination(pagination.CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         given = request.query_params.get("limit", str(self.page_size))
-        if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) > 0):
-            raise ValidationError({"limit": ["Give a whole number from 1 to 200."]})
-        return min(int(given), self.max_page_size)
+        size = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+        if not 1 <= size <= self.max_page_size:
+            raise ValidationError({"limit": [f"Give a whole number from 1 to {self.max_page_size}."]})
+        return size
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        cursor, limit = super().get_schema_operation_parameters(view)
+        bounds = {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        return [
+            {**cursor, "description": "Of the links `next` and `previous`."},
+            {**limit, "description": "Results of a page.", "schema": {**limit["schema"], **bounds}},
+        ]
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        # As of the only page, since an example of one path would be shown at all of them.
+        link = {"type": "string", "format": "uri", "nullable": True, "example": None}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {
+                "next": {**link, "description": "The next page, to be followed as it is; null: the last."},
+                "previous": {**link, "description": "The page before; null: this is the first."},
+                "results": schema,
+            },
+        }
 
     def decode_cursor(self, request: Request) -> Any:
         try:

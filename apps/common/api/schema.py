@@ -2,17 +2,21 @@
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.settings import APISettings
+
+from apps.common.api.idempotency import HEADER, MAX_LENGTH
 
 # For `extend_schema(parameters=[…])` of every POST that creates.
 IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
+    HEADER,
+    {"type": "string", "pattern": f"^[ -~]{{1,{MAX_LENGTH}}}$"},
     OpenApiParameter.HEADER,
-    description="Any text of up to 255 characters. The same key, sent again within 24 hours with the same "
-    "body, creates nothing and gets the first answer again, unless that was a 5xx: then it is tried anew. "
-    "With another body it gets 409.",
+    description=f"Up to {MAX_LENGTH} printable ASCII characters, such as a UUID. The same key, sent again "
+    "within 24 hours with the same body, creates nothing and gets the first answer again, unless that was a "
+    "5xx: then it is tried anew. With another body it gets 409.",
 )
 
 _ERROR = {
@@ -30,7 +34,8 @@ _ERROR = {
                     "additionalProperties": {"type": "string"},
                     "description": "What was wrong where, by dotted path; of `budget_exhausted` and "
                     "`budget_busy`, the budget in the way: its id in `budget`, `scope`, `period`, "
-                    "`period_end`, `currency`, `limit`, `spent`, `held`, and what the call `needed`.",
+                    "`period_end`, `currency`, `limit`, `spent`, `held`, and what the call `needed`. Of a "
+                    "second budget for the same, the id of the first in `budget`.",
                     "examples": [{"limit.count": "Ensure this value is greater than or equal to 1."}],
                 },
             },
@@ -79,7 +84,7 @@ def _statuses(path: str, method: str, operation: dict[str, Any], schemas: dict[s
         found |= {"404"}
     if method in ("post", "put", "patch"):
         found |= {"409", "411", "413", "415"}  # a body is read also where none is taken
-    if "Idempotency-Key" in (each["name"] for each in operation.get("parameters", [])):
+    if HEADER in (each["name"] for each in operation.get("parameters", [])):
         found |= {"422"}
     if "requestBody" in operation:
         found |= {"422"}
@@ -97,3 +102,13 @@ def _names_objects(schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
         return _names_objects(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     inner = [schema.get("items", {}), *schema.get("properties", {}).values(), *schema.get("oneOf", [])]
     return schema.get("format") == "uuid" or any(_names_objects(each, schemas) for each in inner if each)
+
+
+class _ByFormat(DefaultContentNegotiation):
+    settings = APISettings({"URL_FORMAT_OVERRIDE": "format"})  # type: ignore[assignment]  # narrower stubs
+
+
+class SchemaView(SpectacularAPIView):
+    """In YAML, or with `?format=json` in JSON, for whoever can send no header of their own."""
+
+    content_negotiation_class = _ByFormat

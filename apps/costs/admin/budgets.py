@@ -229,7 +229,7 @@ class BudgetCounterAdmin(LongTableAdmin):
                     "period_start",
                     (Amount("spent", "spent"), Amount("held", "held")),
                     ("shadow_calls", Amount("shadow amount", "shadow_amount")),
-                    "raised_at",
+                    ("raised_at", Amount("raised by", "raised_by")),
                 ]
             },
         )

@@ -14,6 +14,8 @@ from apps.costs.subjects import subjects_of
 
 URL_NAME = "costs_budget_subjects"
 _PAGE = 20
+# Digits of a page's number; of more, PostgreSQL couldn't count its rows.
+_DIGITS = 9
 _Choice = tuple[str, str]
 
 
@@ -34,8 +36,8 @@ class SubjectSelect(UnfoldAdminSelect2Widget):  # type: ignore[misc]  # Unfold i
 def found_subjects(request: HttpRequest) -> JsonResponse:
     """A page of those whose name holds `term`, or whose id begins with it, as Select2 reads them."""
     asked = request.GET
-    page = int(asked["page"]) if asked.get("page", "").isdecimal() else 1
-    found = _find(asked.get("tenant", ""), asked.get("scope", ""), asked.get("term", ""), page=max(page, 1))
+    page = _page(asked.get("page", ""))
+    found = _find(asked.get("tenant", ""), asked.get("scope", ""), asked.get("term", ""), page=page)
     results = [{"id": key, "text": text} for key, text in found[:_PAGE]]
     return JsonResponse({"results": results, "pagination": {"more": len(found) > _PAGE}})
 
@@ -52,13 +54,18 @@ def chosen(tenant: object, scope: object, subject: object) -> Sequence[_Choice]:
 def _find(tenant: str, scope: str, term: str, *, page: int) -> list[_Choice]:
     """One more than a page, if there are more."""
     subjects, tenant_id = subjects_of(scope), _uuid(tenant)
-    if subjects is None or tenant_id is None:
+    if subjects is None or tenant_id is None or "\0" in term:  # which no text in PostgreSQL has
         return []
     wanted = Q(**{f"{subjects.name}__icontains": term.strip()}) | by_id(term, [subjects.key])
     rows = subjects.of(tenant_id).filter(wanted).order_by(subjects.name, subjects.key)
     begin = (page - 1) * _PAGE
     columns = rows.values_list(subjects.key, subjects.name)
     return [_choice(*each) for each in columns[begin : begin + _PAGE + 1]]
+
+
+def _page(given: str) -> int:
+    """What is no page counts as the first."""
+    return max(int(given), 1) if given.isdecimal() and len(given) <= _DIGITS else 1
 
 
 def _choice(key: UUID, name: str) -> _Choice:

@@ -7,14 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import SETTLED_LATE, rows, time_zones
-from apps.costs.alert_rules.wording import PERIOD, Whose, money, named
-from apps.costs.models import BudgetPeriod
+from apps.costs.alert_rules.reading import SETTLED_LATE, of_budgets, time_zones
+from apps.costs.alert_rules.wording import PERIOD, money, named
+from apps.costs.models import BudgetMode, BudgetPeriod
 from apps.costs.periods import period_start
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
-# What a correction has raised is looked at for so long, also of periods that are over.
+# What corrections have raised is looked at for so long, also of periods that are over. `costs_settle_hold`
+# adds it up for as long.
 RAISED_LATE = timedelta(days=1)
 
 # Percentages are compared by products, which are exact. The periods are those that Python has reckoned.
@@ -27,33 +28,45 @@ JOIN costs_budgetcounter AS counter
   ON counter.budget_id = budget.id AND counter.period_start = present.start
 """
 
-# Corrections are mostly of periods that are over.
+# Corrections are mostly of periods that are over. What is both is there twice, so readers take it once.
 _PRESENT_OR_RAISED = f"""
 FROM (
-    SELECT counter.* {_OF_PRESENT_PERIODS}
-    UNION
-    SELECT raised.* FROM costs_budgetcounter AS raised WHERE raised.raised_at >= %(raised_since)s
+    SELECT counter.*, true AS is_present {_OF_PRESENT_PERIODS}
+    UNION ALL
+    SELECT raised.*, false FROM costs_budgetcounter AS raised WHERE raised.raised_at >= %(raised_since)s
 ) AS counter
 JOIN costs_budget AS budget ON budget.id = counter.budget_id
 """  # noqa: S608  # no data in it
 
+# Of a period that is over, only what a correction has crossed: what was reached before, by whichever limit it
+# had then, is no news. A limit of nothing has no percentages.
 _AT_A_THRESHOLD = f"""
-SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
+SELECT DISTINCT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
        counter.period_start, budget."limit", counter.spent, threshold.percent
 {_PRESENT_OR_RAISED}
 CROSS JOIN LATERAL unnest(budget.thresholds) AS threshold (percent)
-WHERE budget.is_active AND counter.spent > 0 AND counter.spent * 100 >= budget."limit" * threshold.percent
+WHERE budget.is_active AND budget."limit" > 0
+  AND counter.spent * 100 >= budget."limit" * threshold.percent
+  AND (counter.is_present OR (counter.spent - counter.raised_by) * 100 < budget."limit" * threshold.percent)
   AND (%(tenant)s::uuid IS NULL OR budget.tenant_id = %(tenant)s)
 ORDER BY budget.id, counter.period_start, threshold.percent DESC
 """  # as above
 
-# One that doesn't stop calls may well be above its limit, but a correction isn't what was watched.
+# One that doesn't stop calls may well be above its limit, but a correction that brings it there isn't what
+# was watched. Of a limit of nothing, this says what thresholds say of others; shadow mode tells of its calls.
 _EXCEEDED = f"""
-SELECT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
-       counter.period_start, budget."limit", counter.spent, counter.raised_at >= %(raised_since)s IS TRUE
+SELECT DISTINCT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
+       counter.period_start, budget."limit", counter.spent, crossing.by_correction, budget.mode
 {_PRESENT_OR_RAISED}
-WHERE budget.is_active AND counter.spent > budget."limit"
-  AND (budget.mode = 'stop' OR counter.raised_at >= %(raised_since)s)
+CROSS JOIN LATERAL (
+    SELECT (counter.raised_at >= %(raised_since)s AND counter.spent - counter.raised_by <= budget."limit")
+        IS TRUE AS by_correction
+) AS crossing
+WHERE budget.is_active AND counter.spent > budget."limit" AND (
+    crossing.by_correction
+    OR counter.is_present AND budget.mode = 'stop'
+    OR counter.is_present AND budget.mode = 'watch' AND budget."limit" = 0 AND budget.thresholds <> '{{}}'
+)
 ORDER BY budget.id, counter.period_start
 """  # as above
 
@@ -72,16 +85,15 @@ _LET_THROUGH = (
 
 
 def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iterator[Finding]:
-    """Thresholds that spend has reached in the present period, or in any by a correction of late.
+    """Thresholds that spend has reached in the present period, or corrections of late in any.
 
     Of several, the highest speaks for all. A limit that was changed has thresholds of its own, so it is part
     of what is told once.
     """
     highest: set[tuple[UUID, date]] = set()
-    for tenant, budget, *scope, period, start, limit, spent, percent in rows(
+    for tenant, budget, whose, period, start, limit, spent, percent in of_budgets(
         _AT_A_THRESHOLD, {**_present(now), "tenant": tenant_id}
     ):
-        whose = Whose(*scope)
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),
@@ -97,17 +109,20 @@ def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iter
 
 
 def budgets_exceeded(now: datetime) -> Iterator[Finding]:
-    """Budgets of which more is spent than their limit: that stop calls, or that a correction has raised."""
-    for tenant, budget, *scope, period, start, limit, spent, raised in rows(_EXCEEDED, _present(now)):
-        whose = Whose(*scope)
+    """Budgets of which more is spent than their limit: that stop calls, that a correction has brought there,
+    or whose limit is nothing.
+    """
+    for tenant, budget, whose, period, start, limit, spent, raised, mode in of_budgets(
+        _EXCEEDED, _present(now)
+    ):
+        why = _RAISED if raised else _LET_THROUGH if mode == BudgetMode.STOP else ""
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),
             period=f"{start} of {plain(limit)}"[:PERIOD],
             level=Level.CRITICAL,
             message=(
-                f"{money(spent)} are spent of {named(limit, period, whose)} since {start}."
-                f" {_RAISED if raised else _LET_THROUGH}"
+                f"{money(spent)} are spent of {named(limit, period, whose)} since {start}. {why}".rstrip()
             ),
             data={**_figures(limit, spent), **whose.data, "budget_period": period},
         )
@@ -115,8 +130,9 @@ def budgets_exceeded(now: datetime) -> Iterator[Finding]:
 
 def budgets_in_shadow(now: datetime) -> Iterator[Finding]:
     """Budgets in shadow mode that would have refused something: the first time in a period, for a limit."""
-    for tenant, budget, *scope, period, start, limit, spent, calls, amount in rows(_SHADOW, _present(now)):
-        whose = Whose(*scope)
+    for tenant, budget, whose, period, start, limit, spent, calls, amount in of_budgets(
+        _SHADOW, _present(now)
+    ):
         yield Finding(
             tenant_id=tenant,
             subject=str(budget),

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import rows
-from apps.costs.alert_rules.wording import PERIOD, Whose, money, named
+from apps.costs.alert_rules.reading import of_budgets
+from apps.costs.alert_rules.wording import PERIOD, money, named
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
@@ -38,8 +38,8 @@ def forecasts_over_budget(now: datetime) -> Iterator[Finding]:
     Surely: the lower end of the interval of 80 % is above it, too. Then the warning is only listed.
     """
     values = {"now": now, "made": now - STALE, "since": (now - STALE - timedelta(days=1)).date()}
-    for tenant, budget, *scope, period, limit, start, end, point, low, high in rows(_BEYOND, values):
-        whose, surely = Whose(*scope), low > limit
+    for tenant, budget, whose, period, limit, start, end, point, low, high in of_budgets(_BEYOND, values):
+        surely = low > limit
         levels = [Level.CRITICAL, Level.WARNING] if surely else [Level.WARNING]
         for level in levels:
             yield Finding(

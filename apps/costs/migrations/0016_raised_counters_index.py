@@ -9,6 +9,10 @@ class Migration(migrations.Migration):
 
     dependencies = [("costs", "0015_raised_counters")]
     operations = [
+        # One that was killed has left an index of that name, which may be half made.
+        migrations.RunSQL(
+            "DROP INDEX CONCURRENTLY IF EXISTS budgetcounter_raised", reverse_sql=migrations.RunSQL.noop
+        ),
         AddIndexConcurrently(
             model_name="budgetcounter",
             index=models.Index(

@@ -4,7 +4,9 @@ from apps.common.partitions import IndexPartitions
 
 _LEDGER = "costs_ledgerentry"
 _ONCE = "(occurred_at, generation_id, attempt, sequence)"
-_BEFORE = f"CREATE UNIQUE INDEX ledgerentry_attempt ON costs_ledgerentry {_ONCE} WITH (fillfactor = 75)"
+_BEFORE = f"""
+CREATE UNIQUE INDEX IF NOT EXISTS ledgerentry_attempt ON costs_ledgerentry {_ONCE} WITH (fillfactor = 75)
+"""
 
 
 class Migration(migrations.Migration):
@@ -15,5 +17,6 @@ class Migration(migrations.Migration):
     operations = [
         # Entries come nearly in order: what comes late finds room, or one page is split for many.
         IndexPartitions(_LEDGER, "ledgerentry_call", f"{_ONCE} WITH (fillfactor = 90)", unique=True),
-        migrations.RunSQL("DROP INDEX ledgerentry_attempt", reverse_sql=_BEFORE),
+        # It has gone, where this was killed before it was recorded.
+        migrations.RunSQL("DROP INDEX IF EXISTS ledgerentry_attempt", reverse_sql=_BEFORE),
     ]

@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Prefetch, Q, Subquery
 from apps.common.fields import CurrencyField, MoneyField
 from apps.common.models import TenantOwned, is_one_of
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.periods import period_bounds, period_start
+from apps.costs.periods import FURTHEST_AHEAD, period_bounds, period_start
 from apps.costs.price_list import PROVIDERS
 from apps.costs.standing import Standing
 from apps.costs.subjects import scope_name
@@ -19,7 +19,7 @@ from apps.costs.thresholds import threshold_problem
 from apps.tenants.models import Tenant
 
 # From UTC to the clocks that are furthest behind and ahead, and between them.
-_CLOCKS = (timedelta(hours=-12), timedelta(), timedelta(hours=14))
+_CLOCKS = (timedelta(hours=-12), timedelta(), FURTHEST_AHEAD)
 
 
 class BudgetScope(models.TextChoices):
@@ -182,6 +182,12 @@ class BudgetCounter(TenantOwned):
     shadow_amount = MoneyField(default=0, db_default=0, help_text="What they could have cost at most.")
     raised_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When a correction last added to what is spent."
+    )
+    raised_by = MoneyField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="What corrections have added to it, up to then and within a day of each other.",
     )
 
     class Meta:

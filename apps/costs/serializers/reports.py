@@ -167,14 +167,8 @@ class BreakdownQuery(_Days, StrictSerializer):
         return fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        until = attrs.setdefault("to", self.context["today"])
-        since = attrs.setdefault("from", until.replace(day=1))
+        since, until = days_asked(attrs, today=self.context["today"])
         by = attrs.setdefault("by", (Dimension.PROVIDER, Dimension.MODEL))
-        for name, day in (("from", since), ("to", until)):
-            if not _EARLIEST <= day <= _LATEST:
-                raise serializers.ValidationError({name: f"Give a day from {_EARLIEST} to {_LATEST}."})
-        if since > until:
-            raise serializers.ValidationError({"to": "The range ends before it begins."})
         longest = min(LONGEST.get(each, LONGEST_OF_ALL) for each in by)
         if until - since >= timedelta(days=longest):
             text = f"By {', '.join(by)} a range may have {longest} days at most."
@@ -185,6 +179,22 @@ class BreakdownQuery(_Days, StrictSerializer):
         attrs["order"] = [({**_BY_SUM, **_BY_DIMENSION}[name], descending)]
         attrs["only"] = {each: attrs[each] for each in OF_CALLS if each in attrs}
         return attrs
+
+
+def days_asked(attrs: dict[str, Any], *, today: date) -> tuple[date, date]:
+    """`from` and `to`, with their defaults where they aren't given. Raises ValidationError."""
+    is_open = "to" not in attrs
+    until = attrs.setdefault("to", today)
+    since = attrs.setdefault("from", until.replace(day=1))
+    for name, day in (("from", since), ("to", until)):
+        if not _EARLIEST <= day <= _LATEST:
+            raise serializers.ValidationError({name: f"Give a day from {_EARLIEST} to {_LATEST}."})
+    if since > until and is_open:
+        text = f"This is after today, {until}, which is the last day by default. Give `to` as well."
+        raise serializers.ValidationError({"from": text})
+    if since > until:
+        raise serializers.ValidationError({"to": "The range ends before it begins."})
+    return since, until
 
 
 def _default_order(by: tuple[Dimension, ...]) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant, validate_time_zone
 
 ALREADY_THERE = "There is such a budget already; change its limit instead."
+SWITCHED_OFF = "There is such a budget already, switched off: switch it on again instead."
 BELOW_ZERO = "A limit isn't below zero."
 
 
@@ -62,7 +63,8 @@ def create_budget(
         )
         if not created:
             what = "provider" if provider else "period" if scope_id is None else "scope_id"
-            raise ConflictError(ALREADY_THERE, fields={what: ALREADY_THERE})
+            text = ALREADY_THERE if budget.is_active else SWITCHED_OFF
+            raise ConflictError(text, fields={what: text, "budget": str(budget.pk)})
         counters.seed(budget, at=now)
     return budget
 
@@ -127,10 +129,9 @@ def change_time_zone(*, tenant: Tenant, time_zone: str, now: datetime) -> None:
         # Before the lock that whoever asks the AI has to share, since it may take seconds.
         rollups.move_calendar(tenant_id=tenant.pk, time_zone=time_zone)
         lock_budgets(tenant_id=tenant.pk, exclusive=True)
-        before = counters.time_zone_of(tenant.pk)
         Tenant.objects.filter(pk=tenant.pk).update(time_zone=time_zone)
         for budget in Budget.objects.filter(tenant_id=tenant.pk, is_active=True):
-            counters.seed_again(budget, at=now, zone_before=before)
+            counters.seed_again(budget, at=now)
     tenant.time_zone = time_zone
 
 

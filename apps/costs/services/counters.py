@@ -14,12 +14,12 @@ from django.db.models import F, Func, Q, Value
 from apps.costs import daily_spend
 from apps.costs.locks import lock_budgets
 from apps.costs.models import Budget, BudgetCounter, BudgetScope, Hold, HoldState
-from apps.costs.periods import first_day, last_day, period_bounds, period_start
+from apps.costs.periods import earliest_begin, first_day, last_day, period_bounds, period_start
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 
-# What neither the ledger nor holds say: what shadow mode has counted, and that a correction was made of late.
-_REMEMBERED = ["shadow_calls", "shadow_amount", "raised_at"]
+# What neither the ledger nor holds say: what shadow mode has counted, what corrections have raised of late.
+_REMEMBERED = ["shadow_calls", "shadow_amount", "raised_at", "raised_by"]
 
 
 def open_period(*, tenant_id: UUID, at: datetime) -> None:
@@ -39,18 +39,18 @@ def seed(budget: Budget, *, at: datetime) -> None:
     _make(budget, [period_start(budget.period, at=at, time_zone=zone)], time_zone=zone)
 
 
-def seed_again(budget: Budget, *, at: datetime, zone_before: str | None = None) -> None:
+def seed_again(budget: Budget, *, at: datetime) -> None:
     """Make a budget's counters anew, of all the time that they reach back: a correction may move any of them.
 
-    `zone_before`: by which they were counted until now, if not by the tenant's. A hold may go on naming a
-    counter that is gone; its end then finds nothing to move there.
+    They may have been counted by another clock than the tenant's of now, and by which, nothing says. A hold
+    may go on naming a counter that is gone; its end then finds nothing to move there.
     """
     zone = time_zone_of(budget.tenant_id)
     present = period_start(budget.period, at=at, time_zone=zone)
     before = {each.period_start: each for each in budget.counters.all()}
     kept = {start for start, each in before.items() if each.shadow_calls}
     budget.counters.all().delete()
-    begin, _ = period_bounds(budget.period, start=min([present, *before]), time_zone=zone_before or zone)
+    begin = earliest_begin(min([present, *before]))
     since = period_start(budget.period, at=begin, time_zone=zone)
     for each in _make(budget, {present, *kept}, since=since, time_zone=zone):
         if same := before.get(each.period_start):

@@ -142,7 +142,8 @@ class Budgets(BudgetView):
     def post(self, request: Request) -> Response:
         """Set a ceiling. What its present period has spent and holds counts from the start.
 
-        There is one at most for the same scope and period: a second one is refused with 409.
+        There is one at most for the same scope and period: a second one is refused with 409, whose
+        `fields` have the first one's id as `budget`. One that is switched off is there, too.
         """
         return self.once(self._create)
 
@@ -173,6 +174,8 @@ class BudgetDetail(BudgetView):
     )
     def patch(self, request: Request, budget_id: UUID) -> Response:
         """Change what is given. What a budget is for, and its period, stay: another one is made for those.
+
+        None is deleted, since its counters are what its past periods have spent: it is switched off.
 
         A limit below what is spent is allowed: `exhausted` says so, and so does the alert budget_exceeded.
         """

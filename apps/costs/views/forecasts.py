@@ -5,7 +5,6 @@ from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -91,8 +90,6 @@ class CostForecast(TenantView):
         The forecast is made each night, soon after midnight by the tenant's clock; what was spent since is
         taken into account. Until there are five whole days of spend, `method` is `none` and `reason` says so.
         """
-        if request.query_params:
-            raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
         zone, now = self.tenant.time_zone, timezone.now()
         found = current_forecast(tenant_id=self.tenant.pk, time_zone=zone, now=now)
         answer = {field.name: getattr(found, field.name) for field in fields(found)}

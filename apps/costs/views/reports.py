@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
-from django.http import QueryDict, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -102,8 +102,6 @@ class CostStats(TenantView):
         By the tenant's calendar, up to the last call that has ended; in US dollars, and in the tenant's
         currency at the rates of the days.
         """
-        if request.query_params:
-            raise ValidationError({name: ["This parameter is unknown."] for name in request.query_params})
         zone, now = self.tenant.time_zone, timezone.now()
         spans = queries.spans_of_stats(time_zone=zone, now=now).values()
         display = Display.of(
@@ -127,6 +125,7 @@ class CostStats(TenantView):
 
 class CostBreakdown(TenantView):
     serializer_class = BreakdownSerializer
+    query_class = BreakdownQuery
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         # `format` says what is wanted. A refusal is JSON in any case.
@@ -149,7 +148,7 @@ class CostBreakdown(TenantView):
         zone = self.tenant.time_zone
         now = timezone.now()
         today = period_start("day", at=now, time_zone=zone)
-        query = BreakdownQuery(data=_given_once(request.query_params), context={"today": today})
+        query = BreakdownQuery(data=request.query_params.dict(), context={"today": today})
         query.is_valid(raise_exception=True)
         asked = query.validated_data
         as_file = asked["format"] == "csv"
@@ -182,14 +181,6 @@ class CostBreakdown(TenantView):
             "results": results,
         }
         return Response(self.get_serializer({**answer, **display.head()}).data)
-
-
-def _given_once(parameters: QueryDict) -> dict[str, str]:
-    """Raises ValidationError for one that is there twice: of which only the last would count, unsaid."""
-    for name, values in parameters.lists():
-        if len(values) > 1:
-            raise ValidationError({name: ["Give this parameter once."]})
-    return {name: str(parameters[name]) for name in parameters}
 
 
 def _file(found: Breakdown, asked: dict[str, Any], display: Display) -> StreamingHttpResponse:

@@ -1,0 +1,42 @@
+"""Migrations that make indexes while the tables are written to: none of them in one transaction."""
+
+import pytest
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
+from psycopg.errors import QueryCanceled
+
+from tests.costs.rolled import another_connection
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+
+INDEX = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'budgetcounter_raised'::regclass"
+
+
+def run_again(before: str, name: str) -> None:
+    """As Django does where a migration was killed before it was recorded."""
+    owner = connections["owner"]
+    loader = MigrationLoader(owner)
+    with owner.schema_editor(atomic=False) as editor:
+        loader.get_migration("costs", name).apply(loader.project_state(("costs", before)), editor)
+
+
+def test_an_index_that_was_left_half_made_is_made_anew() -> None:
+    with another_connection() as writer, another_connection() as owner:
+        owner.autocommit = True
+        owner.execute("DROP INDEX budgetcounter_raised")
+        writer.execute("LOCK TABLE costs_budgetcounter IN ROW EXCLUSIVE MODE")
+        owner.execute("SET statement_timeout = 100")
+        with pytest.raises(QueryCanceled):
+            owner.execute("CREATE INDEX CONCURRENTLY budgetcounter_raised ON costs_budgetcounter (raised_at)")
+        writer.rollback()
+        assert owner.execute(INDEX).fetchall() == [(False,)]
+
+        run_again("0015_raised_counters", "0016_raised_counters_index")
+
+        assert owner.execute(INDEX).fetchall() == [(True,)]
+
+
+def test_an_index_that_has_gone_may_be_dropped_again() -> None:
+    run_again("0016_raised_counters_index", "0017_smaller_ledger")
+    with another_connection() as owner:
+        assert owner.execute("SELECT to_regclass('ledgerentry_attempt')").fetchone() == (None,)
