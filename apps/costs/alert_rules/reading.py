@@ -26,6 +26,6 @@ def of_budgets(statement: str, values: Any) -> Iterator[tuple[Any, ...]]:
     """Of rows that begin with tenant, id, scope, scope_id and provider, the last three as one `Whose`."""
     found = rows(statement, values)
     budgets = Budget.objects.filter(pk__in={budget for _, budget, *_ in found}).with_scope_names()
-    names = dict(budgets.order_by().values_list("pk", "scope_name"))
+    names = {each.pk: each.scope_name for each in budgets}
     for tenant, budget, scope, scope_id, provider, *rest in found:
         yield tenant, budget, Whose(scope, scope_id, provider, names.get(budget) or ""), *rest
