@@ -1,5 +1,6 @@
 """The whole stack as a user starts it, and the worst that can happen to its manager."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -36,13 +37,16 @@ def home() -> Iterator[Path]:
         yield path
 
 
-def wait_until_up(started: "subprocess.Popen[str]") -> str:
-    """What was said until everything was ready."""
+UP_AND_RUNNING = "Ctrl-C stops everything"
+
+
+def wait_until_said(words: str, started: "subprocess.Popen[str]") -> str:
+    """What was said until then."""
     assert started.stdout is not None
     said = ""
     for line in started.stdout:
         said += line
-        if "Ctrl-C stops everything" in line:
+        if words in line:
             return said
     raise AssertionError(said)
 
@@ -67,7 +71,7 @@ def test_after_kill_9_nothing_is_left_and_the_next_start_has_the_data(home: Path
     every_one = ("postgres", "redis", "supervisord", "stack")
     for position, names in enumerate([("stack",), ("supervisord",), every_one]):
         with process(*UP, home=home) as started:
-            wait_until_up(started)
+            wait_until_said(UP_AND_RUNNING, started)
             assert notes(home) == position + 1
             assert len(processes_of(home)) > 15
 
@@ -80,7 +84,7 @@ def test_after_kill_9_nothing_is_left_and_the_next_start_has_the_data(home: Path
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_everything_in_order(home: Path, number: signal.Signals) -> None:
     with process(*UP, home=home) as started:
-        said = wait_until_up(started)
+        said = wait_until_said(UP_AND_RUNNING, started)
         for address in ("/admin/", "/api/docs", "/api/health", "/api/metrics", "Flower"):
             assert address in said
 
@@ -94,9 +98,7 @@ def test_a_signal_ends_everything_in_order(home: Path, number: signal.Signals) -
 
 def test_a_start_cut_short_leaves_nothing(home: Path) -> None:
     with process(*UP, home=home) as started:
-        assert started.stdout is not None
-        while "preparing the database" not in started.stdout.readline():
-            pass
+        wait_until_said("preparing the database", started)
 
         started.send_signal(signal.SIGTERM)
         started.communicate(timeout=60)
@@ -108,11 +110,9 @@ def test_make_takes_the_stack_with_it_when_it_is_killed(tmp_path: Path) -> None:
     """A killed parent, as make is one: the guard in the Makefile is what notices."""
     with temporary_home() as home:
         makefile = tmp_path / "Makefile"
-        makefile.write_text(f"up:\n\t@{' '.join(UP)}\n")
+        makefile.write_text(f"up:\n\t@{shlex.join(UP)}\n")
         with process("make", "-f", str(makefile), "up", home=home) as started:
-            assert started.stdout is not None
-            while "preparing the database" not in started.stdout.readline():
-                pass
+            wait_until_said("preparing the database", started)
 
             started.kill()
 
