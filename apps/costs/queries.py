@@ -115,6 +115,8 @@ def campaign_costs_by_model(*, campaign_id: UUID) -> list[ModelCosts]:
 def cost_by_campaign(campaign_ids: Iterable[UUID]) -> dict[UUID, Money]:
     """What each campaign has cost so far, zero included, for a list that shows many."""
     ids = list(campaign_ids)
+    if not ids:
+        return {}
     source = of_campaigns(ids, by=[Dimension.CAMPAIGN])
     amounts = {campaign: _costs(sums).amount for campaign, *sums in summed(source, Dimension.CAMPAIGN.column)}
     return {each: Money(amounts.get(each, Decimal(0))) for each in ids}

@@ -160,11 +160,11 @@ def of_spans(
 
 
 def of_campaigns(campaign_ids: Sequence[UUID], *, by: Sequence[Dimension]) -> Source:
-    """All that some campaigns' rows have ever come to."""
+    """All that some campaigns' rows have ever come to. `by` has no periods."""
     columns = ", ".join([*(each.column for each in by), *SUMS])
-    sql = " UNION ALL ".join(
-        f"SELECT {columns} FROM {table} WHERE campaign_id = ANY(%s)"
-        for table in (MONTHS.table, "costs_ledger_tail(NULL, NULL, NULL)")
+    sql = (
+        f"SELECT {columns} FROM {MONTHS.table} WHERE campaign_id = ANY(%s)"
+        f" UNION ALL SELECT {columns} FROM costs_ledger_tail_of_campaigns(%s)"
     )
     return Source(sql, [list(campaign_ids)] * 2)
 

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -42,6 +43,11 @@ def test_a_campaigns_cost_is_split_by_model_the_dearest_first(agency: Tenant, st
     ]
     assert total == Costs(3, 0, 12, 0, 0, Decimal(12))
     assert hidden == Costs(0, 0, 0, 0, 0, Decimal(0))
+
+
+def test_where_there_is_no_campaign_the_ledger_is_left_alone(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert queries.cost_by_campaign([]) == {}
 
 
 def test_sums_are_of_the_tenant_asked_for_also_where_all_are_visible(
