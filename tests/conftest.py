@@ -13,6 +13,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from rest_framework.test import APIClient
 
@@ -25,6 +26,10 @@ from apps.tenants.system import system_transaction
 from tests import factories
 from tests.sandbox import processes
 from tests.watermark import settled_before
+
+# Other work on the machine makes no example wrong.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

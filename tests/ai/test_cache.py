@@ -262,7 +262,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cap=st.integers(0, 12_000), steps=steps)
 def test_a_tenants_cache_holds_what_the_model_holds(cap: int, steps: list[Any]) -> None:
     small = place(os.environ["REDIS_URL"], cap=cap)

@@ -1,6 +1,6 @@
 """What is said to a model besides the question."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.ai.conversation import Conversation
@@ -49,7 +49,6 @@ def test_what_is_short_already_is_not_shortened() -> None:
     assert conversation(RULES).shortened() is None
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.builds(Message, st.sampled_from(["system", "user", "assistant"]), st.text(max_size=3000))),
     st.integers(1, 5000),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.ai.fallback import Progress, next_step, successors
@@ -100,7 +100,6 @@ def test_a_move_for_another_reason_leaves_a_filtered_question_its_second_opinion
     assert progress.next("content_filtered").action is Action.STOP
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(MATRIX)), st.sets(st.sampled_from([*HERE, ELSEWHERE]))),
@@ -115,7 +114,6 @@ def test_a_step_is_one_of_its_row_and_possible(failures: list[tuple[str, set[Act
         assert step.action not in impossible
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(MATRIX)), st.lists(st.sampled_from([*HERE, ELSEWHERE]), max_size=8))
 def test_nothing_is_done_more_often_than_its_row_says(kind: str, done: list[Action]) -> None:
     step = next_step(kind, done)

@@ -208,6 +208,6 @@ class CachedFlight(Flight):
 
 
 TestFlight = Flight.TestCase
-TestFlight.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFlight.settings = settings(max_examples=60, stateful_step_count=40)
 TestCachedFlight = CachedFlight.TestCase
-TestCachedFlight.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestCachedFlight.settings = settings(max_examples=40, stateful_step_count=40)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from apps.ai import routing
@@ -231,10 +231,6 @@ WISHES = st.builds(
 REASONS = st.sampled_from(["disabled", "its breaker is open", "no key"])
 
 
-# Other work on the machine makes no example wrong.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
 @st.composite
 def situations(draw: st.DrawFn) -> dict[str, Any]:
     """Whatever `route` may be asked, but for the draw."""
@@ -252,7 +248,6 @@ def situations(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@UNHURRIED
 @given(situations(), st.integers())
 def test_every_deployment_is_either_a_candidate_or_explained_and_never_both(
     asked: dict[str, Any], seed: int
@@ -268,7 +263,6 @@ def test_every_deployment_is_either_a_candidate_or_explained_and_never_both(
     assert all(each["passed_over"] for each in found.explain if "place" not in each)
 
 
-@UNHURRIED
 @given(situations(), st.integers())
 def test_what_is_excluded_is_never_a_candidate(asked: dict[str, Any], seed: int) -> None:
     found = routed(**asked, seed=seed)
@@ -282,7 +276,6 @@ def test_what_is_excluded_is_never_a_candidate(asked: dict[str, Any], seed: int)
         assert len({each.provider for each in found.candidates}) <= 1
 
 
-@UNHURRIED
 @given(situations(), st.integers())
 def test_who_is_able_is_passed_over_only_while_the_hybrid_orchestrator_is_off(
     asked: dict[str, Any], seed: int
@@ -302,13 +295,11 @@ def test_who_is_able_is_passed_over_only_while_the_hybrid_orchestrator_is_off(
     assert bool(off.candidates) == bool(able)
 
 
-@UNHURRIED
 @given(situations(), st.integers())
 def test_the_same_draw_gives_the_same_route(asked: dict[str, Any], seed: int) -> None:
     assert routed(**asked, seed=seed) == routed(**asked, seed=seed)
 
 
-@UNHURRIED
 @given(situations(), st.integers())
 def test_the_cheapest_comes_first_and_weight_zero_last(asked: dict[str, Any], seed: int) -> None:
     assume(asked["task_kind"] != TaskKind.REPLAY)

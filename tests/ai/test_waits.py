@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.ai import backoff
@@ -51,14 +51,12 @@ def test_what_cannot_be_understood_is_no_wish(value: str) -> None:
     assert wait(retry_after_ms=value, retry_after="3") in (timedelta(seconds=3), None)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_whatever_stands_in_the_headers_is_a_wait_or_none(ms: str, after: str, date: str) -> None:
     found = retry_after.read({"retry-after-ms": ms, "retry-after": after, "date": date}, now=NOW)
     assert found is None or found >= timedelta()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 50), st.floats(0, 1000), st.integers())
 def test_a_wait_begins_when_the_provider_wants_to_be_asked_again(
     tries: int, seconds: float, seed: int

@@ -1,7 +1,7 @@
 import random
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.common.backoff import full_jitter
@@ -14,7 +14,6 @@ class Highest(random.Random):
         return 1.0
 
 
-@settings(deadline=None)
 @given(st.integers(-1, 10_000), SECONDS, SECONDS, st.integers())
 def test_a_wait_is_never_longer_than_its_limits(
     tries: int, base: timedelta, most: timedelta, seed: int

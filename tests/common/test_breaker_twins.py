@@ -47,7 +47,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, min_size=10, max_size=40))
 def test_redis_and_python_take_the_same_steps(trace: list[tuple[str, object]]) -> None:
     twins, begun = Twins(SMALL), list[Admission]()
@@ -195,7 +195,6 @@ def test_whatever_callers_do_one_probe_is_out_and_nothing_is_stuck() -> None:
         settings=settings(
             max_examples=40,
             stateful_step_count=30,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),

@@ -110,7 +110,6 @@ PARAMETERS = [
 ]
 SETTINGS = settings(
     max_examples=80,
-    deadline=None,
     # The rows of one example don't disturb the next.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

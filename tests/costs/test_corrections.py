@@ -87,7 +87,7 @@ def test_roll_ups_that_had_the_estimates_follow(agency: Tenant) -> None:
     assert by_roll_ups() == {(12, 12, 0)}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_where_only_estimates_differ_the_ledger_becomes_the_bill(agency: Tenant, data: st.DataObject) -> None:
     """By each day and model, to the last digit; the roll-ups agree."""

@@ -133,7 +133,7 @@ def test_what_shadow_mode_has_counted_stays_where_it_was(agency: Tenant) -> None
     assert found == {"2026-05-14": 1, "2026-05-17": 0}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_was_changed_counters_are_what_the_ledger_and_live_holds_say(data: st.DataObject) -> None:
     tenant = factories.tenant()

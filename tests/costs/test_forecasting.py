@@ -149,7 +149,7 @@ def test_odd_histories_have_sane_forecasts(days: list[float]) -> None:
     assert all(one.low_95 <= other.low_95 for one, other in pairwise(found.totals))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     days=st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=5, max_size=70),
     today=st.decimals(0, 10**6, places=4),

@@ -182,7 +182,6 @@ def test_the_roll_ups_and_the_tail_are_always_the_ledger(price_id: int) -> None:
         settings=settings(
             max_examples=25,
             stateful_step_count=15,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

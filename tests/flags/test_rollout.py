@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.common.ids import uuid7
@@ -10,7 +10,6 @@ NAMES = st.text(min_size=1, max_size=20)
 PERCENT = st.integers(0, 100)
 
 
-@settings(deadline=None)
 @given(NAMES, st.uuids(), PERCENT, PERCENT)
 def test_raising_the_percentage_takes_a_feature_from_nobody(
     name: str, tenant: UUID, one: int, other: int
@@ -19,7 +18,6 @@ def test_raising_the_percentage_takes_a_feature_from_nobody(
     assert is_rolled_out(name, tenant, high) >= is_rolled_out(name, tenant, low)
 
 
-@settings(deadline=None)
 @given(NAMES, st.uuids())
 def test_none_is_nobody_and_a_hundred_everybody(name: str, tenant: UUID) -> None:
     assert not is_rolled_out(name, tenant, 0)

@@ -251,7 +251,6 @@ def run(django_settings: Any, *, examples: int, steps: int, **more: Any) -> None
             settings=settings(
                 max_examples=examples,
                 stateful_step_count=steps,
-                deadline=None,
                 print_blob=True,
                 suppress_health_check=list(HealthCheck),
                 **more,

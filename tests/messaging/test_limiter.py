@@ -50,7 +50,7 @@ _steps = st.lists(
 
 
 @given(steps=_steps, count=st.integers(1, 10), seconds=st.sampled_from([5, 20, 60]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_window_at_the_receiver_ever_holds_more(
     steps: Sequence[tuple[int, int, Sequence[tuple[int, int, bool]]]], count: int, seconds: int
 ) -> None:

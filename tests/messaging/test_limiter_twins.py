@@ -100,7 +100,7 @@ def redis() -> Iterator[RedisConnection]:
     logs.close()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_redis_decides_as_memory_does(redis: RedisConnection, data: st.DataObject) -> None:
     layers = {name: data.draw(limits, label=name).rules for name in ("global", "tenant", "user", "recipient")}

@@ -57,7 +57,7 @@ def one_by_one(lanes: list[Lane], pace: Pace) -> dict[Lane, datetime]:
     seconds=st.integers(1, 120),
     gap=st.sampled_from([0, 100, 9000]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_the_ends_are_those_of_sending_one_by_one(
     lanes: list[Lane], count: int, seconds: int, gap: int
 ) -> None:
@@ -111,7 +111,7 @@ def test_where_each_fan_sleeps_for_himself_only_the_last_ones_wait() -> None:
     start=st.times(),
     end=st.times(),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_waking_time_is_what_lies_outside_quiet_hours(
     zone: str, hours_on: int, hours: float, start: time, end: time
 ) -> None:
