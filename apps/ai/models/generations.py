@@ -7,7 +7,7 @@ from django.db.models import Case, F, Q, Value, When
 from apps.ai.answers import schema_problem
 from apps.ai.models.deployments import Deployment, TaskKind
 from apps.common import liquid
-from apps.common.fields import CurrencyField, MoneyField
+from apps.common.fields import CountField, CurrencyField, MoneyField, SmallCountField
 from apps.common.models import BaseModel, TenantOwned, is_one_of
 from apps.common.priority import Priority
 
@@ -101,11 +101,11 @@ class Generation(TenantOwned):
     """One question to the AI and its answer: the unit of work of the queue `ai`."""
 
     task_kind = models.CharField(max_length=32, choices=TaskKind)
-    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.MEDIUM)
+    priority = SmallCountField(choices=Priority, default=Priority.MEDIUM)
     # The key has no index of its own: generation_by_prompt begins with it.
     prompt = models.ForeignKey(PromptTemplate, on_delete=models.PROTECT, related_name="+", db_index=False)
     variables = models.JSONField(default=dict)
-    max_tokens = models.PositiveIntegerField()
+    max_tokens = CountField()
     fresh = models.BooleanField(
         db_default=False, help_text="Neither the cache nor an identical call may answer it."
     )
@@ -119,13 +119,11 @@ class Generation(TenantOwned):
     state = models.CharField(max_length=16, choices=GenerationState, default=GenerationState.PENDING)
     # Of a pending one: until then it waits for a deployment to recover.
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="Calls made to providers.")
-    lost_attempts = models.PositiveSmallIntegerField(
+    attempts = SmallCountField(default=0, help_text="Calls made to providers.")
+    lost_attempts = SmallCountField(
         db_default=0, help_text="Those of processes that died; a whole run followed."
     )
-    abandonments = models.PositiveSmallIntegerField(
-        db_default=0, help_text="How often a process died over it, or failed."
-    )
+    abandonments = SmallCountField(db_default=0, help_text="How often a process died over it, or failed.")
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -138,9 +136,9 @@ class Generation(TenantOwned):
     model = models.CharField(max_length=100, blank=True)
     text = models.TextField(blank=True)
     data = models.JSONField(null=True, blank=True)
-    input_tokens = models.PositiveIntegerField(default=0)
-    cached_tokens = models.PositiveIntegerField(default=0)
-    output_tokens = models.PositiveIntegerField(default=0)
+    input_tokens = CountField(default=0)
+    cached_tokens = CountField(default=0)
+    output_tokens = CountField(default=0)
     cost = MoneyField(default=0, help_text="Of all attempts.")
     currency = CurrencyField()
     latency = models.DurationField(null=True, blank=True)
@@ -158,11 +156,11 @@ class Generation(TenantOwned):
         ordering = ["-id"]
         constraints = [
             is_one_of("task_kind", TaskKind, table="generation"),
-            is_one_of("state", GenerationState, table="generation"),
             models.CheckConstraint(
                 condition=~Q(state=GenerationState.RUNNING) | Q(lease_expires_at__isnull=False),
                 name="generation_running_has_a_lease",
             ),
+            # And that its state is one of these.
             models.CheckConstraint(
                 condition=Q(state__in=["succeeded", "failed"], finished_at__isnull=False)
                 | Q(state__in=["pending", "running"], finished_at__isnull=True),

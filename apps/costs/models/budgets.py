@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import OuterRef, Prefetch, Q, Subquery
 
-from apps.common.fields import CurrencyField, MoneyField
+from apps.common.fields import CountField, CurrencyField, MoneyField
 from apps.common.models import TenantOwned, is_one_of
 from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs.periods import FURTHEST_AHEAD, period_bounds, period_start
@@ -176,7 +176,7 @@ class BudgetCounter(TenantOwned):
     period_start = models.DateField(help_text="The period's first day, in the tenant's time zone.")
     spent = MoneyField(default=0)
     held = MoneyField(default=0)
-    shadow_calls = models.PositiveIntegerField(
+    shadow_calls = CountField(
         default=0, db_default=0, help_text="Calls that were made in shadow mode though they didn't fit."
     )
     shadow_amount = MoneyField(default=0, db_default=0, help_text="What they could have cost at most.")

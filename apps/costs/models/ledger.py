@@ -2,8 +2,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from apps.common.fields import CurrencyField, MoneyField
-from apps.common.models import TenantOwned, is_one_of
+from apps.common.fields import CurrencyField, MoneyField, SmallCountField
+from apps.common.models import TenantOwned
 from apps.costs.models.prices import Price
 
 
@@ -31,7 +31,7 @@ class Hold(TenantOwned, Attribution):
     """Money set aside for one attempt at a provider, committed before the call and ended exactly once."""
 
     generation_id = models.UUIDField()
-    attempt = models.PositiveSmallIntegerField()
+    attempt = SmallCountField()
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_index=False)
     bound = MoneyField(help_text="The most that the attempt can cost.")
     currency = CurrencyField()
@@ -51,11 +51,11 @@ class Hold(TenantOwned, Attribution):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["generation_id", "attempt"], name="hold_one_per_attempt"),
-            is_one_of("state", HoldState, table="hold"),
             models.CheckConstraint(condition=Q(bound__gte=0), name="hold_not_negative"),
+            # And that its state is one of these.
             models.CheckConstraint(
                 condition=Q(state=HoldState.HELD, ended_at__isnull=True)
-                | (~Q(state=HoldState.HELD) & Q(ended_at__isnull=False)),
+                | Q(state__in=[HoldState.SETTLED, HoldState.RELEASED], ended_at__isnull=False),
                 name="hold_ended_has_its_time",
             ),
         ]
