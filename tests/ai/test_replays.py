@@ -30,11 +30,11 @@ from apps.ai.services.recommendations import ChangedSinceError, NothingToApplyEr
 from apps.ai.services.replaying import advance_replay
 from apps.ai.services.replays import TooDearError, TooFewQuestionsError
 from apps.common.errors import DomainError, NotFoundError
+from apps.costs import pricing
 from apps.costs.models import Budget, BudgetCounter, Hold, HoldState, LedgerEntry
 from apps.costs.pricing import Usage
-from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
-from apps.tenants.doors import tenant_transaction
+from apps.tenants.doors import call_for_tenant, tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tasks.ai import advance_replay as advance_task
@@ -559,12 +559,12 @@ def test_what_it_has_cost_is_what_the_ledger_says_by_now(
         Recommendation.objects.filter(pk=row.pk).update(measured_saving=Decimal(1))
         estimate = LedgerEntry.objects.get(task_kind="replay", estimated=True)
         hold = Hold.objects.get(generation_id=estimate.generation_id, attempt=estimate.attempt)
-    known = Usage(10, 2)
+    amount = pricing.cost(usage=Usage(10, 2), rates=hold.price)
 
-    correction = holds.settle(hold=hold, usage=known, now=timezone.now())
+    correction = call_for_tenant(agency, "costs_settle_hold", hold.pk, 10, 0, 2, amount, timezone.now())
 
-    assert correction is not None
-    assert correction.amount < 0
+    assert correction["outcome"] == "corrected"
+    assert correction["amount"] < 0
     with tenant_transaction(agency):
         paid = sum(each.amount for each in LedgerEntry.objects.filter(task_kind="replay"))
         found = Recommendation.objects.with_paid().get(pk=row.pk)

@@ -5,8 +5,9 @@ from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
-from apps.costs.models import Hold, LedgerEntry, UsageDifference, UsageImport
+from apps.costs.models import LedgerEntry, UsageDifference, UsageImport
 from apps.costs.services import corrections, holds, usage_imports
+from apps.costs.services.holds import Held
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests.costs.spending import dollars, take
@@ -16,14 +17,14 @@ LATER = NOON + timedelta(days=3)
 HEAD = "day,model,requests,input_tokens,cached_tokens,output_tokens,amount\n"
 
 
-def spend(tenant: Tenant, number: int, at: datetime = NOON, **purpose: Any) -> Hold:
+def spend(tenant: Tenant, number: int, at: datetime = NOON, **purpose: Any) -> Held:
     """A call that cost so many dollars, and as many tokens."""
     hold = take(tenant, number, now=at, **purpose)
     holds.settle(hold=hold, usage=dollars(number), now=at)
     return hold
 
 
-def lose(tenant: Tenant, bound: int, at: datetime = NOON, **purpose: Any) -> Hold:
+def lose(tenant: Tenant, bound: int, at: datetime = NOON, **purpose: Any) -> Held:
     """A call whose usage nobody knows."""
     hold = take(tenant, bound, now=at, **purpose)
     holds.settle(hold=hold, usage=None, now=at)

@@ -11,7 +11,7 @@ from apps.common.ids import uuid7
 from apps.costs.models import BudgetCounter, Hold, HoldState, LedgerEntry
 from apps.costs.pricing import Usage
 from apps.costs.services import holds
-from apps.costs.services.holds import Purpose
+from apps.costs.services.holds import Held, Purpose
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests import factories
@@ -36,7 +36,7 @@ def take(
     attempt: int = 1,
     generation_id: UUID | None = None,
     **purpose: Any,
-) -> Hold:
+) -> Held:
     now = now or timezone.now()
     return holds.take(
         purpose=Purpose(

@@ -9,10 +9,11 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.common.ids import uuid7
-from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetScope, Hold
+from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetScope
 from apps.costs.refusals import BudgetExhaustedError
 from apps.costs.services import holds
 from apps.costs.services.budgets import change_budget, create_budget
+from apps.costs.services.holds import Held
 from apps.notifications.services import rules
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
@@ -40,7 +41,7 @@ def counted(row: Budget) -> tuple[int, Decimal | int]:
     return counter.shadow_calls, counter.shadow_amount
 
 
-def spend(tenant: Tenant, amount: int, **purpose: Any) -> Hold:
+def spend(tenant: Tenant, amount: int, **purpose: Any) -> Held:
     hold = take(tenant, amount, **purpose)
     holds.settle(hold=hold, usage=dollars(amount), now=timezone.now())
     return hold

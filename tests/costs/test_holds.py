@@ -13,6 +13,7 @@ from apps.costs.pricing import Usage
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, NoPriceError
 from apps.costs.services import holds
 from apps.costs.services.budgets import create_budget
+from apps.costs.services.holds import Held
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests import factories
@@ -135,7 +136,7 @@ def test_a_budget_counts_only_what_it_is_for(agency: Tenant, scope: BudgetScope)
     named: dict[str, Any] = {"provider": "azure"} if scope == "provider" else {"scope_id": mine}
     create_budget(tenant_id=agency.pk, scope=scope, limit=Decimal(10), now=timezone.now(), **named)
 
-    def take_for(whom: UUID) -> Hold:
+    def take_for(whom: UUID) -> Held:
         if scope == "provider":
             return take(agency, 8, provider="azure" if whom == mine else "openai")
         purpose: dict[str, Any] = {f"{scope}_id": whom}
@@ -178,12 +179,14 @@ def test_a_model_without_a_price_is_refused(agency: Tenant, budget: Budget) -> N
 
 def test_a_price_holds_from_its_start_to_the_next_ones(agency: Tenant) -> None:
     march, may = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
-    for cents, start in ((1, march), (2, may)):
+    earlier, later = (
         factories.price(model=MODEL, input_per_million=cents, output_per_million=1, starts_at=start)
+        for cents, start in ((1, march), (2, may))
+    )
 
     before, at_start = take(agency, 1, now=may - timedelta(seconds=1)), take(agency, 1, now=may)
 
-    assert (before.price.starts_at, at_start.price.starts_at) == (march, may)
+    assert (before.price_id, at_start.price_id) == (earlier.pk, later.pk)
     with pytest.raises(NoPriceError):
         take(agency, 1, now=march - timedelta(seconds=1))
 

@@ -8,9 +8,10 @@ import pytest
 from django.utils import timezone
 
 from apps.common.ids import uuid7
-from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope, Hold
+from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope
 from apps.costs.services import budgets, holds, thresholds
 from apps.costs.services.budgets import create_budget
+from apps.costs.services.holds import Held
 from apps.notifications.models import Alert, Channel, Level
 from apps.notifications.services import rules
 from apps.tenants.doors import tenant_transaction
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NOON = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
 
 
-def spend(tenant: Tenant, amount: int, *, now: datetime | None = None, **purpose: Any) -> Hold:
+def spend(tenant: Tenant, amount: int, *, now: datetime | None = None, **purpose: Any) -> Held:
     hold = take(tenant, amount, now=now, **purpose)
     holds.settle(hold=hold, usage=dollars(amount), now=now or timezone.now())
     return hold

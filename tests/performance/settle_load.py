@@ -21,10 +21,11 @@ django.setup()
 from django.utils import timezone  # noqa: E402 -- Django has to be set up first
 
 from apps.common.ids import uuid7  # noqa: E402
-from apps.costs.models import BudgetScope, Hold, Price  # noqa: E402
+from apps.costs.models import BudgetScope, Price  # noqa: E402
 from apps.costs.pricing import Usage  # noqa: E402
 from apps.costs.services import holds  # noqa: E402
 from apps.costs.services.budgets import create_budget  # noqa: E402
+from apps.costs.services.holds import Held  # noqa: E402
 from apps.tenants.models import Tenant  # noqa: E402
 from apps.tenants.system import system_transaction  # noqa: E402
 
@@ -50,7 +51,7 @@ def _tenant(number: int) -> tuple[UUID, UUID]:
     return tenant.pk, campaign_id
 
 
-def _take(spender: tuple[UUID, UUID]) -> Hold:
+def _take(spender: tuple[UUID, UUID]) -> Held:
     tenant_id, campaign_id = spender
     now = timezone.now()
     return holds.take(
@@ -73,7 +74,7 @@ def _take(spender: tuple[UUID, UUID]) -> Hold:
     )
 
 
-def _settle(hold: Hold) -> bool:
+def _settle(hold: Held) -> bool:
     return holds.settle(hold=hold, usage=_USAGE, now=timezone.now()) is not None
 
 
@@ -87,7 +88,7 @@ def _price() -> None:
         )
 
 
-def _settled_a_second(taken: Sequence[Hold], pool: ThreadPoolExecutor) -> float:
+def _settled_a_second(taken: Sequence[Held], pool: ThreadPoolExecutor) -> float:
     began = time.perf_counter()
     settled = sum(pool.map(_settle, taken))
     took = time.perf_counter() - began

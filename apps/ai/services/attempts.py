@@ -20,10 +20,10 @@ from apps.ai.services.rows import Settlement
 from apps.ai.services.watch import Watch
 from apps.common.breaker.rules import Admission
 from apps.common.connections import give_back_connection
-from apps.costs.models import BudgetScope, Hold
+from apps.costs.models import BudgetScope
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
 from apps.costs.services import holds
-from apps.costs.services.holds import Attempt
+from apps.costs.services.holds import Attempt, Held
 
 # After an attempt has timed out, how long it may take to settle it before it counts as abandoned.
 GRACE = timedelta(seconds=15)
@@ -48,7 +48,7 @@ class Found:
     read: answers.Read
     candidate: Candidate
     completion: Completion
-    hold: Hold
+    hold: Held
     admission: Admission
 
     @property
@@ -119,7 +119,7 @@ class Attempts:
         return self._judge(turn, begun.hold, admission, outcome, cut_short=silence < candidate.timeout)
 
     def _judge(
-        self, turn: Turn, hold: Hold, admission: Admission, outcome: Outcome, *, cut_short: bool
+        self, turn: Turn, hold: Held, admission: Admission, outcome: Outcome, *, cut_short: bool
     ) -> Found | Trouble:
         if isinstance(outcome, Completion):
             schema = turn.request.schema if isinstance(turn.request, ChatRequest) else None
@@ -139,7 +139,7 @@ class Attempts:
         self._settle(hold, outcome)
         return trouble
 
-    def _settle(self, hold: Hold, outcome: Outcome) -> None:
+    def _settle(self, hold: Held, outcome: Outcome) -> None:
         """End the hold with what is known of the usage."""
         if isinstance(outcome, Failure) and outcome.usage is None and not outcome.maybe_billed:
             insist(lambda now: holds.release(hold=hold, now=now), hold=hold, timing=self._timing)

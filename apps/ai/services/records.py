@@ -18,8 +18,8 @@ from apps.ai.services.rows import Begun, ClaimLostError, Ended, Ending, Refused,
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
 from apps.common.text import storable
-from apps.costs.models import Hold, LedgerEntry
-from apps.costs.services.holds import Attempt
+from apps.costs.models import LedgerEntry
+from apps.costs.services.holds import Attempt, Held
 from apps.tenants.doors import tenant_transaction
 
 log = structlog.get_logger(__name__)
@@ -147,7 +147,7 @@ def cancellation(code: str, message: str) -> DomainError | None:
     return DomainError(message, code=code) if code else None
 
 
-def insist(write: Callable[[datetime], Written], *, hold: Hold, timing: Timing) -> Written:
+def insist(write: Callable[[datetime], Written], *, hold: Held, timing: Timing) -> Written:
     """Write what became of a hold, which a database that is away for a moment must not lose.
 
     `write` takes the time, the same each time: what was written, but whose answer was lost, is known then.

@@ -19,10 +19,9 @@ from apps.ai.models import GenerationState, Source
 from apps.common.errors import ConflictError, DomainError
 from apps.common.priority import Priority
 from apps.common.text import storable
-from apps.costs.models import Hold
 from apps.costs.pricing import Usage
 from apps.costs.services import holds
-from apps.costs.services.holds import Attempt, Purpose
+from apps.costs.services.holds import Attempt, Held, Purpose
 from apps.tenants.doors import call_for_tenant
 from apps.tenants.system import call_for_system
 
@@ -49,7 +48,7 @@ class Begun:
     of its limit; None without such a budget.
     """
 
-    hold: Hold
+    hold: Held
     lease_expires_at: datetime
     budget_left: Decimal | None
 
@@ -66,7 +65,7 @@ class Refused:
 class Settlement:
     """What became of the last attempt: its usage if known; `is_free` if it can't have cost anything."""
 
-    hold: Hold
+    hold: Held
     usage: Usage | None
     is_free: bool = False
 

@@ -4,7 +4,7 @@ Taking and ending a hold are SQL functions (migration 0003_hold_functions), a ro
 `ai`, which write a generation's row in the same one, call them; what they answer is read here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -19,8 +19,8 @@ from django.db.models import Model
 from apps.common.errors import ConflictError
 from apps.common.ids import uuid7
 from apps.costs import pricing
-from apps.costs.models import Budget, Hold, HoldState, LedgerEntry, Price
-from apps.costs.pricing import Usage
+from apps.costs.models import Budget, Hold, HoldState, LedgerEntry
+from apps.costs.pricing import FixedRates, Usage
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
 from apps.costs.services import counters
 from apps.tenants.doors import call_for_tenant, tenant_transaction
@@ -29,6 +29,10 @@ from apps.tenants.system import system_transaction
 log = structlog.get_logger(__name__)
 
 _Row = TypeVar("_Row", bound=Model)
+
+# Input, cached and output tokens, and their cost.
+Charge = tuple[int | None, int | None, int | None, Decimal | None]
+_UNKNOWN: Charge = (None, None, None, None)
 
 # Once is enough, but for a tenant whose time zone is changed just then.
 _OPENINGS = 3
@@ -66,6 +70,31 @@ class Attempt:
     hold_id: UUID = field(default_factory=uuid7)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold as whoever took it has it: a `Hold` without its row, which the hot path has no use for."""
+
+    purpose: Purpose
+    attempt: Attempt
+    bound: Decimal
+    currency: str
+    price_id: int
+    rates: FixedRates
+    counters: Sequence[UUID]
+
+    @property
+    def pk(self) -> UUID:
+        return self.attempt.hold_id
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.purpose.tenant_id
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.attempt.expires_at
+
+
 def take(
     *,
     purpose: Purpose,
@@ -76,7 +105,7 @@ def take(
     max_tokens: int,
     expires_at: datetime,
     now: datetime,
-) -> Hold:
+) -> Held:
     """Set aside the most that one attempt can cost, on every budget that it weighs on.
 
     It is committed when this returns, so never call it in a transaction. Raises NoPriceError,
@@ -107,18 +136,18 @@ def take(
     return taken(row, purpose=purpose, attempt=wanted)
 
 
-def settle(*, hold: Hold, usage: Usage | None, now: datetime) -> LedgerEntry | None:
+def settle(*, hold: Held, usage: Usage | None, now: datetime) -> LedgerEntry | None:
     """End a hold with what the attempt cost; with `usage` unknown, at its bound, marked as estimated.
 
     Only the first call counts. A later one that knows the usage of an attempt that was settled by estimate
     adds a correction. Returns the entry that was written, if any.
     """
-    row = call_for_tenant(hold.tenant_id, "costs_settle_hold", hold.pk, *charge(hold, usage), now)
+    row = _settle(hold.tenant_id, hold.pk, charge(hold, usage), now=now)
     check_settled(row["outcome"], row["amount"], hold=hold)
     return None if row["outcome"] == "unchanged" else _entry(row, hold=hold, usage=usage)
 
 
-def release(*, hold: Hold, now: datetime) -> bool:
+def release(*, hold: Held, now: datetime) -> bool:
     """Give a hold back: the provider refused the attempt, or it was never sent. Whether it was still held."""
     (released,) = call_for_tenant(hold.tenant_id, "costs_release_hold", hold.pk, now).values()
     return bool(released)
@@ -132,7 +161,8 @@ def settle_abandoned(*, now: datetime, generation_id: UUID | None = None, limit:
             expired = expired.filter(generation_id=generation_id)
         holds = list(expired.order_by("expires_at")[:limit])
     # Each by itself: two of them locked at a time could wait in a circle with a call that is being held.
-    return sum(settle(hold=hold, usage=None, now=now) is not None for hold in holds)
+    settled = (_settle(hold.tenant_id, hold.pk, _UNKNOWN, now=now) for hold in holds)
+    return sum(row["outcome"] == "settled" for row in settled)
 
 
 def last_attempt(*, tenant_id: UUID, generation_id: UUID) -> int:
@@ -159,11 +189,11 @@ def ask(purpose: Purpose, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     )
 
 
-def taken(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Hold:
+def taken(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Held:
     """The hold that a call of `costs_take_hold` took, with its price. Raises what `take` does."""
     match row["outcome"]:
         case "taken":
-            return _hold(row, purpose=purpose, attempt=attempt)
+            return _held(row, purpose=purpose, attempt=attempt)
         case "no_price":
             raise NoPriceError(
                 f"{attempt.model} at {attempt.provider} has no price, so it isn't called: "
@@ -176,15 +206,15 @@ def taken(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Hold
     raise AttemptTakenError(f"Attempt {attempt.number} of {purpose.generation_id} is somebody else's.")
 
 
-def charge(hold: Hold, usage: Usage | None) -> tuple[int | None, int | None, int | None, Decimal | None]:
-    """What `costs_settle_hold` is told of an attempt: input, cached and output tokens, and their cost."""
+def charge(hold: Held, usage: Usage | None) -> Charge:
+    """What `costs_settle_hold` is told of an attempt."""
     if usage is None:
-        return None, None, None, None
-    amount = pricing.cost(usage=usage, rates=hold.price)
+        return _UNKNOWN
+    amount = pricing.cost(usage=usage, rates=hold.rates)
     return usage.input_tokens, usage.cached_tokens, usage.output_tokens, amount
 
 
-def check_settled(outcome: str, amount: Decimal | None, *, hold: Hold) -> None:
+def check_settled(outcome: str, amount: Decimal | None, *, hold: Held) -> None:
     """What `costs_settle_hold` answered must be possible. Raises Hold.DoesNotExist."""
     if outcome == "missing":
         raise Hold.DoesNotExist(f"The tenant has no hold {hold.pk}.")
@@ -192,21 +222,26 @@ def check_settled(outcome: str, amount: Decimal | None, *, hold: Hold) -> None:
         log.error("cost.above_bound", hold=str(hold.pk), amount=str(amount), bound=str(hold.bound))
 
 
-def _entry(row: Mapping[str, Any], *, hold: Hold, usage: Usage | None) -> LedgerEntry:
+def _settle(tenant_id: UUID, hold_id: UUID, charge: Charge, *, now: datetime) -> dict[str, Any]:
+    return call_for_tenant(tenant_id, "costs_settle_hold", hold_id, *charge, now)
+
+
+def _entry(row: Mapping[str, Any], *, hold: Held, usage: Usage | None) -> LedgerEntry:
+    purpose, attempt = hold.purpose, hold.attempt
     return _known(
         LedgerEntry,
         id=row["entry_id"],
-        tenant_id=hold.tenant_id,
-        occurred_at=hold.occurred_at,
-        generation_id=hold.generation_id,
-        attempt=hold.attempt,
+        tenant_id=purpose.tenant_id,
+        occurred_at=purpose.occurred_at,
+        generation_id=purpose.generation_id,
+        attempt=attempt.number,
         sequence=int(row["outcome"] == "corrected"),
-        provider=hold.provider,
-        model=hold.model,
-        task_kind=hold.task_kind,
-        account_id=hold.account_id,
-        campaign_id=hold.campaign_id,
-        user_id=hold.user_id,
+        provider=attempt.provider,
+        model=attempt.model,
+        task_kind=purpose.task_kind,
+        account_id=purpose.account_id,
+        campaign_id=purpose.campaign_id,
+        user_id=purpose.user_id,
         price_id=hold.price_id,
         input_tokens=usage.input_tokens if usage else 0,
         cached_tokens=usage.cached_tokens if usage else 0,
@@ -217,39 +252,11 @@ def _entry(row: Mapping[str, Any], *, hold: Hold, usage: Usage | None) -> Ledger
     )
 
 
-def _hold(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Hold:
-    hold = _known(
-        Hold,
-        id=attempt.hold_id,
-        tenant_id=purpose.tenant_id,
-        generation_id=purpose.generation_id,
-        attempt=attempt.number,
-        provider=attempt.provider,
-        model=attempt.model,
-        task_kind=purpose.task_kind,
-        account_id=purpose.account_id,
-        campaign_id=purpose.campaign_id,
-        user_id=purpose.user_id,
-        price_id=row["price_id"],
-        bound=row["bound"],
-        currency=row["currency"],
-        occurred_at=purpose.occurred_at,
-        expires_at=attempt.expires_at,
-        state=HoldState.HELD,
-        ended_at=None,
-        counters=row["counters"],
+def _held(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Held:
+    rates = FixedRates(row["input_per_million"], row["output_per_million"], row["cached_input_per_million"])
+    return Held(
+        purpose, attempt, row["bound"], row["currency"], row["price_id"], rates, counters=row["counters"]
     )
-    hold.price = _known(
-        Price,
-        id=row["price_id"],
-        provider=attempt.provider,
-        model=attempt.model,
-        input_per_million=row["input_per_million"],
-        cached_input_per_million=row["cached_input_per_million"],
-        output_per_million=row["output_per_million"],
-        currency=row["currency"],
-    )
-    return hold
 
 
 def _ceiling(row: Mapping[str, Any], *, tenant_id: UUID) -> Ceiling:
