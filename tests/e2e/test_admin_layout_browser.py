@@ -35,6 +35,18 @@ _CLIPPED = """
         .filter(cell => cell.scrollHeight > cell.clientHeight + 1 || cell.scrollWidth > cell.clientWidth + 1)
         .map(cell => `${cell.dataset.label}: ${cell.innerText}`)
 """
+# The days that don't stand in one line.
+_BROKEN = """
+    [...document.querySelectorAll('.result-list .nowrap')].filter(cell => {
+        const text = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT).nextNode();
+        const at = text ? text.data.search(/\\d{4}-\\d\\d-\\d\\d/) : -1;
+        if (at < 0) return false;
+        const day = document.createRange();
+        day.setStart(text, at);
+        day.setEnd(text, at + 10);
+        return day.getClientRects().length > 1;
+    }).map(cell => `${cell.dataset.label}: a broken day`)
+"""
 
 
 @pytest.fixture
@@ -100,7 +112,7 @@ def record(agency: Tenant, operator: None) -> IdempotencyRecord:
 def hidden(seen: Visit, width: int) -> list[str]:
     """What of the page's tables can't be read at this width without scrolling sideways."""
     seen.page.set_viewport_size({"width": width, "height": 900})
-    clipped: list[str] = seen.page.evaluate(_CLIPPED)
+    clipped: list[str] = seen.page.evaluate(_CLIPPED) + seen.page.evaluate(_BROKEN)
     # Between cards and an ordinary screen, the last columns may be beyond its edge.
     wider = [] if width == 1024 else overflow(seen)
     return [*clipped, *(f"{pixels} pixels too wide" for pixels in wider)]

@@ -58,7 +58,6 @@ class MessageAdmin(LongTableAdmin):
         RowLink("fan", "fan"),
         RowLink("outbox", "outbox"),
         TENANT,
-        "attempt",
         "not_before",
         "sent_at",
     ]
