@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.common.models import IdempotencyRecord
-from apps.costs.models import Budget, Forecast, Hold
+from apps.costs.models import Budget, BudgetCounter, Forecast, Hold
 from apps.notifications.models import Alert, Delivery, NotificationTarget
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -64,7 +64,9 @@ def rows(agency: Tenant, operator: None) -> None:
     of = {"tenant_id": agency.pk}
     with system_transaction():
         Budget.objects.create(**of, scope="campaign", scope_id=campaign.pk, limit="1250")
-        Budget.objects.create(**of, scope="user", scope_id=person.pk, limit="1250")
+        budget = Budget.objects.create(**of, scope="user", scope_id=person.pk, limit="1250")
+        shadow = {"shadow_calls": 1204, "shadow_amount": AMOUNT}
+        BudgetCounter.objects.create(**of, budget=budget, period_start=now.date().replace(day=1), **shadow)
         Hold.objects.update(bound=AMOUNT)
         Forecast.objects.create(
             **of,
