@@ -9,6 +9,9 @@ from apps.analytics.cost_figures import Alerts, TenantFigures
 from apps.analytics.cost_ranges import Spend
 from apps.common.admin.columns import list_url, money
 
+# Percent: what is beyond grew from next to nothing, and its number would only say how little that was.
+_MANIFOLD = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -22,6 +25,8 @@ def spent(spend: Spend, days: int, url: str) -> Card:
     before, change = f"the {days} days before", spend.change
     if change is None:
         note = f"{money(spend.before)} in {before}"
+    elif change > _MANIFOLD:
+        note = f"more than {_MANIFOLD // 100} times as much as in {before} ({money(spend.before)})"
     elif change:
         direction = "more" if change > 0 else "less"
         note = f"{abs(change):,} % {direction} than in {before} ({money(spend.before)})"

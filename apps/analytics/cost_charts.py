@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.analytics.cost_ranges import Bar, Spend, Unit
+from apps.common.money import LEDGER_CURRENCY
 from apps.costs.forecasting.bands import DayBand
 
 # Told apart in light and dark, and by people who see colours otherwise: Okabe and Ito's, but for the yellow.
@@ -156,6 +157,7 @@ def _options(amounts: Iterable[Decimal], *, stacked: bool) -> dict[str, Any]:
             "y": {
                 "stacked": stacked,
                 "beginAtZero": True,
+                "title": {"display": True, "text": LEDGER_CURRENCY, "color": _TEXT},
                 "border": {"display": False},
                 "grid": {"color": _GRID},
                 "ticks": {**ticks, "format": number},

@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.analytics import overview
-from apps.common.admin.columns import amount, list_url
+from apps.common.admin.columns import list_url, money
+from apps.common.money import LEDGER_CURRENCY
 
 Context = dict[str, Any]
 
@@ -56,7 +57,7 @@ def _cards(seen: overview.Overview) -> list[Card]:
             "Messages made in 24 h",
             _up_to(sum(seen.messages.values()), overview.MESSAGES),
             _list(seen.messages) or "none",
-            list_url("messaging.message"),
+            list_url("messaging.messagerecord", made_in="day"),
             "chat",
         ),
         Card(
@@ -158,4 +159,5 @@ def _up_to(count: int, bound: int) -> str:
 
 
 def _money(sums: Mapping[str, Decimal]) -> str:
-    return " + ".join(f"{amount(value)} {currency}" for currency, value in sorted(sums.items())) or "0.00"
+    sums = sums or {LEDGER_CURRENCY: Decimal(0)}
+    return " + ".join(f"{money(value)} {currency}" for currency, value in sorted(sums.items()))

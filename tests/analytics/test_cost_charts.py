@@ -29,6 +29,7 @@ def test_each_provider_has_its_part_of_each_bar() -> None:
     assert lines(chart) == {"azure": [0.0] * 6 + [2.0], "openai": [0.0] * 6 + [1.5]}
     assert chart.data["labels"][-1] == "May 3"
     assert chart.options["scales"]["y"]["stacked"] is True
+    assert chart.options["scales"]["y"]["title"]["text"] == "USD"
     assert [name for name, _ in chart.legend] == ["azure", "openai"]
 
 

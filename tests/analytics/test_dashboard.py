@@ -10,9 +10,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.analytics.dashboard import Card
 from apps.analytics.overview import beginning, overview
 from apps.campaigns.models import CampaignStatus
+from apps.common.ids import uuid7
+from apps.costs.models import LedgerEntry
 from apps.messaging.models import Account, MessageState
+from apps.messaging.services.archive import archive_messages
 from apps.operations.services import dead_letters
 from apps.tenants.models import Tenant, User
 from apps.tenants.system import system_transaction
@@ -33,6 +37,12 @@ def operator(db: None) -> User:
 def browser(operator: User, client: Client) -> Client:
     client.force_login(operator)
     return client
+
+
+def card(browser: Client, title: str) -> Card:
+    (found,) = [each for each in browser.get(reverse("admin:index")).context["cards"] if each.title == title]
+    assert isinstance(found, Card)
+    return found
 
 
 def test_an_empty_installation_says_what_to_do_first(browser: Client) -> None:
@@ -94,3 +104,31 @@ def test_the_page_takes_the_same_few_statements_with_more_rows(
             assert browser.get(reverse("admin:index")).status_code == 200
         counts.append(len(captured))
     assert counts[1] <= counts[0] <= STATEMENTS
+
+
+def test_the_number_of_messages_leads_to_them_in_the_archive_too(browser: Client, agency: Tenant) -> None:
+    now = timezone.now()
+    fan = factories.fan(account=factories.account(tenant=agency))
+    box = factories.outbox(tenant=agency, sent=1, closed_at=now)
+    message = factories.message(fan=fan, outbox=box, state=MessageState.SENT, sent_at=now, finished_at=now)
+    assert archive_messages(now=now + timedelta(hours=1)) == 1
+    figure = card(browser, "Messages made in 24 h")
+    assert figure.figure == "1"
+    assert str(message.pk) in browser.get(figure.url).content.decode()
+
+
+def test_what_was_spent_is_said_in_its_currency_and_to_the_cent(browser: Client, agency: Tenant) -> None:
+    assert card(browser, "Spent today (UTC)").figure == "0.00 USD"
+    spent = {"provider": "openai", "model": "gpt-3.5-turbo", "task_kind": "idea", "price": factories.price()}
+    with system_transaction():
+        LedgerEntry.objects.create(
+            tenant_id=agency.pk,
+            occurred_at=timezone.now(),
+            generation_id=uuid7(),
+            attempt=1,
+            input_tokens=10,
+            output_tokens=2,
+            amount=Decimal("23.9974865307"),
+            **spent,
+        )
+    assert card(browser, "Spent today (UTC)").figure == "24.00 USD"

@@ -1,5 +1,6 @@
 """The operator's admin, model by model: each page answers, in statements that don't grow with the rows."""
 
+import re
 from typing import Any
 
 import pytest
@@ -100,6 +101,16 @@ def test_a_lists_statements_do_not_grow_with_its_rows(
 
 
 @each_model(MODELS)
+def test_each_value_of_a_card_has_the_name_of_its_column(
+    model: type[models.Model], browser: Client, operator: User, agency: Tenant
+) -> None:
+    add_rows(to=agency, by=operator, number=1)
+    text = browser.get(page(model, "changelist")).content.decode()
+    cells = re.findall(r'<td class="([\w%-]+)[^>]* data-label="Select record"', text)
+    assert set(cells) <= {"action-checkbox"}
+
+
+@each_model(MODELS)
 def test_a_rows_page_answers(
     model: type[models.Model], browser: Client, operator: User, agency: Tenant
 ) -> None:
@@ -192,10 +203,10 @@ def test_a_list_is_found_by_the_first_digits_of_an_id(
 def test_a_long_list_is_not_counted_to_its_end(
     browser: Client, agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedPaginator, "bound", 3)
-    factories.fans(5, account=factories.account(tenant=agency))
+    monkeypatch.setattr(BoundedPaginator, "bound", 1_001)
+    factories.fans(1_002, account=factories.account(tenant=agency))
     text = browser.get(page(Fan, "changelist")).content.decode()
-    assert "3+" in " ".join(text.split())
+    assert "1,001+" in " ".join(text.split())
 
 
 def test_a_link_leads_to_the_rows_behind_it(browser: Client, operator: User, agency: Tenant) -> None:

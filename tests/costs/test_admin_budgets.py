@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from apps.costs.models import Budget
+from apps.costs.models import Budget, BudgetCounter
 from apps.costs.services import holds
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -36,12 +36,27 @@ def test_a_budgets_page_and_list_show_how_its_period_stands(browser: Client, age
     take(agency, 3)
     take(agency, 1)
 
+    for each in (page, url(BudgetCounter, "changelist")):
+        assert ">6.00 USD<" in browser.get(each).content.decode()
     for each in (page, rows):
         answer = browser.get(each).content.decode()
         assert "75.0 % spent, 50.0 % held" in answer
         assert 'style="width: 75.0%"' in answer
         assert 'style="width: 25.0%"' in answer  # what is beyond the limit has no room
         assert "2 calls of up to 4.00 USD" in answer
+
+
+def test_a_new_budget_has_no_counters_to_look_at(browser: Client, agency: Tenant) -> None:
+    assert "Budget counters" not in _below(browser, url(Budget, "add"))
+    browser.post(url(Budget, "add"), budget_form(agency))
+    with system_transaction():
+        budget = Budget.objects.get()
+    assert "Budget counters" in _below(browser, url(Budget, "change", budget.pk))
+
+
+def _below(browser: Client, page: str) -> str:
+    """A form without the menu, which names the counters too."""
+    return browser.get(page).content.decode().partition('id="content"')[2]
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,11 @@ class Admin(Operated, ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
                 seen.add(each.alias)
                 yield each
 
+    def get_inline_instances(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Without those to look at while the row isn't there yet: nothing can belong to it."""
+        found: list[Any] = super().get_inline_instances(request, obj)
+        return found if obj else [each for each in found if not isinstance(each, ReadOnlyInline)]
+
     def changeform_view(
         self,
         request: HttpRequest,

@@ -8,6 +8,7 @@ from apps.common.admin.columns import EMPTY, TENANT, Amount, Badge, Column, IdLi
 from apps.costs.models import UsageCorrection, UsageDifference, UsageLine
 
 _IMPORT = RowLink("import", "usage_import")
+_IN_DOLLARS = "Amounts are in US dollars."
 
 
 class Differing(Column):
@@ -29,6 +30,8 @@ class DifferenceBadge(Column):
 
 @admin.register(UsageDifference)
 class UsageDifferenceAdmin(ReadOnlyAdmin):
+    list_before_template = "admin/list_note.html"
+    list_note = _IN_DOLLARS
     empty_hint = "Import a provider's usage export first."
     list_display = [
         "day",
@@ -55,7 +58,7 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
             {
                 "fields": [
                     ("requests", "input_tokens", "cached_tokens", "output_tokens"),
-                    (Amount("amount", "amount", currency=""), Mark("by our prices", "priced")),
+                    (Amount("amount", "amount"), Mark("by our prices", "priced")),
                 ]
             },
         ),
@@ -64,7 +67,7 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
             {
                 "fields": [
                     ("our_requests", "our_input_tokens", "our_cached_tokens", "our_output_tokens"),
-                    Amount("amount", "our_amount", currency=""),
+                    Amount("amount", "our_amount"),
                 ]
             },
         ),
@@ -72,8 +75,8 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
             "Estimates",
             {
                 "fields": [
-                    ("estimates", Amount("estimate", "estimated_amount", currency="")),
-                    (Amount("corrected to", "rest", currency=""), "reason"),
+                    ("estimates", Amount("estimate", "estimated_amount")),
+                    (Amount("corrected to", "rest"), "reason"),
                 ]
             },
         ),
@@ -82,6 +85,8 @@ class UsageDifferenceAdmin(ReadOnlyAdmin):
 
 @admin.register(UsageLine)
 class UsageLineAdmin(ReadOnlyAdmin):
+    list_before_template = "admin/list_note.html"
+    list_note = _IN_DOLLARS
     empty_hint = "Import a provider's usage export first."
     list_display = [
         "day",
@@ -107,7 +112,7 @@ class UsageLineAdmin(ReadOnlyAdmin):
                     _IMPORT,
                     ("day", "model", "key"),
                     ("requests", "input_tokens", "cached_tokens", "output_tokens"),
-                    Amount("amount", "amount", currency=""),
+                    Amount("amount", "amount"),
                 ]
             },
         )
@@ -116,6 +121,8 @@ class UsageLineAdmin(ReadOnlyAdmin):
 
 @admin.register(UsageCorrection)
 class UsageCorrectionAdmin(LongTableAdmin):
+    list_before_template = "admin/list_note.html"
+    list_note = _IN_DOLLARS
     empty_hint = "An import's corrections are listed here once they are ordered."
     _generation = IdLink("generation", "generation_id", to="ai.generation", name=None)
     list_display = [
@@ -142,7 +149,7 @@ class UsageCorrectionAdmin(LongTableAdmin):
                     ("day", "model", Badge("state", "state"), "entered_at"),
                     (_generation, "attempt", IdLink("hold", "hold_id", to="costs.hold", name=None)),
                     ("input_tokens", "cached_tokens", "output_tokens"),
-                    (Amount("estimate", "bound", currency=""), Amount("has cost", "amount", currency="")),
+                    (Amount("estimate", "bound"), Amount("has cost", "amount")),
                 ]
             },
         )

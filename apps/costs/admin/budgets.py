@@ -133,9 +133,9 @@ class BudgetAdmin(Admin):
         "provider; in shadow mode it shows what it would stop before it stops anything."
     )
     list_display = [
-        TENANT,
         "scope",
         WHAT_FOR,
+        TENANT,
         "period",
         Amount("limit", "limit"),
         GAUGE,
@@ -143,7 +143,6 @@ class BudgetAdmin(Admin):
         SHADOW,
         "is_active",
     ]
-    list_display_links = ["scope"]
     list_filter = ["scope", "period", "mode", "is_active"]
     search_ids = ["pk", "tenant_id", "scope_id"]
     search_help_text = "8+ digits of a tenant or of what it is for"
@@ -207,15 +206,14 @@ class BudgetAdmin(Admin):
 class BudgetCounterAdmin(LongTableAdmin):
     empty_hint = "The first hold in a budget's period makes its counter."
     list_display = [
-        RowLink("budget", "budget"),
         "period_start",
+        RowLink("budget", "budget"),
         Amount("spent", "spent"),
         Amount("held", "held"),
         "shadow_calls",
         Amount("shadow amount", "shadow_amount"),
         TENANT,
     ]
-    list_display_links = ["period_start"]
     list_select_related = ["budget"]
     search_ids = ["pk", "budget_id", "tenant_id"]
     search_help_text = "8+ digits of the budget's or the tenant's id"

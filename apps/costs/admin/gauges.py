@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.common.admin.columns import EMPTY, Column, amount, unbroken
+from apps.common.admin.columns import EMPTY, Column, amount
 from apps.costs.standing import Standing
 
 _FULL = Decimal(100)
@@ -26,7 +26,7 @@ class Gauge(Column):
 class Shadow(Column):
     """What shadow mode would have stopped this period."""
 
-    def __call__(self, budget: Any) -> SafeString | str:
+    def __call__(self, budget: Any) -> str:
         if budget._state.adding:
             return EMPTY
         standing: Standing = budget.standing(at=timezone.now())
@@ -34,8 +34,7 @@ class Shadow(Column):
             return EMPTY
         calls = "call" if standing.shadow_calls == 1 else "calls"
         of_up_to = f"of up to {amount(standing.shadow_amount)} {budget.currency}"
-        text = f"{standing.shadow_calls:,} {calls} {of_up_to}"
-        return unbroken(text)
+        return f"{standing.shadow_calls:,} {calls} {of_up_to}"
 
 
 def gauge(standing: Standing) -> SafeString | str:

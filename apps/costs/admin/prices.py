@@ -99,7 +99,7 @@ class NextPrice(Column):
 
 _NEXT = NextPrice("next")
 _AMOUNTS = {rate: Amount(rate.replace("_", " "), rate) for rate in RATES}
-# For the list, which is narrow: in US dollars per million tokens.
+# For the list, which is narrow, and says the unit above.
 _IN_THE_LIST = [
     Amount(rate.removesuffix("_per_million").replace("_", " "), rate, currency="") for rate in RATES[:3]
 ]
@@ -112,6 +112,8 @@ class PriceAdmin(Admin):
 
     form = PriceForm
     deletable = True
+    list_before_template = "admin/list_note.html"
+    list_note = "Rates are in US dollars per million tokens."
     empty_hint = "A model without a price is refused. Add one, or run: manage.py ensure_deployments"
     list_display = [
         "provider",

@@ -21,17 +21,16 @@ USER = IdLink("user", "user_id", to="tenants.user", name="email")
 class HoldAdmin(LongTableAdmin):
     empty_hint = "Every attempt at a provider first sets its greatest possible cost aside."
     list_display = [
+        "expires_at",
         GENERATION,
         "attempt",
         Badge("state", "state"),
-        Amount("bound", "bound"),
+        Amount("bound", "bound", rounded=True),
         "provider",
         "model",
         TENANT,
-        "expires_at",
         "ended_at",
     ]
-    list_display_links = ["attempt"]
     list_filter = [MadeInFilter, "state", "provider", "model"]
     search_ids = ["pk", "generation_id"]
     search_help_text = "8+ digits of the generation's id or the row's own"

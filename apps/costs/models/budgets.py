@@ -204,3 +204,7 @@ class BudgetCounter(TenantOwned):
 
     def __str__(self) -> str:
         return f"From {self.period_start}"
+
+    @property
+    def currency(self) -> str:
+        return self.budget.currency

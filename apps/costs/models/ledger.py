@@ -4,6 +4,7 @@ from django.db.models import Q
 
 from apps.common.fields import CurrencyField, MoneyField, SmallCountField
 from apps.common.models import TenantOwned
+from apps.common.money import plain
 from apps.costs.models.prices import Price
 
 
@@ -100,4 +101,4 @@ class LedgerEntry(Attribution):
         ordering = ["-occurred_at", "-id"]
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency}"
+        return f"{plain(self.amount)} {self.currency}"

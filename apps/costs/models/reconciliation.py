@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from apps.common.fields import MoneyField
 from apps.common.models import BaseModel, TenantOwned, is_one_of
+from apps.common.money import LEDGER_CURRENCY
 
 
 class BilledBy(models.TextChoices):
@@ -74,6 +75,8 @@ class UsageImport(BaseModel):
 class _Counted(BaseModel):
     """Figures of a model's day. Null: unknown."""
 
+    currency = LEDGER_CURRENCY
+
     usage_import = models.ForeignKey(
         UsageImport, on_delete=models.CASCADE, related_name="%(class)ss", db_index=False
     )
@@ -135,6 +138,8 @@ class UsageDifference(_Counted):
 
 class UsageCorrection(TenantOwned):
     """What an estimated attempt has used, by a provider's bill. Planned with others, entered by itself."""
+
+    currency = LEDGER_CURRENCY
 
     usage_import = models.ForeignKey(
         UsageImport, on_delete=models.CASCADE, related_name="corrections", db_index=False

@@ -46,7 +46,10 @@ def _number(results: Sequence[_Done]) -> str:
 @admin.register(Message)
 class MessageAdmin(LongTableAdmin):
     list_before_template = "admin/messages_list.html"
-    empty_hint = "A campaign that is approved queues its messages; POST /api/v2/onlyfans/messages sends one."
+    empty_hint = (
+        "A campaign that is approved queues its messages; POST /api/v2/onlyfans/messages sends one. Once a "
+        "campaign is over, its messages are under “All messages, archived too”."
+    )
     list_display = [
         ShortId(),
         Badge("state", "state"),
@@ -55,7 +58,6 @@ class MessageAdmin(LongTableAdmin):
         RowLink("fan", "fan"),
         RowLink("outbox", "outbox"),
         TENANT,
-        "attempt",
         "not_before",
         "sent_at",
     ]

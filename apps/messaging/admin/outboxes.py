@@ -2,7 +2,7 @@ from django.contrib import admin
 from unfold.decorators import display
 
 from apps.common.admin.base import LongTableAdmin
-from apps.common.admin.columns import TENANT, IdLink, ListLink, RowLink, ShortId, badge, preformatted
+from apps.common.admin.columns import EMPTY, TENANT, IdLink, ListLink, RowLink, ShortId, badge, preformatted
 from apps.common.admin.filters import MadeInFilter
 from apps.common.admin.operations import Operation, Order
 from apps.messaging.admin.remarks import in_flight
@@ -22,7 +22,7 @@ def _resume(outbox: Outbox, order: Order) -> None:
 @admin.register(Outbox)
 class OutboxAdmin(LongTableAdmin):
     empty_hint = "Every campaign has an outbox, which holds its messages."
-    list_display = [ShortId(), CAMPAIGN, "state", TENANT, "priority", *COUNTS, "created_at"]
+    list_display = [ShortId(), CAMPAIGN, "state", TENANT, "priority", "messages", "created_at"]
     list_filter = [
         MadeInFilter,
         ("paused_at", admin.EmptyFieldListFilter),
@@ -82,6 +82,12 @@ class OutboxAdmin(LongTableAdmin):
         if outbox.closed_at:
             return badge("finished", "closed")
         return badge("paused", "paused") if outbox.paused_at else badge("active", "active")
+
+    @display(description="messages")
+    def messages(self, outbox: Outbox) -> str:
+        """Those of its counts that aren't zero: a column for each would be wider than a screen."""
+        counts = {name: getattr(outbox, name) for name in COUNTS}
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or EMPTY
 
 
 @admin.register(MessageTemplate)
