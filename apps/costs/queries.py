@@ -189,7 +189,11 @@ def _end(period: str, start: date) -> date:
 
 
 def _costs(sums: Sequence[Any]) -> Costs:
-    """Without a row sums are null; PostgreSQL's of bigints are decimals. A converted one may come last."""
-    attempts, estimated, given, cached, output, amount, *converted = sums
-    counted = (int(value or 0) for value in (attempts, estimated, given, cached, output))
-    return Costs(*counted, amount or Decimal(0), *converted)
+    """In the order of SUMS, as Costs has them; a converted one may come last.
+
+    Without a row sums are null, and PostgreSQL's of bigints are decimals.
+    """
+    *counted, amount = sums[: len(SUMS)]
+    values: list[Any] = [int(value or 0) for value in counted]
+    values += [amount or Decimal(0), *sums[len(SUMS) :]]
+    return Costs(*values)

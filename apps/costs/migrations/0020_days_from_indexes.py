@@ -10,14 +10,14 @@ _KEYS = {
 }
 
 
-def _make(name: str, index: str) -> list[str]:
+def _make(name: str, index: str) -> tuple[str, ...]:
     """Take another index for a table's key while it is written to, once more from the start if it was killed."""
-    return [
+    return (
         f"DROP INDEX CONCURRENTLY IF EXISTS {name}_next",
         f"CREATE UNIQUE INDEX CONCURRENTLY {name}_next ON costs_{name} {index}",
         f"ALTER TABLE costs_{name} DROP CONSTRAINT {name}_once,"
         f" ADD CONSTRAINT {name}_once UNIQUE USING INDEX {name}_next",
-    ]
+    )
 
 
 class Migration(migrations.Migration):

@@ -38,7 +38,7 @@ class CostsSerializer(SumsSerializer):
     )
 
     def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
-        # `Display.sums` writes them as they are shown: for a thousand rows, fields would take longer than all else.
+        # `Display.sums` writes them as they are shown: of many rows, fields would take longer than all else.
         return instance
 
 
