@@ -23,6 +23,11 @@ def plain(amount: Decimal) -> str:
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
+def as_json(money: Money) -> dict[str, str]:
+    """Money as it stands in an answer: {"amount": "0.0123", "currency": "USD"}."""
+    return {"amount": plain(money.amount), "currency": money.currency}
+
+
 def rounded(amount: Decimal) -> Decimal:
     """As it is shown: to the cent; below a dollar to four places, or in full if they would say nothing."""
     places = _CENT if abs(amount) >= 1 else _FOUR

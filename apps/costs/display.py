@@ -1,11 +1,11 @@
 """Costs as a tenant sees them: in dollars, and in its own currency beside them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from apps.common.money import Money, plain
+from apps.common.money import Money, as_json, plain
 from apps.costs.currencies import Conversion, converted, times
 from apps.costs.periods import period_start
 from apps.costs.queries import Costs
@@ -28,7 +28,17 @@ class Display:
         return cls(currency=tenant.currency, conversion=conversion)
 
     def sums(self, costs: Costs) -> dict[str, Any]:
-        return {**asdict(costs), "cost": costs.cost, "display": self._money(costs)}
+        """As an answer has them (CostsSerializer)."""
+        money = self._money(costs)
+        return {
+            "attempts": costs.attempts,
+            "estimated": costs.estimated,
+            "input_tokens": costs.input_tokens,
+            "cached_tokens": costs.cached_tokens,
+            "output_tokens": costs.output_tokens,
+            "cost": as_json(costs.cost),
+            "display": as_json(money) if money else None,
+        }
 
     def cells(self, costs: Costs) -> list[str]:
         """For a file's two further columns; an amount that isn't known is left out."""

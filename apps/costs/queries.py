@@ -1,7 +1,7 @@
 """Sums over the ledger. Each runs in the caller's transaction and sees what that may see."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -172,13 +172,14 @@ def breakdown(
     `only` has the values that calls must have in other dimensions, or the same, to be counted.
     """
     source = of_range(tenant_id, since, until, by=by, only=only, conversion=conversion)
-    width, groups, number, total = len(by) + len(SUMS), [], 0, Costs()
-    for row in ranked(source, by=by, order=order, limit=limit):
-        of_group, of_all = row[len(by) : width], row[width + 1 : width + 1 + len(SUMS)]
-        converted_group, converted_all = (row[-2:-1], row[-1:]) if conversion else ((), ())
-        groups.append(Group(row[: len(by)], _costs([*of_group, *converted_group])))
-        number, total = row[width], _costs([*of_all, *converted_all])
-    return Breakdown(groups, number, total)
+    rows = ranked(source, by=by, order=order, limit=limit)
+    if not rows:
+        return Breakdown([], 0, Costs())
+    width = len(by)
+    end = width + len(SUMS) + source.converts
+    # What is of all groups is the same in each row.
+    number, *of_all = rows[0][end:]
+    return Breakdown([Group(row[:width], _costs(row[width:end])) for row in rows], number, _costs(of_all))
 
 
 def _end(period: str, start: date) -> date:
@@ -188,8 +189,11 @@ def _end(period: str, start: date) -> date:
 
 
 def _costs(sums: Sequence[Any]) -> Costs:
-    """Without a row sums are null; PostgreSQL's of bigints are decimals. A converted one may come last."""
+    """In the order of SUMS, as Costs has them; a converted one may come last.
+
+    Without a row sums are null, and PostgreSQL's of bigints are decimals.
+    """
     *counted, amount = sums[: len(SUMS)]
-    numbers: dict[str, Any] = {name: int(value or 0) for name, value in zip(SUMS[:-1], counted, strict=True)}
-    found = Costs(**numbers, amount=amount or Decimal(0))
-    return replace(found, converted=sums[-1]) if len(sums) > len(SUMS) else found
+    values: list[Any] = [int(value or 0) for value in counted]
+    values += [amount or Decimal(0), *sums[len(SUMS) :]]
+    return Costs(*values)

@@ -190,16 +190,19 @@ def ranked(
 ) -> list[tuple[Any, ...]]:
     """The first groups in an order of columns (True: descending), nothing known last.
 
-    To the values of `by` and SUMS each row adds how many groups there are, and their sums altogether. Of a
-    source that converts, two more come last: what of the group was converted, and of all.
+    A row has the values of `by` and the sums; then how many groups there are, and their sums altogether. Of
+    a source that converts, what was converted follows the sums, of the group and of all.
     """
     columns = ", ".join(each.column for each in by)
     ordered = [f"{name} {'DESC' if down else 'ASC'} NULLS LAST" for name, down in order]
     ordered += [f"{each.column} ASC NULLS LAST" for each in by if each.column not in dict(order)]
-    everything = ", ".join(f"sum(sum({name})) OVER ()" for name in SUMS)
-    convert = f", {_CONVERTED}, {_CONVERTED_IN_ALL}" if source.converts else ""
+    of_group, of_all = [_SUMMED], [f"sum(sum({name})) OVER ()" for name in SUMS]
+    if source.converts:
+        of_group.append(_CONVERTED)
+        of_all.append(_CONVERTED_IN_ALL)
+    selected = ", ".join([columns, *of_group, "count(*) OVER ()", *of_all])
     statement = (
-        f"SELECT {columns}, {_SUMMED}, count(*) OVER (), {everything}{convert} FROM ({source.sql}) AS read"
+        f"SELECT {selected} FROM ({source.sql}) AS read"
         f" GROUP BY {columns} ORDER BY {', '.join(ordered)} LIMIT %s"
     )
     return _rows(statement, [*source.parameters, limit])

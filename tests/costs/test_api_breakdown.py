@@ -12,6 +12,8 @@ import pytest
 from rest_framework.test import APIClient
 
 from apps.common.ids import uuid7
+from apps.costs.rollup_reading import Dimension
+from apps.costs.serializers.reports import CostsSerializer, GroupSerializer
 from apps.costs.services import rollups
 from apps.costs.services.budgets import change_time_zone
 from apps.costs.views import reports
@@ -134,6 +136,23 @@ def test_any_filters_leave_what_fits_them_by_any_two_dimensions(
 
 def value(entry: dict[str, Any], name: str) -> Any:
     return entry[name] if name in entry else entry[f"{name}_id"]
+
+
+@pytest.mark.usefixtures("thursday")
+def test_rows_have_the_fields_that_the_schema_gives_them(
+    agency: Tenant, api: APIClient, price_id: int
+) -> None:
+    enter(row(agency, price_id))
+    sums = {*CostsSerializer().fields}
+
+    for name in Dimension:
+        query = {"from": "2026-05-01", "to": "2026-05-31", "by": name}
+        [found] = as_json(api.get(BREAKDOWN, query))["results"]
+        assert set(found) == {*sums, name}
+        assert name in GroupSerializer().fields
+    answer = as_json(api.get(STATS))
+    assert set(answer["today"]["total"]) == sums
+    assert set(answer["this_month"]["by_provider"][0]) == {*sums, "provider"}
 
 
 def test_a_file_has_what_the_filters_leave(agency: Tenant, api: APIClient, price_id: int) -> None:

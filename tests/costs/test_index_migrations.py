@@ -9,6 +9,10 @@ from tests.costs.rolled import another_connection
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
+DAYS = """
+SELECT indisvalid, pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE indrelid = 'costs_dayrollup'::regclass ORDER BY relname
+"""
 INDEX = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'budgetcounter_raised'::regclass"
 
 
@@ -40,3 +44,24 @@ def test_an_index_that_has_gone_may_be_dropped_again() -> None:
     run_again("0016_raised_counters_index", "0017_smaller_ledger")
     with another_connection() as owner:
         assert owner.execute("SELECT to_regclass('ledgerentry_attempt')").fetchone() == (None,)
+
+
+def test_the_days_have_one_index_however_often_it_was_begun() -> None:
+    with another_connection() as writer, another_connection() as owner:
+        owner.autocommit = True
+        before = owner.execute(DAYS).fetchall()
+        writer.execute("LOCK TABLE costs_dayrollup IN ROW EXCLUSIVE MODE")
+        owner.execute("SET statement_timeout = 100")
+        with pytest.raises(QueryCanceled):
+            owner.execute("CREATE INDEX CONCURRENTLY dayrollup_next ON costs_dayrollup (day)")
+        writer.rollback()
+        assert len(owner.execute(DAYS).fetchall()) == 2
+
+        run_again("0019_tail_of_campaigns", "0020_days_from_indexes")
+
+        [(valid, definition)] = owner.execute(DAYS).fetchall()
+    assert before == [(True, definition)]
+    assert valid
+    # One campaign's calls, whatever they were, are together.
+    assert "UNIQUE INDEX dayrollup_once" in definition
+    assert "(tenant_id, day, campaign_id," in definition

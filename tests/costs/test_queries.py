@@ -1,7 +1,10 @@
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.common.ids import uuid7
@@ -96,3 +99,33 @@ def test_an_estimate_counts_as_one_until_it_is_corrected(agency: Tenant) -> None
         after = queries.generation_cost(generation_id=generation, occurred_at=now)
     assert before == Costs(1, 1, 0, 0, 0, Decimal(10))
     assert after == Costs(1, 0, 4, 0, 0, Decimal(4))
+
+
+@pytest.mark.parametrize(
+    ("by", "only", "index"),
+    [
+        ((Dimension.DAY, Dimension.MODEL), {}, "daywhatrollup_once"),
+        ((Dimension.DAY, Dimension.USER), {}, "daywhomrollup_once"),
+        ((Dimension.DAY, Dimension.MODEL), {Dimension.CAMPAIGN: uuid7()}, "dayrollup_once"),
+    ],
+)
+def test_days_are_read_from_an_index_alone(
+    agency: Tenant, by: tuple[Dimension, ...], only: dict[Dimension, Any], index: str
+) -> None:
+    with tenant_transaction(agency), connection.cursor() as cursor:
+        for way in ("seqscan", "bitmapscan"):  # which few rows would be read by
+            cursor.execute(f"SET LOCAL enable_{way} = off")
+        with CaptureQueriesContext(connection) as asked:
+            queries.breakdown(
+                tenant_id=agency.pk,
+                since=date(2026, 1, 1),
+                until=date(2026, 12, 31),
+                by=by,
+                order=[("day", False)],
+                limit=100,
+                only=only,
+            )
+        cursor.execute(f"EXPLAIN {asked[0]['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert f"Index Only Scan using {index}" in plan

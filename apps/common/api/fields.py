@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.common.money import LEDGER_CURRENCY, Money, plain
+from apps.common.money import LEDGER_CURRENCY, Money, as_json
 from apps.common.priority import Priority
 
 
@@ -28,7 +28,7 @@ class MoneyField(serializers.Field[Money, Any, dict[str, str], Any]):
         super().__init__(read_only=True, **options)
 
     def to_representation(self, value: Money) -> dict[str, str]:
-        return {"amount": plain(value.amount), "currency": value.currency}
+        return as_json(value)
 
 
 @extend_schema_field(

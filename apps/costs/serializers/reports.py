@@ -37,6 +37,10 @@ class CostsSerializer(SumsSerializer):
         help_text="The cost in the tenant's currency; null where a rate is missing (`display_missing`).",
     )
 
+    def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
+        # `Display.sums` writes them as they are shown: of many rows, fields would take longer than all else.
+        return instance
+
 
 class ProviderCostsSerializer(CostsSerializer):
     provider = serializers.CharField()
@@ -85,10 +89,6 @@ class GroupSerializer(CostsSerializer):
     account = serializers.UUIDField(required=False, allow_null=True)
     campaign = serializers.UUIDField(required=False, allow_null=True)
     user = serializers.UUIDField(required=False, allow_null=True)
-
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        # What may be null is so by default, where it wasn't asked for, too.
-        return {name: each for name, each in super().to_representation(instance).items() if name in instance}
 
 
 class BreakdownSerializer(_Days, Displayed):

@@ -116,7 +116,7 @@ class CostStats(TenantView):
         answer: dict[str, Any] = {"time_zone": zone}
         for name, period in periods.items():
             by_provider = [
-                {"provider": each, **display.sums(costs)} for each, costs in period.by_provider.items()
+                {**display.sums(costs), "provider": each} for each, costs in period.by_provider.items()
             ]
             days = {"from": period.since, "to": period.until}
             answer[name] = {**days, "total": display.sums(period.costs), "by_provider": by_provider}
@@ -168,7 +168,7 @@ class CostBreakdown(TenantView):
             return _file(found, asked, display)
         days = {"from": asked["from"], "to": asked["to"]}
         results = [
-            {**dict(zip(asked["by"], group.values, strict=True)), **display.sums(group.costs)}
+            {**display.sums(group.costs), **dict(zip(asked["by"], map(_text, group.values), strict=True))}
             for group in found.groups
         ]
         total = display.sums(found.total)
@@ -211,8 +211,13 @@ def _lines(found: Breakdown, by: tuple[Dimension, ...], display: Display) -> Ite
     yield buffer.getvalue()
 
 
-def _cell(value: Any) -> str:
+def _text(value: Any) -> str | None:
+    """A dimension's value as answers and files have it."""
     if value is None:
-        return ""
-    text = value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+        return None
+    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+
+
+def _cell(value: Any) -> str:
+    text = _text(value) or ""
     return f"'{text}" if text.startswith(_FORMULAS) else text
