@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
     """Days are read from their indexes alone: a tenant's rows of a year are on nearly as many pages as they are."""
 
     atomic = False
-    dependencies = [("costs", "0019_tail_of_campaigns")]
+    dependencies = [("costs", "0020_lighter_checks")]
     operations = [
         migrations.RunSQL(
             _make(name, f"(tenant_id, day, {key}) INCLUDE ({_SUMS}) NULLS NOT DISTINCT"),
