@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 
@@ -23,7 +23,7 @@ class Deadlines:
 
     def capped(self, attempt: timedelta) -> "Deadlines":
         """The same with attempts no longer than that."""
-        return replace(self, attempt=min(self.attempt, attempt))
+        return self if self.attempt <= attempt else replace(self, attempt=attempt)
 
 
 # A person waits for the answer, or would rather go on without it.
@@ -32,10 +32,14 @@ OPTIONAL = Deadlines(attempt=timedelta(seconds=1), retries=1, total=timedelta(se
 BACKGROUND = Deadlines(attempt=timedelta(seconds=60), retries=3, total=timedelta(seconds=240), waits=True)
 
 
+# Threads may share it, and a new one asks the system for its seed.
+_RNG = random.Random()  # noqa: S311  # it draws among equals, and no secret
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Where time and chance come from."""
 
     clock: Callable[[], datetime]
     sleep: Callable[[float], None] = time.sleep
-    rng: random.Random = field(default_factory=random.Random)
+    rng: random.Random = _RNG

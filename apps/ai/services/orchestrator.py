@@ -278,9 +278,9 @@ class _Generation:
         return self._finish(ending, now=self.timing.clock())
 
     def _finish(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> Ending:
-        timed = replace(ending, latency=max(now - self.began_at, timedelta()))
+        timed = replace(ending, latency=max(now - self.began_at, timedelta()), finished_at=now)
         came_to = self.record.end(timed, now=now, settlement=settlement)
-        return replace(timed, finished_at=now, came_to=came_to)
+        return timed if came_to == timed.came_to else replace(timed, came_to=came_to)
 
 
 def _exclusions(question: Question, config: Configuration) -> Mapping[UUID, str]:
