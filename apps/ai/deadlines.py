@@ -1,5 +1,6 @@
 """How long a caller waits, how often we try meanwhile, and where time comes from."""
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -32,8 +33,9 @@ OPTIONAL = Deadlines(attempt=timedelta(seconds=1), retries=1, total=timedelta(se
 BACKGROUND = Deadlines(attempt=timedelta(seconds=60), retries=3, total=timedelta(seconds=240), waits=True)
 
 
-# Threads may share it, and a new one asks the system for its seed.
+# Threads may share it, and a new one asks the system for its seed. Processes must not draw alike.
 _RNG = random.Random()  # noqa: S311  # it draws among equals, and no secret
+os.register_at_fork(after_in_child=_RNG.seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
-from psycopg import Connection, Cursor
-from psycopg.rows import RowMaker
+from psycopg_pool import ConnectionPool
 
-# Where a connection keeps its cursors.
-_KEPT = "_huntaze_cursors"
+from apps.common.pooled import KeepingConnection
 
 
 def give_back_connection() -> None:
@@ -33,7 +31,8 @@ def row_of(statement: str, values: Sequence[Any]) -> dict[str, Any]:
     """The columns of the only row that a statement answers. `values` are its parameters.
 
     Outside of a transaction it is one by itself, and is sent again if the connection turns out to be dead,
-    perhaps after it was carried out.
+    perhaps after it was carried out. There should be few statements, since connections keep what they know
+    of each.
     """
     database: Any = connections[DEFAULT_DB_ALIAS]  # PostgreSQL's has a pool
     if database.in_atomic_block:
@@ -42,54 +41,31 @@ def row_of(statement: str, values: Sequence[Any]) -> dict[str, Any]:
     for may_retry in (True, False):
         # The thread's connection if it has one; otherwise one of the pool's, for this statement alone: Django
         # would set up the state of its own and clear it away, which takes as long as a short statement.
-        own = database.connection
-        lent = _lent(database) if own is None else own
+        own, pool = database.connection, database.pool
+        with database.wrap_database_errors:
+            lent = _lent(pool) if own is None else own
         try:
             with database.wrap_database_errors:
                 return _ask(lent, statement, values)
         except (OperationalError, InterfaceError):
             if not may_retry or not lent.closed:
                 raise
+            lent.close()  # the pool forgets one that is dead, without a word to it
         finally:
             if own is None:
-                database.pool.putconn(lent)
+                pool.putconn(lent)
         renew_connections()
     raise AssertionError("the second time it returns or raises")
 
 
-def _lent(database: Any) -> Connection[Any]:
-    with database.wrap_database_errors:
-        database.pool.open()
-        lent: Connection[Any] = database.pool.getconn()
-    return lent
+def _lent(pool: ConnectionPool[KeepingConnection]) -> KeepingConnection:
+    pool.open()
+    return pool.getconn()
 
 
-def _ask(lent: Connection[Any], statement: str, values: Sequence[Any]) -> dict[str, Any]:
-    row = _cursor(lent, statement).execute(statement, values).fetchone()
+def _ask(lent: KeepingConnection, statement: str, values: Sequence[Any]) -> dict[str, Any]:
+    # Django's own cursor has the whole statement, values and all, parsed and planned each time. This one has
+    # that done once for each connection.
+    row = lent.cursor_of(statement).execute(statement, values).fetchone()
     assert row is not None
     return row
-
-
-def _cursor(lent: Connection[Any], statement: str) -> Cursor[dict[str, Any]]:
-    """The connection's cursor for a statement, of which there are few.
-
-    Django's own has the whole statement, values and all, parsed and planned each time; this one has that done
-    once for each connection. And it knows by then how to write these values and to read the answer's.
-    """
-    kept: dict[str, Cursor[dict[str, Any]]] = lent.__dict__.setdefault(_KEPT, {})
-    if (cursor := kept.get(statement)) is None:
-        cursor = kept[statement] = Cursor(lent, row_factory=_Named())
-    return cursor
-
-
-class _Named:
-    """Makes rows by name, and asks for the names of the first answer alone."""
-
-    def __init__(self) -> None:
-        self._names: list[str] | None = None
-
-    def __call__(self, cursor: Cursor[dict[str, Any]]) -> RowMaker[dict[str, Any]]:
-        if self._names is None:
-            self._names = [column.name for column in cursor.description or ()]
-        names = self._names
-        return lambda values: dict(zip(names, values, strict=True))

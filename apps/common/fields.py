@@ -37,7 +37,7 @@ class CurrencyField(models.CharField[str, str]):
 
 
 class CountField(models.IntegerField[int | str, int]):
-    """How many, in a hot table whose rows our own code alone counts up: below zero is refused by validation.
+    """How many, in a hot table: that it isn't below zero is for those who write it to see to, and for forms.
 
     Django's own, PositiveIntegerField, has a CHECK besides, and PostgreSQL parses and plans all CHECKs of a
     table anew in each statement that writes to it.

@@ -57,7 +57,7 @@ def test_the_days_have_one_index_however_often_it_was_begun() -> None:
         writer.rollback()
         assert len(owner.execute(DAYS).fetchall()) == 2
 
-        run_again("0020_lighter_checks", "0021_days_from_indexes")
+        run_again("0021_lighter_counters", "0022_days_from_indexes")
 
         [(valid, definition)] = owner.execute(DAYS).fetchall()
     assert before == [(True, definition)]

@@ -53,6 +53,11 @@ class CounterInline(ReadOnlyInline):
     readonly_fields = fields
     per_page = 12
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BudgetCounter]:
+        # Its amounts are in the budget's currency.
+        counters: QuerySet[BudgetCounter] = super().get_queryset(request)
+        return counters.select_related("budget")
+
 
 class BudgetForm(TenantChoice):
     """What it is for is settled when it is made; how much may change."""

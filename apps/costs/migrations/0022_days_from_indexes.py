@@ -15,8 +15,11 @@ def _make(name: str, index: str) -> tuple[str, ...]:
     return (
         f"DROP INDEX CONCURRENTLY IF EXISTS {name}_next",
         f"CREATE UNIQUE INDEX CONCURRENTLY {name}_next ON costs_{name} {index}",
+        # Everybody waits behind whoever waits to alter a table, and a recomputation can hold it for hours.
+        "SET lock_timeout = '3s'",
         f"ALTER TABLE costs_{name} DROP CONSTRAINT {name}_once,"
         f" ADD CONSTRAINT {name}_once UNIQUE USING INDEX {name}_next",
+        "RESET lock_timeout",
     )
 
 
@@ -24,7 +27,7 @@ class Migration(migrations.Migration):
     """Days are read from their indexes alone: a tenant's rows of a year are on nearly as many pages as they are."""
 
     atomic = False
-    dependencies = [("costs", "0020_lighter_checks")]
+    dependencies = [("costs", "0021_lighter_counters")]
     operations = [
         migrations.RunSQL(
             _make(name, f"(tenant_id, day, {key}) INCLUDE ({_SUMS}) NULLS NOT DISTINCT"),

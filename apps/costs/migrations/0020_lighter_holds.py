@@ -22,15 +22,6 @@ class Migration(migrations.Migration):
             name="hold_ended_has_its_time",
         ),
         migrations.AlterField(
-            model_name="budgetcounter",
-            name="shadow_calls",
-            field=apps.common.fields.CountField(
-                db_default=0,
-                default=0,
-                help_text="Calls that were made in shadow mode though they didn't fit.",
-            ),
-        ),
-        migrations.AlterField(
             model_name="hold",
             name="attempt",
             field=apps.common.fields.SmallCountField(),
