@@ -15,7 +15,6 @@ import structlog
 from environs import Env, ValidationError
 from psycopg.conninfo import conninfo_to_dict
 
-from apps.common.pooled import KeepingConnection
 from huntaze import embedded, mail, secrets
 
 django_stubs_ext.monkeypatch()
@@ -172,12 +171,7 @@ DATABASES = {
     "default": _database(
         DATABASE_URL,
         options=_limits,
-        pool={
-            "connection_class": KeepingConnection,
-            "min_size": 0,
-            "max_size": env.int("HUNTAZE_DB_POOL", default=12),
-            "timeout": 10,
-        },
+        pool={"min_size": 0, "max_size": env.int("HUNTAZE_DB_POOL", default=12), "timeout": 10},
     ),
     # The owner's role, for migrations alone.
     "owner": _database(DATABASE_OWNER_URL),

@@ -1,12 +1,13 @@
 """The pool of connections to PostgreSQL: one given back, one for a single statement, all of them dead."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection
+from psycopg import Connection, Cursor
+from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
-
-from apps.common.pooled import KeepingConnection
 
 
 def give_back_connection() -> None:
@@ -27,45 +28,48 @@ def renew_connections() -> None:
     connection.pool.drain()  # type: ignore[attr-defined]  # PostgreSQL's alone has one
 
 
-def row_of(statement: str, values: Sequence[Any]) -> dict[str, Any]:
+def row_of(statement: str, values: list[Any]) -> dict[str, Any]:
     """The columns of the only row that a statement answers. `values` are its parameters.
 
     Outside of a transaction it is one by itself, and is sent again if the connection turns out to be dead,
-    perhaps after it was carried out. There should be few statements, since connections keep what they know
-    of each.
+    perhaps after it was carried out.
     """
-    database: Any = connections[DEFAULT_DB_ALIAS]  # PostgreSQL's has a pool
-    if database.in_atomic_block:
-        with database.wrap_database_errors:
-            return _ask(database.connection, statement, values)
+    if connection.in_atomic_block:
+        return _ask(connection.connection, statement, values)
     for may_retry in (True, False):
-        # The thread's connection if it has one; otherwise one of the pool's, for this statement alone: Django
-        # would set up the state of its own and clear it away, which takes as long as a short statement.
-        own, pool = database.connection, database.pool
-        with database.wrap_database_errors:
-            lent = _lent(pool) if own is None else own
-        try:
-            with database.wrap_database_errors:
+        with _lent_connection() as lent:
+            try:
                 return _ask(lent, statement, values)
-        except (OperationalError, InterfaceError):
-            if not may_retry or not lent.closed:
-                raise
-            lent.close()  # the pool forgets one that is dead, without a word to it
-        finally:
-            if own is None:
-                pool.putconn(lent)
+            except (OperationalError, InterfaceError):
+                if not may_retry or not lent.closed:
+                    raise
         renew_connections()
     raise AssertionError("the second time it returns or raises")
 
 
-def _lent(pool: ConnectionPool[KeepingConnection]) -> KeepingConnection:
-    pool.open()
-    return pool.getconn()
+@contextmanager
+def _lent_connection() -> Iterator[Connection[Any]]:
+    """The thread's connection if it has one; otherwise one of the pool's, for a single statement.
+
+    Django would set up the state of its own and clear it away, which takes as long as a short statement.
+    """
+    if connection.connection is not None:
+        yield connection.connection
+        return
+    pool: ConnectionPool[Connection[Any]] = connection.pool  # type: ignore[attr-defined]  # PostgreSQL's alone has one
+    with connection.wrap_database_errors:
+        pool.open()
+        lent = pool.getconn()
+    try:
+        yield lent
+    finally:
+        pool.putconn(lent)
 
 
-def _ask(lent: KeepingConnection, statement: str, values: Sequence[Any]) -> dict[str, Any]:
+def _ask(lent: Connection[Any], statement: str, values: list[Any]) -> dict[str, Any]:
     # Django's own cursor has the whole statement, values and all, parsed and planned each time. This one has
     # that done once for each connection.
-    row = lent.cursor_of(statement).execute(statement, values).fetchone()
+    with connection.wrap_database_errors, Cursor(lent, row_factory=dict_row) as cursor:
+        row = cursor.execute(statement, values).fetchone()
     assert row is not None
     return row

@@ -1,9 +1,7 @@
 """The pool of connections in bad times."""
 
-import gc
 import os
 import threading
-import weakref
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +14,6 @@ from rest_framework.test import APIClient
 from apps.common import connections
 from apps.common.clock import database_now
 from apps.common.ids import uuid7
-from apps.common.pooled import KeepingConnection
 from apps.tenants.doors import call_for_tenant
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -99,33 +96,6 @@ def test_a_call_that_fails_by_itself_is_not_sent_again(
             cursor.execute("RESET lock_timeout")
 
     assert len(sent) == 1
-
-
-def test_a_connection_that_has_ended_is_freed_at_once() -> None:
-    connection = KeepingConnection.connect(os.environ["DATABASE_URL"])
-    statement = "SELECT %s::int AS number"
-    assert connection.cursor_of(statement) is connection.cursor_of(statement)
-    assert connection.cursor_of(statement).execute(statement, [7]).fetchone() == {"number": 7}
-    ended = weakref.ref(connection)
-
-    gc.disable()
-    try:
-        connection.close()
-        del connection
-        assert ended() is None
-    finally:
-        gc.enable()
-
-
-def test_an_answer_whose_columns_have_changed_is_read_by_its_new_names() -> None:
-    statement = "SELECT * FROM pg_temp.told()"
-    with KeepingConnection.connect(os.environ["DATABASE_OWNER_URL"]) as connection:
-        for columns, row in (("a int, b int", {"a": 1, "b": 2}), ("b int, a int", {"b": 1, "a": 2})):
-            connection.execute("DROP FUNCTION IF EXISTS pg_temp.told()")
-            connection.execute(
-                f"CREATE FUNCTION pg_temp.told() RETURNS TABLE ({columns}) LANGUAGE sql AS 'SELECT 1, 2'"
-            )
-            assert connection.cursor_of(statement).execute(statement).fetchone() == row
 
 
 class Watched(BytesIO):
