@@ -67,11 +67,11 @@ def test_a_new_question_gets_its_row_and_its_hold_together(agency: Tenant, now: 
     hold = hold_of(agency)
     for each in (row, hold, found.hold.purpose):
         assert {name: getattr(each, name) for name in ids} == ids
-    kept = ("attempt", "provider", "model", "bound", "currency", "price_id", "counters", "expires_at")
+    kept = ("attempt", "provider", "model", "bound", "currency", "price_id", "expires_at")
     told, attempt_told = found.hold, found.hold.attempt
     assert [getattr(hold, name) for name in kept] == [
         *(attempt_told.number, attempt_told.provider, attempt_told.model),
-        *(told.bound, told.currency, told.price_id, told.counters, told.expires_at),
+        *(told.bound, told.currency, told.price_id, told.expires_at),
     ]
     assert (hold.generation_id, hold.occurred_at, hold.state) == (row.pk, now, "held")
     assert found.lease_expires_at == row.lease_expires_at

@@ -101,8 +101,8 @@ def test_an_answer_that_is_lost_takes_and_ends_a_hold_once(
     assert lost == ["costs_take_hold"] * 2
     with tenant_transaction(agency):
         row = Hold.objects.get()
-    assert (row.pk, row.counters) == (hold.pk, hold.counters)
-    assert [hold.bound, hold.rates.input_per_million, len(hold.counters)] == [10, 1_000_000, 1]
+    assert (row.pk, len(row.counters)) == (hold.pk, 1)
+    assert [hold.bound, hold.rates.input_per_million] == [10, 1_000_000]
     assert counters(agency) == [(0, 10)]
 
     holds.settle(hold=hold, usage=dollars(4), now=now)
@@ -217,6 +217,7 @@ def test_a_refusal_undoes_the_counters_before_it_even_in_the_callers_transaction
         with pytest.raises(BudgetExhaustedError):
             take(agency, 20, campaign_id=campaign)
         kept = take(agency, 5, campaign_id=campaign)
+        row = Hold.objects.get(pk=kept.pk)
 
     assert counters(agency) == [(0, 5), (0, 5)]
-    assert len(kept.counters) == 2
+    assert len(row.counters) == 2

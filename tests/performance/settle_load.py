@@ -20,14 +20,14 @@ django.setup()
 
 from django.utils import timezone  # noqa: E402 -- Django has to be set up first
 
-from apps.common.ids import uuid7  # noqa: E402
-from apps.costs.models import BudgetScope, Price  # noqa: E402
-from apps.costs.pricing import Usage  # noqa: E402
-from apps.costs.services import holds  # noqa: E402
-from apps.costs.services.budgets import create_budget  # noqa: E402
-from apps.costs.services.holds import Held  # noqa: E402
-from apps.tenants.models import Tenant  # noqa: E402
-from apps.tenants.system import system_transaction  # noqa: E402
+from apps.common.ids import uuid7  # noqa: E402 -- Django has to be set up first
+from apps.costs.models import BudgetScope, Price  # noqa: E402 -- Django has to be set up first
+from apps.costs.pricing import Usage  # noqa: E402 -- Django has to be set up first
+from apps.costs.services import holds  # noqa: E402 -- Django has to be set up first
+from apps.costs.services.budgets import create_budget  # noqa: E402 -- Django has to be set up first
+from apps.costs.services.holds import Held  # noqa: E402 -- Django has to be set up first
+from apps.tenants.models import Tenant  # noqa: E402 -- Django has to be set up first
+from apps.tenants.system import system_transaction  # noqa: E402 -- Django has to be set up first
 
 THREADS, TENANTS = 8, 10
 # A provider's full names are long.

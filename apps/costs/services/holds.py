@@ -4,7 +4,7 @@ Taking and ending a hold are SQL functions (migration 0003_hold_functions), a ro
 `ai`, which write a generation's row in the same one, call them; what they answer is read here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -80,7 +80,6 @@ class Held:
     currency: str
     price_id: int
     rates: FixedRates
-    counters: Sequence[UUID]
 
     @property
     def pk(self) -> UUID:
@@ -254,9 +253,7 @@ def _entry(row: Mapping[str, Any], *, hold: Held, usage: Usage | None) -> Ledger
 
 def _held(row: Mapping[str, Any], *, purpose: Purpose, attempt: Attempt) -> Held:
     rates = FixedRates(row["input_per_million"], row["output_per_million"], row["cached_input_per_million"])
-    return Held(
-        purpose, attempt, row["bound"], row["currency"], row["price_id"], rates, counters=row["counters"]
-    )
+    return Held(purpose, attempt, row["bound"], row["currency"], row["price_id"], rates)
 
 
 def _ceiling(row: Mapping[str, Any], *, tenant_id: UUID) -> Ceiling:
