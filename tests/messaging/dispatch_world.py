@@ -171,7 +171,7 @@ class World:
     def claim_and_die(self) -> None:
         """A claim that has its slots, and is gone before it commits."""
         with pytest.MonkeyPatch.context() as patch, suppress(SenderDied, LimiterUnavailableError):
-            patch.setattr(granting, "grant", _die)
+            patch.setattr(granting, "grant", die)
             claim.claim_messages(now=self.now, at=self.at)
 
     def deliver(self, task: Sequence[UUID], fates: Sequence[Fate]) -> None:
@@ -420,7 +420,7 @@ class World:
         def write() -> None:
             with pytest.MonkeyPatch.context() as patch, suppress(SenderDied):
                 if fate.recorded == "only in Redis":
-                    patch.setattr(breakers, "note", _die)
+                    patch.setattr(breakers, "note", die)
                 outcomes.record(results=[result], epoch=in_force, now=self.now, at=self.at)
             if fate.recorded != "only in Redis" and isinstance(outcome, Dead | Throttled | Unauthorised):
                 self.platform.refused(request)
@@ -475,7 +475,8 @@ def _outcome(kind: str) -> Outcome:
             return Unknown(reason=kind, error="")
 
 
-def _die(*_: object, **__: object) -> Any:
+def die(*_: object, **__: object) -> Any:
+    """In place of a function: the process ends there."""
     raise SenderDied
 
 

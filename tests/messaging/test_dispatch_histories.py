@@ -1,14 +1,15 @@
 """Some histories that random ones seldom have, over the real services and the simulated platform."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
 from apps.messaging.limiter.rules import Limit
 from apps.messaging.models import Mode
-from apps.messaging.services import epoch
+from apps.messaging.services import epoch, slots
 from tests.messaging import dispatching as d
-from tests.messaging.dispatch_world import GOOD, NOWHERE, SECOND, Fate, World
+from tests.messaging.dispatch_world import GOOD, NOWHERE, SECOND, Fate, SenderDied, World, die
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -108,6 +109,38 @@ def test_a_claim_that_died_takes_no_slots_of_its_accounts_with_it(world: World) 
     world.claim_and_die()
 
     assert len(world.claim()) == 2
+
+
+def test_a_claim_that_died_before_redis_was_lost_takes_none_either(world: World) -> None:
+    """Its ghosts are in the log, and the rows say that this is to be read anew: both are to be noticed."""
+    account = world.accounts[0]
+    world.limit_account(account, Limit(2, 60))
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.deliver(world.tasks.pop(), [Fate("not_connected", answer=2 * SECOND)])
+    world.enqueue(account, 2, user=None, priority=1, wait=timedelta())
+    world.claim_and_die()
+    world.settings.REDIS_URL = NOWHERE
+    world.advance(2 * SECOND)
+    world.find_redis()
+
+    assert len(world.claim()) == 2
+
+
+def test_what_nobody_started_has_its_slot_though_its_hand_back_dies(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.accounts[0]
+    world.limit_account(account, Limit(1, 60))
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    world.advance(7 * SECOND)
+    with monkeypatch.context() as patch, suppress(SenderDied):
+        patch.setattr(slots, "settle_in", die)
+        world.sweep()
+
+    assert d.fresh(account).next_due <= world.now
+    assert len(world.claim()) == 1
 
 
 @pytest.mark.parametrize("kind", ["throttled", "unauthorised", "server_error", "cut", "died"])

@@ -4,8 +4,8 @@ import socket
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
 from datetime import time as wall_time
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -56,10 +56,10 @@ def test_a_second_delivery_of_the_task_sends_nothing(gateway: Sandbox, account: 
 def test_outcomes_that_the_database_does_not_take_are_written_later(
     gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def record(**given: Any) -> None:
+    def record(**given: Any) -> outcomes.PutOff:
         if (failures := next(remaining, 0)) > 0:
             raise OperationalError(f"canceling statement due to lock timeout ({failures})")
-        really(**given)
+        return really(**given)
 
     remaining, really = iter([2, 1]), outcomes.record
     monkeypatch.setattr(outcomes, "record", record)
@@ -105,25 +105,33 @@ def test_an_account_that_somebody_has_locked_keeps_no_outcome_waiting(
     assert d.fresh(account).next_due < as_granted - timedelta(seconds=5), "looked at when its slot is free"
 
 
+@pytest.mark.parametrize("for_good", [False, True])
 def test_an_account_that_is_locked_for_too_long_costs_no_outcome(
-    gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
+    gateway: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch, for_good: bool
 ) -> None:
     waited: list[object] = []
+    really = due.lock
 
-    def lock(account_ids: object, *, waits: bool = True) -> dict[UUID, None]:
+    def lock(account_ids: list[UUID], *, waits: bool = True) -> dict[UUID, datetime | None]:
         if waits:
             waited.append(account_ids)
-            raise OperationalError("canceling statement due to lock timeout")
+            if for_good or len(waited) < 3:
+                raise OperationalError("canceling statement due to lock timeout")
+            return really(account_ids)
         return {}
 
     outbox = d.enqueue(account, 11)
     granted = d.grant()
+    as_granted = d.fresh(account).next_due
     monkeypatch.setattr(due, "lock", lock)
+    monkeypatch.setattr(send, "RECORD_AGAIN", 3 * [timedelta(0)])
 
     d.send_now(granted)
 
     assert d.counts(outbox) == {"queued": 1, "sent": 10}
-    assert waited, "and it was asked for"
+    assert len(waited) == (4 if for_good else 3)
+    in_time = d.fresh(account).next_due < as_granted - timedelta(seconds=5)
+    assert in_time != for_good, "looked at when its slot is free, if that could be written at all"
 
 
 def test_deliveries_of_one_task_side_by_side_send_once(gateway: Sandbox, account: Account) -> None:

@@ -75,7 +75,8 @@ class Monkey:
             self._copy = self._site.copy_redis()
             # Hosts that were slow to come back may have left less.
             share = min(int(_REWOUND * self._backlog.total), self._backlog.counters()["queued"])
-            self._wait_for_arrivals(len(self._ledger) + share, patience=60)
+            # Where all slots are in use by now, none arrives for a window.
+            self._wait_for_arrivals(len(self._ledger) + share, patience=60 + self._backlog.seconds)
         held, waiting = self._under_way(), self._backlog.waiting()
         at = time.time()
         self._do(name, host or self._random.choice(self._ready()))

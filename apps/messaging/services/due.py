@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F
 
-from apps.messaging.models import Account
+from apps.messaging.models import Account, Message
 
 # Tenants in turn, then their accounts by when they are due. Each tenant offers more of them than a claim
 # takes, since other claims may hold its first ones.
@@ -205,6 +205,15 @@ def bring_forward_each(ats: Mapping[UUID, datetime]) -> None:
     _execute(_BRING_FORWARD, ats)
 
 
+def firsts(messages: Iterable[Message]) -> dict[UUID, datetime]:
+    """When the first of each account's messages may go; `messages` are in the queue."""
+    found: dict[UUID, datetime] = {}
+    for message in messages:
+        first = found.get(message.account_id, message.not_before)
+        found[message.account_id] = min(message.not_before, first)
+    return found
+
+
 def hasten(ats: Mapping[UUID, datetime], *, locked: Mapping[UUID, datetime | None]) -> None:
     """Have those of the locked accounts that wait for longer looked at by then; most are not touched."""
     longer = {each: at for each, at in ats.items() if (locked.get(each) or at) > at}
@@ -223,7 +232,8 @@ def claimed(ats: Mapping[UUID, datetime | None], *, granted: Iterable[UUID]) -> 
 
 def load_anew(account_ids: Iterable[UUID]) -> None:
     """Have the limiter's logs of locked accounts read from the rows at the next visit."""
-    Account.objects.filter(pk__in=list(account_ids)).update(claims=F("claims") + 1)
+    # A log may be one claim ahead of the rows: of one that died before its commit.
+    Account.objects.filter(pk__in=list(account_ids)).update(claims=F("claims") + 2)
 
 
 def block(until: Mapping[UUID, datetime]) -> None:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import structlog
 
@@ -94,13 +93,9 @@ def record(*, findings: Sequence[Settled], now: datetime) -> None:
             if message.attempt == by_id[message.pk].look_up.attempt:
                 _apply(by_id[message.pk], message, changes, now=now)
         changes.write()
-    back: dict[UUID, datetime] = {}
-    for message in messages:
-        if message.state == MessageState.QUEUED:
-            first = back.get(message.account_id, message.not_before)
-            back[message.account_id] = min(message.not_before, first)
+    back = [message for message in messages if message.state == MessageState.QUEUED]
     with system_transaction():
-        due.bring_forward_each(back)
+        due.bring_forward_each(due.firsts(back))
 
 
 def _ask(

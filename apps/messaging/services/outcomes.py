@@ -1,12 +1,13 @@
 """What becomes of messages when their attempts have ended: the table of outcomes."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
 from apps.common.text import storable
 from apps.messaging.backoff import full_jitter
@@ -51,7 +52,20 @@ RETURNING message.id, message.outbox_id
 """
 
 
-def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at: int | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """Accounts that somebody else had locked when outcomes of theirs were written.
+
+    Until they are reconsidered, they may be looked at too late. `over` are their attempts that have ended,
+    `back` says when those of their messages may go that are back in the queue.
+    """
+
+    account_ids: frozenset[UUID] = frozenset()
+    over: Sequence[Attempt] = ()
+    back: Mapping[UUID, datetime] = field(default_factory=dict)
+
+
+def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at: int | None = None) -> PutOff:
     """Write the outcomes; bring accounts forward that have been put off, to the slots that this has freed.
 
     The limiter's stamps are corrected first, in the epoch given: the one that they were begun under, None if
@@ -59,11 +73,10 @@ def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at:
     later than it did. Where another epoch is in force by now it is done, or done again, when the rows are
     written: its logs may have been loaded from them before.
 
-    Nobody's outcomes wait for an account that somebody else has locked: it is reconsidered afterwards, or
-    else by the sweep.
+    Nobody's outcomes wait for an account that somebody else has locked: it is left to `reconsider`.
     """
     over = [_attempt(each, now=now) for each in results if not _may_arrive(each)]
-    waits = _settle(over, epoch=epoch, now=now, at=at)
+    waits = _settle(over, epoch=epoch, at=at)
     accounts = {each.request.account_id for each in results if not _may_arrive(each)}
     if waits is not None:
         accounts = waits.keys() | {each.request.account_id for each in results if _comes_back(each)}
@@ -71,33 +84,46 @@ def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at:
     with system_transaction():
         # In order, and before those are locked for which nobody waits.
         _restrict_accounts(results, now=now)
-        locked = due.lock(accounts, waits=False) if waits is not None and accounts else {}
+        locked = due.lock(accounts, waits=False) if accounts else {}
         back = _write(results, changes, now=now)
-        _bring_forward(locked, waits or {}, back, now=now)
+        if waits is None:
+            waits = _settle_again(_of(locked, over), locked, now=now, at=at)
+        _bring_forward(locked, waits, back, now=now)
         breakers.note(results, now=now)
         changes.tally.write()
-    others = accounts - locked.keys()
-    left = [each for each in over if each.account_log.subject_id in others]
-    try:
-        if others:
-            with system_transaction():
-                locked = due.lock(others)
-                # Who had a slot before has been put off all the same, if it was corrected a moment ago.
-                waits = dict.fromkeys(locked, timedelta()) | slots.settle(left, now=now, at=at)
-                _bring_forward(locked, waits, back, now=now)
-    except (OperationalError, InterfaceError) as error:
-        log.warning("accounts.not_reconsidered", error=f"{type(error).__name__}: {error}")
     _tell(results)
+    others = frozenset(accounts - locked.keys())
+    return PutOff(others, _of(others, over), back)
 
 
-def _settle(over: Sequence[Attempt], *, epoch: Epoch | None, now: datetime, at: int | None) -> Waits | None:
+def reconsider(put_off: PutOff, *, now: datetime, at: int | None = None) -> None:
+    """Have these accounts looked at as soon as there is a reason; waits for whoever has locked them."""
+    with system_transaction():
+        locked = due.lock(put_off.account_ids)
+        waits = _settle_again(put_off.over, locked, now=now, at=at)
+        _bring_forward(locked, waits, put_off.back, now=now)
+
+
+def _of(accounts: Container[UUID | None], over: Iterable[Attempt]) -> list[Attempt]:
+    return [each for each in over if each.account_log.subject_id in accounts]
+
+
+def _settle(over: Sequence[Attempt], *, epoch: Epoch | None, at: int | None) -> Waits | None:
     """Correct the stamps in Redis; None where that isn't possible, or not enough."""
     if epoch is None or epoch.mode == Mode.POSTGRES:
         return None
     try:
-        return slots.settle_in(epoch, over, now=now, at=at)
+        return slots.settle_in(epoch, over, at=at)
     except (LimiterUnavailableError, StaleEpochError):
         return None
+
+
+def _settle_again(over: Sequence[Attempt], locked: Iterable[UUID], *, now: datetime, at: int | None) -> Waits:
+    """Correct the stamps of locked accounts in the epoch in force."""
+    if not over:
+        return dict.fromkeys(locked, timedelta())
+    # Who had a slot before has been put off all the same, if it was corrected a moment ago.
+    return dict.fromkeys(locked, timedelta()) | slots.settle(over, now=now, at=at)
 
 
 def _bring_forward(
@@ -108,27 +134,28 @@ def _bring_forward(
     due.bring_forward_each({account_id: when for account_id, when in back.items() if account_id in locked})
 
 
-def hand_back(*, message_ids: Sequence[UUID], now: datetime, at: int | None = None) -> int:
-    """Return granted messages that nobody has started to the queue, then their slots. Returns how many.
+def hand_back(*, message_ids: Sequence[UUID], at: int | None = None, waits: bool = True) -> int:
+    """Return granted messages that nobody has started to the queue, with their slots. Returns how many.
 
-    Not before: whoever has the same batch could still start them if this were undone.
+    Unless it `waits`, those of accounts that somebody else has locked are left as they are. The accounts'
+    logs are read anew from the rows, so dying after the commit costs no more than the slots of the layers
+    above them, until they expire. Those aren't given back before: whoever has the same batch could still
+    start them if this were undone.
     """
+    changes = Changes()
     with system_transaction():
-        changes = Changes()
-        rows = [row for row in _lock(message_ids) if row.state == MessageState.SENDING and not row.started_at]
+        accounts = dict(Message.objects.filter(pk__in=message_ids).values_list("pk", "account_id"))
+        locked = due.lock(set(accounts.values()), waits=waits)
+        free = [message_id for message_id, account_id in accounts.items() if account_id in locked]
+        rows = [row for row in _lock(free) if row.state == MessageState.SENDING and not row.started_at]
         attempts = slots.attempts_of(rows)
         for row in rows:
             transitions.give_back(row, changes, not_before=row.not_before)
-        changes.write()
-    with system_transaction():
-        due.lock({row.account_id for row in rows})
-        waits = slots.settle(attempts, now=now, at=at)
-        due.bring_forward_each(
-            {
-                row.account_id: max(row.not_before, now + waits.get(row.account_id, timedelta()))
-                for row in rows
-            }
-        )
+        changes.write_messages()
+        due.load_anew({row.account_id for row in rows})
+        due.bring_forward_each(due.firsts(rows))
+        changes.tally.write()
+    slots.give_back(attempts, at=at)
     return len(rows)
 
 
@@ -182,17 +209,14 @@ def _write(results: Sequence[Result], changes: Changes, *, now: datetime) -> dic
     """
     confirmed = _confirm([each for each in results if isinstance(each.outcome, Sent)], changes.tally)
     rest = {each.request.message_id: each for each in results if each.request.message_id not in confirmed}
-    back: dict[UUID, datetime] = {}
+    back: list[Message] = []
     for message in _lock(rest):
         result = rest[message.pk]
         if _counts(result, message):
             _apply(result, message, changes, now=now)
-            if message.state == MessageState.QUEUED:
-                back[message.account_id] = min(
-                    message.not_before, back.get(message.account_id, message.not_before)
-                )
+            back += [message] if message.state == MessageState.QUEUED else []
     changes.write_messages()
-    return back
+    return due.firsts(back)
 
 
 def _confirm(results: Sequence[Result], tally: Tally) -> set[UUID]:

@@ -26,7 +26,8 @@ from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
-# When to try again to write outcomes that the database didn't take. Then the sweep finds the messages.
+# When to try again to write outcomes that the database didn't take. Then the sweep finds the messages, and
+# accounts are looked at when the latest of them might have arrived.
 RECORD_AGAIN = [timedelta(seconds=seconds) for seconds in (0.5, 2, 5, 10, 10)]
 
 # Those that nobody has started; the last column says whether anything of the message's own stops it.
@@ -80,17 +81,17 @@ def send_batch(*, message_ids: Sequence[UUID], now: datetime, at: int | None = N
     batch = start(message_ids=message_ids, clock=clock, platforms=gateways, at=at)
     give_back_connection()
     calls = (_send(gateways[request.platform], request, clock) for request in batch.requests)
-    left: Sequence[Result] = ()
+    books = _Books(batch, clock)
     for results in client.stream(calls):
-        left = _record(batch, [*left, *results], clock, again=bool(left))
+        books.record(results)
     hand_back(batch, clock)
     for wait in RECORD_AGAIN:
-        if not left:
+        if books.closed:
             return
         time.sleep(wait.total_seconds())
-        left = _record(batch, left, clock, again=True)
-    if left:
-        log.error("batch.not_recorded", number=len(left))
+        books.record()
+    if not books.closed:
+        log.error("batch.not_recorded", number=len(books.left), put_off=len(books.put_off))
 
 
 def start(
@@ -127,7 +128,7 @@ def hand_back(batch: Batch, clock: Clock) -> None:
     if not batch.barred:
         return
     try:
-        outcomes.hand_back(message_ids=batch.barred, now=clock.time(), at=batch.at)
+        outcomes.hand_back(message_ids=batch.barred, at=batch.at)
     except (OperationalError, InterfaceError) as error:
         log.warning(
             "batch.not_handed_back", number=len(batch.barred), error=f"{type(error).__name__}: {error}"
@@ -231,19 +232,51 @@ def _senders(
     }
 
 
-def _record(batch: Batch, results: Sequence[Result], clock: Clock, *, again: bool) -> Sequence[Result]:
-    """Write the outcomes. Returns those that the database didn't take, to be tried again: all or none.
+class _Books:
+    """The outcomes of a batch. What the database doesn't take is kept, to be tried again.
 
-    Were they dropped, what the platform has taken would have to be looked up, and not every platform can say.
+    Were it dropped, what the platform has taken would have to be looked up, and not every platform can say.
     """
-    try:
-        outcomes.record(results=results, epoch=None if again else batch.epoch, now=clock.time(), at=batch.at)
-    except (OperationalError, InterfaceError) as error:
-        log.warning("batch.record_failed", number=len(results), error=f"{type(error).__name__}: {error}")
-        return results
-    finally:
-        give_back_connection()
-    return ()
+
+    def __init__(self, batch: Batch, clock: Clock) -> None:
+        self._batch, self._clock = batch, clock
+        # Results of which nothing has been written, and accounts that have yet to be reconsidered.
+        self.left: Sequence[Result] = ()
+        self.put_off: Sequence[outcomes.PutOff] = ()
+
+    @property
+    def closed(self) -> bool:
+        return not self.left and not self.put_off
+
+    def record(self, results: Sequence[Result] = ()) -> None:
+        """Write these and what was left, all or none; then reconsider the accounts that were put off."""
+        again, self.left = bool(self.left), [*self.left, *results]
+        try:
+            if self.left:
+                self._write(again=again)
+            for each in tuple(self.put_off):
+                outcomes.reconsider(each, now=self._clock.time(), at=self._batch.at)
+                self.put_off = self.put_off[1:]
+        except (OperationalError, InterfaceError) as error:
+            log.warning(
+                "batch.record_failed",
+                number=len(self.left),
+                put_off=len(self.put_off),
+                error=f"{type(error).__name__}: {error}",
+            )
+        finally:
+            give_back_connection()
+
+    def _write(self, *, again: bool) -> None:
+        put_off = outcomes.record(
+            results=self.left,
+            epoch=None if again else self._batch.epoch,
+            now=self._clock.time(),
+            at=self._batch.at,
+        )
+        self.left = ()
+        if put_off.account_ids:
+            self.put_off = [*self.put_off, put_off]
 
 
 async def _send(gateway: Gateway, request: Request, clock: Clock) -> Result:

@@ -15,6 +15,7 @@ from apps.messaging.services import due
 from apps.messaging.services import epoch as epochs
 from apps.messaging.services.epoch import Epoch
 from apps.messaging.services.limits import read_limits
+from apps.tenants.system import system_transaction
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ class Attempt:
         return Ended(self.message_id, self.number, age, self.logs)
 
 
-def settle_in(epoch: Epoch, attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Waits:
+def settle_in(epoch: Epoch, attempts: Sequence[Attempt], *, at: int | None) -> Waits:
     """Correct the stamps in Redis, in this epoch. Raises LimiterUnavailableError, StaleEpochError."""
     by_account = _by_account(attempts)
     if not by_account:
@@ -58,11 +59,26 @@ def settle(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Wai
     if in_force.mode == Mode.POSTGRES:
         return _spans(by_account, sql_logs.waits(list(by_account), now=now))
     try:
-        return settle_in(in_force, attempts, now=now, at=at)
+        return settle_in(in_force, attempts, at=at)
     except (LimiterUnavailableError, StaleEpochError) as error:
         log.warning("slots.not_settled", number=len(attempts), error=f"{type(error).__name__}: {error}")
         due.load_anew(account.subject_id for account in by_account if account.subject_id)
         return _spans(by_account, [0] * len(by_account))
+
+
+def give_back(attempts: Sequence[Attempt], *, at: int | None) -> None:
+    """Free the slots of attempts that never began, whose accounts' logs are read anew anyway.
+
+    Where that fails, the layers above the accounts miss these slots until they expire.
+    """
+    with system_transaction():
+        in_force = epochs.current()
+    if in_force.mode == Mode.POSTGRES:
+        return
+    try:
+        settle_in(in_force, attempts, at=at)
+    except (LimiterUnavailableError, StaleEpochError) as error:
+        log.warning("slots.not_given_back", number=len(attempts), error=f"{type(error).__name__}: {error}")
 
 
 def _by_account(attempts: Sequence[Attempt]) -> dict[Log, list[Ended]]:
