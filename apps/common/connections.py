@@ -1,11 +1,12 @@
 """The pool of connections to PostgreSQL: one given back, one for a single statement, all of them dead."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
 from psycopg import Connection, Cursor
+from psycopg.abc import PQGen
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -47,6 +48,55 @@ def row_of(statement: str, values: list[Any]) -> dict[str, Any]:
     raise AssertionError("the second time it returns or raises")
 
 
+class Sent:
+    """A statement that has gone out: `row_of` in two halves, for whoever has something else to do meanwhile.
+
+    `row` has to be asked for, or `close` called, by the thread that made it. Where that thread has a
+    connection, which it may want for something else, the answer is there at once.
+    """
+
+    def __init__(self, statement: str, values: list[Any]) -> None:
+        self._statement, self._values = statement, values
+        self._row: dict[str, Any] | None = None
+        self._cursor: _Cursor | None = None
+        self._open = ExitStack()
+        if connection.connection is not None:
+            self._row = row_of(statement, values)
+            return
+        with ExitStack() as stack:
+            self._lent = stack.enter_context(_lent_connection())
+            cursor = stack.enter_context(_Cursor(self._lent, row_factory=dict_row))
+            try:
+                with connection.wrap_database_errors:
+                    cursor.send(statement, values)
+            except (OperationalError, InterfaceError):
+                if not self._lent.closed:
+                    raise
+            else:
+                self._cursor, self._open = cursor, stack.pop_all()
+
+    def row(self) -> dict[str, Any]:
+        """What `row_of` returns, each time that it is asked."""
+        if self._row is None:
+            self._row = self._receive()
+        return self._row
+
+    def close(self) -> None:
+        """Do without the answer. Unless it was heard, nobody knows whether the statement is carried out."""
+        self._open.close()
+
+    def _receive(self) -> dict[str, Any]:
+        if self._cursor is not None:
+            try:
+                with self._open, connection.wrap_database_errors:
+                    return self._cursor.receive()
+            except (OperationalError, InterfaceError):
+                if not self._lent.closed:
+                    raise
+        renew_connections()
+        return row_of(self._statement, self._values)
+
+
 @contextmanager
 def _lent_connection() -> Iterator[Connection[Any]]:
     """The thread's connection if it has one; otherwise one of the pool's, for a single statement.
@@ -66,10 +116,38 @@ def _lent_connection() -> Iterator[Connection[Any]]:
         pool.putconn(lent)
 
 
+class _Cursor(Cursor[dict[str, Any]]):
+    """A cursor that can wait for its answer later.
+
+    Django's own has the whole statement, values and all, parsed and planned each time. This one has that done
+    once for each connection.
+    """
+
+    def send(self, statement: str, values: list[Any]) -> None:
+        """`execute`, up to where it would wait."""
+        with self._conn.lock:
+            self._steps = self._execute_gen(statement, values)
+            self._wait = next(self._steps)
+
+    def receive(self) -> dict[str, Any]:
+        """The rest of it, and the only row."""
+        with self._conn.lock:
+            self._conn.wait(self._rest())
+        return self.only_row()
+
+    def only_row(self) -> dict[str, Any]:
+        row = self.fetchone()
+        assert row is not None
+        return row
+
+    def _rest(self) -> PQGen[None]:
+        wait = self._wait
+        with suppress(StopIteration):
+            while True:
+                wait = self._steps.send((yield wait))
+
+
 def _ask(lent: Connection[Any], statement: str, values: list[Any]) -> dict[str, Any]:
-    # Django's own cursor has the whole statement, values and all, parsed and planned each time. This one has
-    # that done once for each connection.
-    with connection.wrap_database_errors, Cursor(lent, row_factory=dict_row) as cursor:
-        row = cursor.execute(statement, values).fetchone()
-    assert row is not None
-    return row
+    with connection.wrap_database_errors, _Cursor(lent, row_factory=dict_row) as cursor:
+        cursor.execute(statement, values)
+        return cursor.only_row()

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg_pool import PoolTimeout
 
-from apps.common.connections import renew_connections, row_of
+from apps.common.connections import Sent, renew_connections
 from apps.tenants.models import Tenant
 
 
@@ -89,10 +89,15 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> di
     may look at policies before the scope is set. Inside a transaction, whoever's that is, the call is a
     savepoint in this tenant's scope, as `tenant_transaction` is, and is committed with the rest.
     """
+    return send_for_tenant(tenant, function, *arguments).row()
+
+
+def send_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> Sent:
+    """`call_for_tenant` in two halves. It is committed when the row has come."""
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
     statement, values = _statement(function, len(arguments)), [str(tenant_id), *arguments]
     with tenant_transaction(tenant_id) if connection.in_atomic_block else nullcontext():
-        return row_of(statement, values)
+        return Sent(statement, values)
 
 
 @cache

@@ -38,7 +38,7 @@ def begin(purpose: Purpose, now: datetime, **fields: Any) -> Begun | Refused:
     given: dict[str, Any] = {"attempt": attempt(now), "lease_until": now + MINUTE, "now": now, **fields}
     if not given.keys() & {"lease_was", "question"}:
         given["question"] = question()
-    return rows.begin_attempt(purpose=purpose, **given)
+    return rows.begin_attempt(purpose=purpose, **given).outcome()
 
 
 def begun(purpose: Purpose, now: datetime, **fields: Any) -> Begun:

@@ -44,6 +44,7 @@ from tasks.ai import run_generation as run_task
 from tasks.ai import sweep_generations
 from tasks.costs import settle_abandoned_holds
 from tests.ai.asking import VARIABLES, ask, read
+from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 from tests.costs.threads import at_once
 from tests.services import ROOT
@@ -104,7 +105,7 @@ def test_an_answer_that_no_database_could_keep_is_kept_without_what_is_wrong(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoilt = Completion(text="Hel\0lo \ud83d", usage=Usage(3, 2), model="m", finish_reason="stop")
-    monkeypatch.setattr(PROVIDERS["openai"], "complete", lambda *_, **__: spoilt)
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", standing_in(lambda *_, **__: spoilt))
     asked = ask(agency)
 
     run_generation(generation_id=asked.pk, clock=timezone.now)
@@ -118,7 +119,7 @@ def test_a_providers_words_for_a_failure_are_kept_without_what_is_wrong(
 ) -> None:
     refused = Failure(FailureKind.BAD_REQUEST, "No\0 \ud83d")
     for provider in PROVIDERS.values():
-        monkeypatch.setattr(provider, "complete", lambda *_, **__: refused)
+        monkeypatch.setattr(provider, "complete", standing_in(lambda *_, **__: refused))
     asked = ask(agency)
 
     run_generation(generation_id=asked.pk, clock=timezone.now)
@@ -137,7 +138,7 @@ def test_a_question_that_kills_whoever_works_on_it_is_given_up(
 
     calls: list[int] = []
     for provider in PROVIDERS.values():
-        monkeypatch.setattr(provider, "complete", fail)
+        monkeypatch.setattr(provider, "complete", standing_in(fail))
     asked, now = ask(agency), timezone.now()
 
     for times in range(30):
@@ -307,7 +308,7 @@ def test_an_answer_that_comes_after_another_is_not_taken_but_paid_for(
 ) -> None:
     asked = ask(agency, fresh=True)  # so that the second doesn't wait for the first one's answer
     stuck = Stuck(1)
-    monkeypatch.setattr(PROVIDERS["openai"], "complete", stuck)
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", standing_in(stuck))
     late = start(asked, timezone.now)
     assert stuck.called[0].wait(20)
 
@@ -332,7 +333,7 @@ def test_an_answer_that_comes_too_late_does_not_end_the_claim_of_another(
 ) -> None:
     asked = ask(agency, fresh=True)  # so that the second doesn't wait for the first one's answer
     stuck = Stuck(2)
-    monkeypatch.setattr(PROVIDERS["openai"], "complete", stuck)
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", standing_in(stuck))
     late = start(asked, timezone.now)
     assert stuck.called[0].wait(20)
     second = start(asked, in_ten_minutes)

@@ -28,6 +28,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests.ai import breakers
 from tests.ai.asking import VARIABLES, answer, ask, caption, read
+from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 from tests.costs.spending import counters
 
@@ -354,7 +355,7 @@ def test_no_connection_and_no_transaction_is_held_while_a_provider_is_called(
         seen.append(connection.connection)
         return complete(body, timeout=timeout)
 
-    monkeypatch.setattr(PROVIDERS["openai"], "complete", watch)
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", standing_in(watch))
     run(agency)
 
     assert seen == [None]

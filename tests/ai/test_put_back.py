@@ -23,6 +23,7 @@ from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests.ai import breakers
 from tests.ai.asking import ask, read
+from tests.ai.stand_ins import standing_in
 from tests.ai.test_recovery import ends_of, run, writers
 from tests.tracing import keep_spans
 
@@ -38,7 +39,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Outcome]], N
 
     def say(call: Callable[[], Outcome]) -> None:
         for provider in PROVIDERS.values():
-            monkeypatch.setattr(provider, "complete", lambda *_, **__: call())
+            monkeypatch.setattr(provider, "complete", standing_in(lambda *_, **__: call()))
 
     return say
 
@@ -175,7 +176,7 @@ def test_it_has_what_is_left_of_its_time_and_an_attempts_at_least(
     run(asked)
     breakers.forget()
     for provider in PROVIDERS.values():
-        monkeypatch.setattr(provider, "complete", call)
+        monkeypatch.setattr(provider, "complete", standing_in(call))
     now += timedelta(seconds=later)
 
     run_generation(generation_id=asked.pk, clock=lambda: now)

@@ -27,6 +27,7 @@ from apps.tenants.system import system_transaction
 from tests import factories
 from tests.ai import breakers
 from tests.ai.asking import answer, ask, caption, read
+from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
@@ -185,8 +186,8 @@ def test_a_deployment_that_gave_its_last_word_is_not_waited_for(
         return Failure(FailureKind.CONNECTION, "It is lost.")
 
     filtered = Failure(FailureKind.CONTENT_FILTERED, "It is filtered.")
-    monkeypatch.setattr(PROVIDERS["openai"], "complete", lambda *_, **__: filtered)
-    monkeypatch.setattr(PROVIDERS["azure"], "complete", lost)
+    monkeypatch.setattr(PROVIDERS["openai"], "complete", standing_in(lambda *_, **__: filtered))
+    monkeypatch.setattr(PROVIDERS["azure"], "complete", standing_in(lost))
     asked, begun = ask(agency), timezone.now()
 
     run(asked)

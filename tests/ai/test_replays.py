@@ -53,6 +53,7 @@ from tests.ai.optimising import (
     verify,
     work_off,
 )
+from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 from tests.costs.threads import at_once
 from tests.killing import KilledError, killed_before
@@ -81,7 +82,7 @@ def says(
             return Completion(text=said, usage=Usage(100, 20), model=body["model"], finish_reason="stop")
         return said
 
-    monkeypatch.setattr(PROVIDERS[provider], "complete", complete)
+    monkeypatch.setattr(PROVIDERS[provider], "complete", standing_in(complete))
     return bodies
 
 

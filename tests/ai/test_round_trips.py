@@ -1,6 +1,7 @@
 """How often one question goes to PostgreSQL and to Redis."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from apps.ai.deadlines import CRITICAL
 from apps.ai.models import Source
-from apps.ai.providers import PROVIDERS
+from apps.ai.providers import departure
 from apps.ai.services import configuration
 from apps.ai.services.generations import answer_question
 from apps.common import shared_redis
@@ -89,13 +90,16 @@ def test_the_first_attempt_goes_out_after_one_round_trip_to_each(
     give_back_connection()
     trips.clear()
     before: list[dict[str, int]] = []
-    complete = PROVIDERS["openai"].complete
+    needs = departure.needs
 
-    def note(body: Any, *, timeout: timedelta) -> Any:
-        before.append(dict(trips))
-        return complete(body, timeout=timeout)
+    def noting(leave: Callable[[], object]) -> Any:
+        def note() -> None:
+            leave()
+            before.append(dict(trips))
 
-    monkeypatch.setattr(PROVIDERS["openai"], "complete", note)
+        return needs(note)
+
+    monkeypatch.setattr(departure, "needs", noting)
     answer(caption(agency, **ids))
 
     assert before == [{"postgres": 1, "redis": 1}]

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -17,6 +17,7 @@ from apps.common.ids import uuid7
 from apps.tenants.doors import call_for_tenant
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tests.waiting import wait_until
 
 CONNECTIONS = 4
 
@@ -41,6 +42,12 @@ def end_all_connections() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def pool_is_whole() -> bool:
+    """Whether all connections are back in it."""
+    stats = connection.pool.get_stats()  # type: ignore[attr-defined]  # Django's, of psycopg
+    return bool(stats["pool_size"] == stats["pool_available"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -72,6 +79,41 @@ def test_after_a_restart_of_the_database_its_time_can_be_read() -> None:
         times.append(database_now())
         connection.close()
     assert times == sorted(times)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_was_sent_is_carried_out_by_whoever_hears_of_it() -> None:
+    connection.close()
+    first, second = (connections.Sent("SELECT %s::int AS number", [number]) for number in (1, 2))
+    assert second.row() == second.row() == {"number": 2}
+    assert first.row() == {"number": 1}
+    first.close()
+    assert pool_is_whole()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_nobody_waits_for_keeps_no_connection() -> None:
+    connection.close()
+    connections.Sent("SELECT pg_sleep(20)", []).close()
+    assert connections.row_of("SELECT 1 AS one", []) == {"one": 1}
+    wait_until(pool_is_whole, seconds=20, what="another one in its place")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_sent_while_the_thread_has_a_connection_leaves_that_free() -> None:
+    with system_transaction():
+        sent = connections.Sent("SELECT txid_current() AS transaction", [])
+        here = connections.row_of("SELECT txid_current() AS transaction", [])
+        assert sent.row() == here
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_fails_says_so_when_it_is_heard() -> None:
+    connection.close()
+    sent = connections.Sent("SELECT 1 / %s::int AS number", [0])
+    with pytest.raises(DataError, match="division by zero"):
+        sent.row()
+    assert pool_is_whole()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import httpx2
 from openai import DefaultHttpxClient, OpenAI
 
+from apps.ai.providers import departure
 from apps.common.punctual import Punctual, begin
 
 Client = TypeVar("Client", bound=OpenAI)
@@ -15,9 +16,9 @@ Client = TypeVar("Client", bound=OpenAI)
 def connect(make: Callable[..., Client], **options: Any) -> Client:
     """A client with its pool of connections; retries are the orchestrator's alone.
 
-    A call is over once it has taken its whole time-out, redirects included.
+    A call is over once it has taken its whole time-out, redirects included, from when it had leave to go out.
     """
-    http = DefaultHttpxClient(event_hooks={"request": [begin]})
+    http = DefaultHttpxClient(event_hooks={"request": [departure.wait, begin]})
     # Proxies that the environment names have transports of their own. httpx2 lets nobody choose the backend.
     for transport in (http._transport, *http._mounts.values()):
         if isinstance(transport, httpx2.HTTPTransport):

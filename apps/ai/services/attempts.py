@@ -4,6 +4,7 @@ The provider is called with no transaction and no database connection. Every ret
 attempt with a hold of its own.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,7 +20,6 @@ from apps.ai.services.records import Record, insist
 from apps.ai.services.rows import Settlement
 from apps.ai.services.watch import Watch
 from apps.common.breaker.rules import Admission
-from apps.common.connections import give_back_connection
 from apps.costs.models import BudgetScope
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
 from apps.costs.services import holds
@@ -106,16 +106,24 @@ class Attempts:
             expires_at=now + timeout + GRACE,
         )
         try:
-            begun = self._record.begin(attempt, now=now)
-        except BaseException as refusal:  # whatever it is, nobody is called: a probe's lease goes back
+            # While PostgreSQL holds the money, the client makes the request, which then waits for its leave.
+            with closing(self._record.begin(attempt, now=now)) as leave:
+                outcome = self._caller.call(
+                    candidate,
+                    body,
+                    timeout=timeout,
+                    silence=silence,
+                    number=attempt.number,
+                    leave=leave.wait,
+                )
+                begun = leave.wait()
+        except BaseException as refusal:  # whatever it is, of a probe nobody will hear: its lease goes back
             self._watch.record(admission, Counts.ABANDONED)
             if isinstance(refusal, _MONEY):
                 ceiling = None if isinstance(refusal, NoPriceError) else refusal.ceiling
                 return Trouble(refusal.code, refusal.message, ceiling=ceiling)
             raise
         budget_left.note(self._caller.question.tenant_id, begun.budget_left)
-        give_back_connection()
-        outcome = self._caller.call(candidate, body, timeout=timeout, silence=silence, number=attempt.number)
         return self._judge(turn, begun.hold, admission, outcome, cut_short=silence < candidate.timeout)
 
     def _judge(

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from apps.ai import crowd, observation, spans
-from apps.ai.providers import PROVIDERS, requests
-from apps.ai.providers.outcomes import Completion, Delta, Outcome
+from apps.ai.providers import PROVIDERS, departure, requests
+from apps.ai.providers.outcomes import Completion, Delta, Failure, Outcome
 from apps.ai.routing import Candidate
 from apps.ai.services.questions import Question
 
@@ -17,7 +18,8 @@ from apps.ai.services.questions import Question
 class Caller:
     """Calls providers for one question. With `emit`, chat answers are handed on piece by piece.
 
-    `seconds`: what the calls took. `began`: the present one's beginning, by the monotonic clock.
+    `seconds`: what the calls took. `began`: when the present one's request went out, by the monotonic clock;
+    0 if it hasn't.
     """
 
     question: Question
@@ -43,21 +45,39 @@ class Caller:
         timeout: timedelta,
         silence: timedelta,
         number: int,
+        leave: Callable[[], object],
     ) -> Outcome:
-        """Ask once; only a programming error raises. `silence` limits the waits between a stream's pieces."""
-        question, self.began = self.question, time.monotonic()
-        with spans.attempt(
-            provider=candidate.provider,
-            model=candidate.model,
-            deployment=candidate.name,
-            max_tokens=question.max_tokens or None,
-            tenant_id=question.tenant_id,
-            generation_id=question.id,
-            number=number,
-            operation="embeddings" if question.embeds else "chat",
-        ) as span:
-            with crowd.away():
+        """Ask once; only a programming error raises. `silence` limits the waits between a stream's pieces.
+
+        `leave` is asked for when the request is ready to go. If it raises, nothing goes out, and the outcome
+        says nothing of the provider.
+        """
+        question, self.began = self.question, 0.0
+        with ExitStack() as stack:
+            span: spans.AttemptSpan | None = None
+
+            def go() -> None:
+                nonlocal span
+                leave()
+                if span is None:  # otherwise it is redirected
+                    self.began = time.monotonic()
+                    span = stack.enter_context(
+                        spans.attempt(
+                            provider=candidate.provider,
+                            model=candidate.model,
+                            deployment=candidate.name,
+                            max_tokens=question.max_tokens or None,
+                            tenant_id=question.tenant_id,
+                            generation_id=question.id,
+                            number=number,
+                            operation="embeddings" if question.embeds else "chat",
+                        )
+                    )
+
+            with crowd.away(), departure.needs(go):
                 outcome = self._ask(candidate, body, timeout, silence)
+            if span is None:
+                return _never_sent(outcome)
             if isinstance(outcome, Completion):
                 span.answered(model=outcome.model, finish_reason=outcome.finish_reason, usage=outcome.usage)
             else:
@@ -86,3 +106,9 @@ class Caller:
             self.has_spoken = True
             self.emit(item.text)
         raise RuntimeError("a stream ended without an outcome")
+
+
+def _never_sent(outcome: Outcome) -> Failure:
+    if not isinstance(outcome, Failure):
+        raise RuntimeError("a provider was called without leave")
+    return replace(outcome, maybe_billed=False)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from apps.ai import crowd, ladder, observation, routing, spans
 from apps.ai.deadlines import Deadlines, Timing
-from apps.ai.flights.desk import desk
+from apps.ai.flights.desk import SentEnd, desk
 from apps.ai.flights.identity import identity
 from apps.ai.flights.turns import Again, Answer, Ask, Begun, Hit, Inherent, Join, Stale, Told
 from apps.ai.flights.turns import Lead as Leading
@@ -27,11 +27,12 @@ from apps.ai.services.lead import Lead
 from apps.ai.services.questions import Question
 from apps.ai.services.records import Record, insist
 from apps.ai.services.recovery import PutBackError, put_back
-from apps.ai.services.rows import Ending, Settlement
+from apps.ai.services.rows import Ending, Settlement, nothing
 from apps.ai.services.troubles import GenerationError
 from apps.ai.services.watch import Watch, read_call
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
+from apps.common.shared_redis import Call
 
 # Off, one provider answers; the answers have the same shape.
 HYBRID = "hybrid_orchestrator"
@@ -214,18 +215,16 @@ class _Generation:
             ending = endings.from_provider(
                 found, question=self.question, attempts=self.record.attempts, explain=lead.explain
             )
-            # While PostgreSQL writes what it cost, Redis hands it on: that it was answered stays true
-            # whatever comes of the writing.
-            began = self.caller.began
-            ended = desk().send_end(
+            hand_on = _HandOn(
                 ticket,
                 Answer(endings.shared(ending, question=self.question)),
-                [watch.success_call(found.admission, began=began)],
+                watch.success_call(found.admission, began=self.caller.began),
             )
             try:
-                ending = self._pay(found, ending)
+                ending = self._pay(found, ending, hand_on)
             finally:
-                watch.note_success(found.admission, ended.answers(), began=began)
+                answers = hand_on.answers()
+                watch.note_success(found.admission, answers, began=self.caller.began)
         if self._can_be_joined(ticket):
             observation.flight_ended(outcome="answer")
         return ending
@@ -242,13 +241,17 @@ class _Generation:
             return Inherent({"code": error.code, "message": error.message})
         return Again()
 
-    def _pay(self, found: Found, ending: Ending) -> Ending:
-        """Settle the attempt that brought the answer, and end the generation with it."""
-        return insist(
-            lambda now: self._finish(ending, now=now, settlement=found.settlement),
-            hold=found.hold,
-            timing=self.timing,
-        )
+    def _pay(self, found: Found, ending: Ending, hand_on: "_HandOn") -> Ending:
+        """Settle the attempt that brought the answer and end the generation; hand it on meanwhile."""
+
+        def write(now: datetime) -> Ending:
+            try:
+                return self._finish(ending, now=now, settlement=found.settlement, meanwhile=hand_on)
+            finally:
+                # Those who joined don't wait for a database that is away.
+                hand_on()
+
+        return insist(write, hold=found.hold, timing=self.timing)
 
     def _instead(self, error: DomainError) -> Ending:
         """What there is when nobody can answer: for optional work an old answer, or the prompt's words."""
@@ -277,10 +280,35 @@ class _Generation:
     def _write(self, ending: Ending) -> Ending:
         return self._finish(ending, now=self.timing.clock())
 
-    def _finish(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> Ending:
+    def _finish(
+        self,
+        ending: Ending,
+        *,
+        now: datetime,
+        settlement: Settlement | None = None,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> Ending:
         timed = replace(ending, latency=max(now - self.began_at, timedelta()), finished_at=now)
-        came_to = self.record.end(timed, now=now, settlement=settlement)
+        came_to = self.record.end(timed, now=now, settlement=settlement, meanwhile=meanwhile)
         return timed if came_to == timed.came_to else replace(timed, came_to=came_to)
+
+
+class _HandOn:
+    """Tells those who joined, the cache and the breaker of an answer, at the first call.
+
+    That it was answered stays true whatever comes of writing what it cost.
+    """
+
+    def __init__(self, ticket: Ask | None, answer: Answer, success: Call) -> None:
+        self._ticket, self._answer, self._success = ticket, answer, success
+        self._sent: SentEnd | None = None
+
+    def __call__(self) -> None:
+        self._sent = self._sent or desk().send_end(self._ticket, self._answer, [self._success])
+
+    def answers(self) -> Sequence[object] | None:
+        """What the breaker said; None while Redis is away."""
+        return self._sent.answers() if self._sent else None
 
 
 def _exclusions(question: Question, config: Configuration) -> Mapping[UUID, str]:

@@ -14,7 +14,16 @@ from apps.ai.deadlines import Timing
 from apps.ai.models import Generation, GenerationState
 from apps.ai.services import rows
 from apps.ai.services.questions import Question
-from apps.ai.services.rows import Begun, ClaimLostError, Ended, Ending, Refused, Settlement
+from apps.ai.services.rows import (
+    Beginning,
+    Begun,
+    ClaimLostError,
+    Ended,
+    Ending,
+    Refused,
+    Settlement,
+    nothing,
+)
 from apps.common.connections import give_back_connection
 from apps.common.errors import DomainError
 from apps.common.text import storable
@@ -58,19 +67,21 @@ class Record:
         """How many attempts were made since we have it."""
         return self.attempts - self._attempts_before
 
-    def begin(self, attempt: Attempt, *, now: datetime) -> Begun:
-        """Hold the money for an attempt, and keep the row ours until the hold expires.
-
-        Raises what taking a hold does, and ClaimLostError.
-        """
-        begun = rows.begin_attempt(
-            purpose=self._question.purpose,
-            attempt=attempt,
-            lease_until=attempt.expires_at,
-            now=now,
-            question=None if self._lease else self._question.row,
-            lease_was=self._lease,
+    def begin(self, attempt: Attempt, *, now: datetime) -> "Leave":
+        """Ask for leave to make an attempt: its money held, and the row ours until the hold expires."""
+        return Leave(
+            rows.begin_attempt(
+                purpose=self._question.purpose,
+                attempt=attempt,
+                lease_until=attempt.expires_at,
+                now=now,
+                question=None if self._lease else self._question.row,
+                lease_was=self._lease,
+            ),
+            lambda begun: self._began(begun, attempt),
         )
+
+    def _began(self, begun: Begun | Refused, attempt: Attempt) -> Begun:
         self._lease = begun.lease_expires_at
         if isinstance(begun, Refused):
             raise begun.error
@@ -108,8 +119,18 @@ class Record:
             )
         return None
 
-    def end(self, ending: Ending, *, now: datetime, settlement: Settlement | None = None) -> Ended:
-        """Write how it ended, and settle its last attempt. Raises ClaimLostError, with the money settled."""
+    def end(
+        self,
+        ending: Ending,
+        *,
+        now: datetime,
+        settlement: Settlement | None = None,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> Ended:
+        """Write how it ended, and settle its last attempt; `meanwhile` is called while that is written.
+
+        Raises ClaimLostError, with the money settled.
+        """
         question = self._question
         if self._lease is None:
             rows.record_generation(purpose=question.purpose, question=question.row, ending=ending, now=now)
@@ -121,6 +142,7 @@ class Record:
             ending=ending,
             now=now,
             settlement=settlement,
+            meanwhile=meanwhile,
         )
 
     @property
@@ -140,6 +162,39 @@ class Record:
             output_tokens=Sum("output_tokens", default=0),
             cost=Sum("amount", default=Decimal(0)),
         )
+
+
+class Leave:
+    """Leave to make an attempt, which PostgreSQL has been asked for.
+
+    `wait` has to be called, or `close`, by the thread that asked.
+    """
+
+    def __init__(self, beginning: Beginning, began: Callable[[Begun | Refused], Begun]) -> None:
+        self._beginning, self._began = beginning, began
+        self._begun: Begun | None = None
+        self._refusal: BaseException | None = None
+
+    def wait(self) -> Begun:
+        """What was given, once it is committed; the same each time that it is asked.
+
+        Raises what taking a hold does, and ClaimLostError. Nobody may be called then.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        if self._begun is None:
+            try:
+                self._begun = self._began(self._beginning.outcome())
+            except BaseException as refusal:
+                self._refusal = refusal
+                raise
+            finally:
+                give_back_connection()
+        return self._begun
+
+    def close(self) -> None:
+        """Do without it, unless it was given."""
+        self._beginning.close()
 
 
 def cancellation(code: str, message: str) -> DomainError | None:

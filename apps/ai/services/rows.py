@@ -6,7 +6,8 @@ answer may be asked for again.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,13 +17,14 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from apps.ai.models import GenerationState, Source
+from apps.common.connections import Sent
 from apps.common.errors import ConflictError, DomainError
 from apps.common.priority import Priority
 from apps.common.text import storable
 from apps.costs.pricing import Usage
 from apps.costs.services import holds
 from apps.costs.services.holds import Attempt, Held, Purpose
-from apps.tenants.doors import call_for_tenant
+from apps.tenants.doors import call_for_tenant, send_for_tenant
 from apps.tenants.system import call_for_system
 
 
@@ -104,6 +106,10 @@ class Ending:
     came_to: Ended = Ended()
 
 
+def nothing() -> None:
+    """What there is to do meanwhile, mostly."""
+
+
 def claim_generation(
     generation_id: UUID | None, *, now: datetime, lease_until: datetime
 ) -> dict[str, Any] | None:
@@ -117,6 +123,39 @@ def claim_generation(
     return None if row["id"] is None else row | {"variables": json.loads(row["variables"])}
 
 
+class Beginning:
+    """The beginning of an attempt, which PostgreSQL has been asked for.
+
+    `outcome` has to be asked for, or `close` called, by the thread that made it.
+    """
+
+    def __init__(
+        self, ask: Callable[[], Sent], *, purpose: Purpose, attempt: Attempt, lease: datetime
+    ) -> None:
+        self._ask, self._purpose, self._attempt, self._lease = ask, purpose, attempt, lease
+        self._sent: Sent | None = ask()
+
+    def outcome(self) -> Begun | Refused:
+        """It is committed when this returns. Raises ClaimLostError."""
+        row = holds.ask(self._purpose, self._row)
+        if row["outcome"] == "claim_lost":
+            raise ClaimLostError
+        try:
+            hold = holds.taken(row, purpose=self._purpose, attempt=self._attempt)
+        except DomainError as refusal:
+            return Refused(refusal, self._lease)
+        return Begun(hold, self._lease, row["budget_left"])
+
+    def close(self) -> None:
+        """Do without it. What was carried out all the same is found when its lease and its hold expire."""
+        if self._sent is not None:
+            self._sent.close()
+
+    def _row(self) -> dict[str, Any]:
+        sent, self._sent = self._sent or self._ask(), None
+        return sent.row()
+
+
 def begin_attempt(
     *,
     purpose: Purpose,
@@ -125,16 +164,14 @@ def begin_attempt(
     now: datetime,
     question: Question | None = None,
     lease_was: datetime | None = None,
-) -> Begun | Refused:
+) -> Beginning:
     """Write a new generation's row, or renew the lease of one that is ours, and take the attempt's hold.
 
     Give the `question` for the first attempt at a new one, `lease_was` afterwards, also after a refusal: the
-    row is written all the same. It is committed when this returns. A lease that ends later than `lease_until`
-    stays as it is. Raises ClaimLostError.
+    row is written all the same. A lease that ends later than `lease_until` stays as it is.
     """
-    row = holds.ask(
-        purpose,
-        lambda: call_for_tenant(
+    return Beginning(
+        lambda: send_for_tenant(
             purpose.tenant_id,
             "ai_begin_attempt",
             *_asked(purpose, question),
@@ -149,15 +186,10 @@ def begin_attempt(
             attempt.expires_at,
             now,
         ),
+        purpose=purpose,
+        attempt=attempt,
+        lease=lease_until if lease_was is None else max(lease_was, lease_until),
     )
-    if row["outcome"] == "claim_lost":
-        raise ClaimLostError
-    lease = lease_until if lease_was is None else max(lease_was, lease_until)
-    try:
-        hold = holds.taken(row, purpose=purpose, attempt=attempt)
-    except DomainError as refusal:
-        return Refused(refusal, lease)
-    return Begun(hold, lease, row["budget_left"])
 
 
 def end_generation(
@@ -168,12 +200,13 @@ def end_generation(
     ending: Ending,
     now: datetime,
     settlement: Settlement | None = None,
+    meanwhile: Callable[[], None] = nothing,
 ) -> Ended:
     """Settle the last attempt and end a generation that is ours, with the sums of its ledger entries.
 
-    Raises ClaimLostError; the money is settled even so.
+    `meanwhile` is called while PostgreSQL does so. Raises ClaimLostError; the money is settled even so.
     """
-    row = call_for_tenant(
+    sent = send_for_tenant(
         tenant_id,
         "ai_end_generation",
         generation_id,
@@ -182,6 +215,9 @@ def end_generation(
         *_ended(ending),
         now,
     )
+    with closing(sent):
+        meanwhile()
+        row = sent.row()
     if settlement is not None and not settlement.is_free:
         holds.check_settled(row["settled"], row["amount"], hold=settlement.hold)
     if row["outcome"] == "claim_lost":
