@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,13 +17,16 @@ from apps.ai.providers import PROVIDERS
 from apps.ai.services.generations import answer_question
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import Ending
-from apps.costs.models import Hold
+from apps.costs.models import BudgetCounter, Hold
+from apps.costs.services.budgets import create_budget
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests.ai.asking import caption, read
 from tests.ai.held import Flight, HeldProvider, held_provider
 from tests.ai.question_process import PATIENT
+from tests.costs.threads import a_lock_is_waited_for
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments", "fallback")]
 
@@ -185,3 +189,25 @@ def test_who_takes_over_has_what_is_left_of_its_own_time(
         assert ending.source == Source.PROVIDER
         assert longest == timedelta(seconds=given)
         assert min(timeouts) > timedelta(seconds=0.1), "somebody was asked without time to answer"
+
+
+def test_an_answer_is_handed_on_while_it_is_paid(
+    agency: Tenant, provider: HeldProvider, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The counter that its cost goes to is locked: whoever asks the same needn't wait for that."""
+    create_budget(tenant_id=agency.pk, limit=Decimal(100), now=timezone.now())
+    provider.hold()
+    question = caption(agency)
+    leader = ask(question, PATIENT)
+    wait_until(lambda: attempts_of(agency, question) == 1, seconds=20, what="the hold", every=0.02)
+    joiner = ask(caption(agency), PATIENT)
+    Flight(agency.pk).wait_for_waiters(1)
+    with tenant_transaction(agency):
+        list(BudgetCounter.objects.select_for_update())
+        provider.go_on()
+        joined = joiner.result(20)
+        wait_until(a_lock_is_waited_for, seconds=20, what="the end to wait for the counter", every=0.02)
+        assert "hold.settling_again" not in caplog.text, "not when it was given up for the first time"
+
+    assert joined.text == leader.result(20).text
+    assert leader.result().attempts == 1
