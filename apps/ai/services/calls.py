@@ -47,10 +47,10 @@ class Caller:
         number: int,
         leave: Callable[[], object],
     ) -> Outcome:
-        """Ask once; only a programming error raises. `silence` limits the waits between a stream's pieces.
+        """Ask once. `silence` limits the waits between a stream's pieces.
 
-        `leave` is asked for when the request is ready to go. If it raises, nothing goes out, and the outcome
-        says nothing of the provider.
+        `leave` is called when the request is ready to go, perhaps again. What it raises is raised here, and
+        nothing goes out; otherwise only a programming error raises.
         """
         question, self.began = self.question, 0.0
         with ExitStack() as stack:
@@ -76,8 +76,10 @@ class Caller:
 
             with crowd.away(), departure.needs(go):
                 outcome = self._ask(candidate, body, timeout, silence)
-            if span is None:
-                return _never_sent(outcome)
+                if span is None:
+                    # Refused, which the client took for a failure; or it failed before it asked.
+                    leave()
+                    return _never_sent(outcome)
             if isinstance(outcome, Completion):
                 span.answered(model=outcome.model, finish_reason=outcome.finish_reason, usage=outcome.usage)
             else:
