@@ -10,6 +10,9 @@ from psycopg.abc import PQGen
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
+# As long as a connection is away for a short statement.
+_AT_ONCE_S = 0.02
+
 
 def give_back_connection() -> None:
     """Return this thread's database connection to the pool, before waiting on something else.
@@ -52,7 +55,8 @@ class Sent:
     """A statement that has gone out: `row_of` in two halves, for whoever has something else to do meanwhile.
 
     `row` has to be asked for, or `close` called, by the thread that made it. Where that thread has a
-    connection, which it may want for something else, the answer is there at once.
+    connection, which it may want for something else, the answer is there at once. Where there is none to be
+    had at once, and at a statement's first time on a connection, most of it is done by `row`.
     """
 
     def __init__(self, statement: str, values: list[Any]) -> None:
@@ -64,16 +68,15 @@ class Sent:
             self._row = row_of(statement, values)
             return
         with ExitStack() as stack:
-            self._lent = stack.enter_context(_lent_connection())
-            cursor = stack.enter_context(_Cursor(self._lent, row_factory=dict_row))
             try:
+                self._lent = stack.enter_context(_lent_connection(timeout=_AT_ONCE_S))
+                cursor = stack.enter_context(_Cursor(self._lent, row_factory=dict_row))
                 with connection.wrap_database_errors:
                     cursor.send(statement, values)
             except (OperationalError, InterfaceError):
-                if not self._lent.closed:
-                    raise
-            else:
-                self._cursor, self._open = cursor, stack.pop_all()
+                # Whatever it is, `row` meets it again.
+                return
+            self._cursor, self._open = cursor, stack.pop_all()
 
     def row(self) -> dict[str, Any]:
         """What `row_of` returns, each time that it is asked."""
@@ -93,13 +96,15 @@ class Sent:
             except (OperationalError, InterfaceError):
                 if not self._lent.closed:
                     raise
-        renew_connections()
+            renew_connections()
         return row_of(self._statement, self._values)
 
 
 @contextmanager
-def _lent_connection() -> Iterator[Connection[Any]]:
+def _lent_connection(*, timeout: float | None = None) -> Iterator[Connection[Any]]:
     """The thread's connection if it has one; otherwise one of the pool's, for a single statement.
+
+    `timeout`: how many seconds to wait for one that is free, by default the pool's.
 
     Django would set up the state of its own and clear it away, which takes as long as a short statement.
     """
@@ -109,8 +114,10 @@ def _lent_connection() -> Iterator[Connection[Any]]:
     pool: ConnectionPool[Connection[Any]] = connection.pool  # type: ignore[attr-defined]  # PostgreSQL's alone has one
     with connection.wrap_database_errors:
         pool.open()
-        lent = pool.getconn()
+        lent = pool.getconn(timeout)
     try:
+        if not lent.autocommit:
+            lent.autocommit = True
         yield lent
     finally:
         pool.putconn(lent)

@@ -1,18 +1,20 @@
 """The door through which a tenant's work reaches the database. The system's is apps/tenants/system.py."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg_pool import PoolTimeout
 
-from apps.common.connections import Sent, renew_connections
+from apps.common.connections import Sent, renew_connections, row_of
 from apps.tenants.models import Tenant
+
+_Asked = TypeVar("_Asked")
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,23 @@ def call_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> di
     may look at policies before the scope is set. Inside a transaction, whoever's that is, the call is a
     savepoint in this tenant's scope, as `tenant_transaction` is, and is committed with the rest.
     """
-    return send_for_tenant(tenant, function, *arguments).row()
+    return _call(row_of, tenant, function, arguments)
 
 
 def send_for_tenant(tenant: Tenant | UUID, function: str, *arguments: Any) -> Sent:
     """`call_for_tenant` in two halves. It is committed when the row has come."""
+    return _call(Sent, tenant, function, arguments)
+
+
+def _call(
+    ask: Callable[[str, list[Any]], _Asked],
+    tenant: Tenant | UUID,
+    function: str,
+    arguments: Sequence[Any],
+) -> _Asked:
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
-    statement, values = _statement(function, len(arguments)), [str(tenant_id), *arguments]
     with tenant_transaction(tenant_id) if connection.in_atomic_block else nullcontext():
-        return Sent(statement, values)
+        return ask(_statement(function, len(arguments)), [str(tenant_id), *arguments])
 
 
 @cache

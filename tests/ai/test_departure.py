@@ -2,21 +2,26 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from threading import Event
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
+from apps.ai import crowd
 from apps.ai.models import GenerationState
 from apps.ai.providers import PROVIDERS
 from apps.ai.providers.outcomes import Completion
+from apps.ai.services import budget_left
 from apps.ai.services.rows import Ending
+from apps.costs.models import Hold
 from apps.costs.pricing import Usage
 from apps.costs.services.budgets import create_budget
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests.ai.asking import answer, calls_of, caption
+from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 from tests.costs.spending import counters
 from tests.costs.threads import a_lock_is_waited_for
@@ -25,6 +30,11 @@ from tests.tracing import keep_spans
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
+
+
+def calls_begun(tenant: Tenant) -> int:
+    with tenant_transaction(tenant):
+        return Hold.objects.count()
 
 
 def budget(tenant: Tenant, limit: Decimal = Decimal(100)) -> None:
@@ -85,6 +95,77 @@ def test_a_request_that_cannot_be_made_costs_nothing(
     assert calls_of(ai_sandbox) == before
     assert counters(agency) == [(Decimal(0), Decimal(0))]
     assert spans.names == ["generation caption"]
+
+
+def test_a_client_that_cannot_be_made_costs_nothing_either(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ImportError("no support for such a proxy")
+
+    budget(agency)
+    for provider in PROVIDERS.values():
+        monkeypatch.setattr(provider, "complete", fail)
+
+    with pytest.raises(ImportError):
+        answer(caption(agency))
+
+    assert counters(agency) == [(Decimal(0), Decimal(0))]
+
+
+def test_whoever_waits_for_a_place_again_holds_no_connection(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client fails before it asks for leave, while others want all the places."""
+    taken = [Event() for _ in range(crowd.PLACES)]
+    enough = Event()
+
+    def fail(*_: Any, **__: Any) -> Any:
+        taken[0].wait(20)
+        raise ImportError("no support for such a proxy")
+
+    def ask() -> None:
+        with crowd.place():
+            try:
+                answer(caption(agency))
+            finally:
+                connection.close()
+
+    def take(number: int) -> None:
+        with crowd.place():
+            taken[number].set()
+            enough.wait(20)
+
+    for provider in PROVIDERS.values():
+        monkeypatch.setattr(provider, "complete", fail)
+    with ThreadPoolExecutor(1 + crowd.PLACES) as pool:
+        asking = pool.submit(ask)
+        wait_until(lambda: calls_begun(agency) == 1, seconds=20, what="the hold", every=0.02)
+        for number in range(crowd.PLACES):
+            pool.submit(take, number)
+        try:
+            with pytest.raises(ImportError):
+                asking.result(20)
+        finally:
+            enough.set()
+
+
+def test_what_is_left_of_a_budget_is_known_while_the_call_lasts(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Decimal | None] = []
+
+    def note(*_: Any, **__: Any) -> Completion:
+        seen.append(budget_left.of(agency.pk))
+        return Completion(text="Hello", usage=Usage(3, 2), model="m", finish_reason="stop")
+
+    budget(agency)
+    for provider in PROVIDERS.values():
+        monkeypatch.setattr(provider, "complete", standing_in(note))
+
+    answer(caption(agency))
+
+    assert [left is not None and left > Decimal("0.9") for left in seen] == [True]
 
 
 @pytest.mark.parametrize("death", [MemoryError, SystemExit])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -211,3 +212,23 @@ def test_an_answer_is_handed_on_while_it_is_paid(
 
     assert joined.text == leader.result(20).text
     assert leader.result().attempts == 1
+
+
+def test_whoever_joined_is_told_while_there_is_no_connection_to_pay(
+    agency: Tenant, provider: HeldProvider, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.hold()
+    question = caption(agency)
+    leader = ask(question, PATIENT)
+    wait_until(lambda: attempts_of(agency, question) == 1, seconds=20, what="the hold", every=0.02)
+    flight = Flight(agency.pk)
+    connection.close()
+    pool = connection.pool  # type: ignore[attr-defined]  # Django's, of psycopg
+    monkeypatch.setattr(pool, "timeout", 60)
+    with ExitStack() as all_taken:
+        for _ in range(pool.max_size):
+            all_taken.enter_context(pool.connection())
+        provider.go_on()
+        wait_until(lambda: flight.leader is None, seconds=20, what="the flight's end", every=0.02)
+
+    assert leader.result(20).attempts == 1

@@ -1,13 +1,23 @@
 """Some histories that random ones seldom have, over the real services and the simulated platform."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
+import redis
+from django.db import OperationalError, connection
 
+from apps.messaging.gateways.base import NotConnected, Result, Sent
+from apps.messaging.limiter.redis_logs import RedisConnection
 from apps.messaging.limiter.rules import Limit
 from apps.messaging.models import Mode
-from apps.messaging.services import epoch, slots
+from apps.messaging.services import due, epoch, outcomes, send, slots
+from apps.messaging.services.send import Clock
+from apps.tenants.system import system_transaction
 from tests.messaging import dispatching as d
 from tests.messaging.dispatch_world import GOOD, NOWHERE, SECOND, Fate, SenderDied, World, die
 
@@ -141,6 +151,170 @@ def test_what_nobody_started_has_its_slot_though_its_hand_back_dies(
 
     assert d.fresh(account).next_due <= world.now
     assert len(world.claim()) == 1
+
+
+def start(world: World) -> send.Batch:
+    """A sender takes the oldest task; what it sends is for the test to say."""
+    return send.start(
+        message_ids=world.tasks.pop(0),
+        clock=Clock(now=world.now, monotonic=0.0),
+        platforms=["onlyfans"],
+        at=world.at,
+    )
+
+
+def locked_by_others(patch: pytest.MonkeyPatch) -> None:
+    """Whoever doesn't wait for accounts finds them in other hands."""
+    lock = due.lock
+    patch.setattr(due, "lock", lambda ids, *, waits=True: lock(ids) if waits else {})
+
+
+@pytest.mark.parametrize("later", [0, 10])
+def test_a_slot_that_is_corrected_late_is_corrected_to_its_own_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    account, began = world.accounts[0], world.now
+    world.limit_account(account, Limit(1, 60))
+    world.enqueue(account, 2, user=None, priority=1, wait=timedelta())
+    world.claim()
+    batch = start(world)
+    world.forget()
+    epoch.renew(reason="a flush")
+    with system_transaction():
+        due.bring_forward([account.pk], at=world.now)
+    assert not world.claim(), "its log is loaded from rows that say: still under way"
+    world.advance(SECOND)
+    sent = Result(batch.requests[0], Sent("1"), ended_at=world.now)
+    with monkeypatch.context() as patch:
+        locked_by_others(patch)
+        put_off = outcomes.record(results=[sent], epoch=batch.epoch, now=world.now, at=world.at)
+    world.advance(later * SECOND)
+
+    assert put_off
+    assert not outcomes.reconsider(put_off, now=world.now, at=world.at)
+
+    assert d.fresh(account).next_due == began + 61.25 * SECOND
+
+
+def test_what_came_back_is_looked_at_although_nobody_heard_of_the_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.accounts[0]
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    batch = start(world)
+    world.advance(SECOND)
+    # A claim has it, and finds nothing to do.
+    d.change(account, next_due=None)
+    lost = Result(batch.requests[0], NotConnected(error="refused"), ended_at=world.now)
+    with monkeypatch.context() as patch:
+        locked_by_others(patch)
+        outcomes.record(results=[lost], epoch=batch.epoch, now=world.now, at=world.at)
+
+    outcomes.record(results=[lost], epoch=None, now=world.now, at=world.at)
+
+    assert d.row().state == "queued"
+    assert d.fresh(account).next_due is not None
+
+
+def test_a_log_that_is_read_while_an_attempt_is_given_back_is_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.accounts[0]
+    world.limit_account(account, Limit(2, 60))
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    world.claim()
+    batch = start(world)
+    lost = Result(batch.requests[0], NotConnected(error="refused"), ended_at=world.now)
+    settle = outcomes._settle
+
+    def claimed_meanwhile(*given: Any, **options: Any) -> Any:
+        found = settle(*given, **options)
+        with system_transaction():
+            due.load_anew([account.pk])
+        world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+        assert len(world.claim()) == 1
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outcomes, "_settle", claimed_meanwhile)
+        outcomes.record(results=[lost], epoch=batch.epoch, now=world.now, at=world.at)
+    world.advance(2 * SECOND)  # no back-off of a first attempt is longer
+
+    assert len(world.claim()) == 1
+
+
+def test_a_claim_that_lost_its_session_while_it_loaded_a_log_spoils_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the rows, and stalls; another one grants; then the first goes on to Redis."""
+    account = world.accounts[0]
+    world.limit_account(account, Limit(3, 60))
+    world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
+    load = RedisConnection.load
+    grants: list[int] = []
+
+    def stalling(self: RedisConnection, *given: Any, **options: Any) -> None:
+        monkeypatch.setattr(RedisConnection, "load", load)
+        pid = connection.connection.info.backend_pid
+        with psycopg.connect(os.environ["TEST_SUPERUSER_URL"], autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        with ThreadPoolExecutor(1) as pool:
+            grants.append(pool.submit(others).result())
+        load(self, *given, **options)
+
+    def others() -> int:
+        try:
+            world.enqueue(account, 2, user=None, priority=1, wait=timedelta())
+            return len(world.claim())
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(RedisConnection, "load", stalling)
+    with pytest.raises(OperationalError):
+        world.claim()
+    connection.close()
+    world.enqueue(account, 3, user=None, priority=1, wait=timedelta())
+
+    assert grants == [3]
+    assert not world.claim()
+
+
+def test_a_shared_log_that_is_loaded_late_spoils_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut: Redis gets the call when its caller has long given up, and others have loaded and granted."""
+    world.limit_layer("tenant", None, Limit(3, 60))
+    world.enqueue(world.accounts[0], 2, user=None, priority=1, wait=timedelta())
+    late: list[tuple[Any, int]] = []
+
+    def cut(_: RedisConnection, contents: Any, *, epoch: int) -> None:
+        late.append((list(contents), epoch))
+        raise redis.TimeoutError("Timeout reading from socket")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RedisConnection, "load", cut)
+        assert not world.claim()
+    assert len(world.claim()) == 2
+    ((contents, number),) = late
+    assert [each.log.layer for each in contents] == ["tenant"]
+    with epoch.logs().connection() as there:
+        there.load(contents, epoch=number)
+    world.enqueue(world.accounts[1], 3, user=None, priority=1, wait=timedelta())
+
+    assert len(world.claim()) == 1
+
+
+def test_a_layer_that_has_yet_to_be_loaded_costs_the_others_no_slots(world: World) -> None:
+    mine, theirs = world.accounts[:2]
+    world.limit_layer("tenant", None, Limit(2, 60))
+    world.limit_layer("user", None, Limit(10, 60))
+    world.enqueue(mine, 1, user=None, priority=1, wait=timedelta())
+    assert world.claim(), "the tenant's log is loaded"
+    world.deliver(world.tasks.pop(), [GOOD])
+    world.advance(61 * SECOND)
+    world.enqueue(mine, 1, user=None, priority=1, wait=timedelta())
+    world.enqueue(theirs, 1, user=world.users[0], priority=1, wait=timedelta())
+
+    assert len(world.claim()) == 2
 
 
 @pytest.mark.parametrize("kind", ["throttled", "unauthorised", "server_error", "cut", "died"])

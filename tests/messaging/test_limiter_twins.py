@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,7 @@ START = 1_700_000_000 * SECOND
 AHEAD = 15 * SECOND
 EVERYTHING, TENANT, USER = (Log(layer, UUID(int=1), ()) for layer in ("global", "tenant", "user"))
 ACCOUNTS = [UUID(int=number) for number in (2, 3, 4)]
+epochs = count(1)
 FANS = [[UUID(int=10 * number + each) for each in range(3)] for number in range(1, 4)]
 
 # So few that a stamp is often just as old as a window is long.
@@ -38,6 +40,7 @@ class Pair:
 
     redis: RedisConnection
     memory: MemoryLimiter = field(default_factory=MemoryLimiter)
+    epoch: int = 0
     now: int = START
     number: int = 0
     open: list[tuple[Log, Candidate]] = field(default_factory=list)
@@ -65,12 +68,12 @@ class Pair:
         waits = [self.memory.settle(account, some, now=self.now) for account, some in by_account.items()]
         # Where there was a slot before, nobody asks for the next one.
         expected = [wait if was_full else None for wait, was_full in zip(waits, full, strict=True)]
-        assert self.redis.settle(list(by_account.items()), epoch=1, now=self.now) == expected
+        assert self.redis.settle(list(by_account.items()), epoch=self.epoch, now=self.now) == expected
 
     def _verdicts(self, visits: list[Visit]) -> list[Verdict | None]:
         """Redis's, after it has been given what memory held before."""
         try:
-            verdicts = self.redis.reserve(visits, epoch=1, ahead=AHEAD, now=self.now)
+            verdicts = self.redis.reserve(visits, epoch=self.epoch, ahead=AHEAD, now=self.now)
         except MissingLogsError as missing:
             raise AssertionError("a log vanished") from missing
         assert None not in verdicts, "an account's log vanished"
@@ -78,13 +81,15 @@ class Pair:
 
     def load(self, visits: list[Visit]) -> None:
         """Give Redis what memory holds, as after a loss."""
+        self.epoch = next(epochs)
+        self.redis.set_epoch(self.epoch)
         contents = []
         for visit in visits:
             account, own = visit.shared[-1], {log for each in visit.candidates for log in each.own}
             claims = self.claims[visit.account_id]
             contents.append(replace(self._contents(account, visit.horizon), claims=claims))
             contents += [self._contents(log, log.window) for log in (*visit.shared[:-1], *own)]
-        self.redis.load(contents, epoch=1)
+        self.redis.load(contents, epoch=self.epoch)
 
     def _contents(self, log: Log, horizon: int) -> Contents:
         stamps = self.memory.stamps(log)
@@ -95,7 +100,6 @@ class Pair:
 def redis() -> Iterator[RedisConnection]:
     logs = RedisLogs(os.environ["REDIS_URL"])
     with logs.connection() as connection:
-        connection.set_epoch(1)
         yield connection
     logs.close()
 
@@ -155,12 +159,37 @@ def test_nothing_is_granted_beside_a_visit_that_cannot_be_decided(redis: RedisCo
     one = Limit(1, 60).rules
     known, unknown = (Log("tenant", uuid7(), one) for _ in range(2))
     accounts = [Log("account", uuid7(), one) for _ in range(2)]
-    redis.load([Contents(log, log.window, 100 * SECOND, ()) for log in (known, *accounts)], epoch=1)
+    epoch = next(epochs)
+    redis.set_epoch(epoch)
+    redis.load([Contents(log, log.window, 100 * SECOND, (), claims=0) for log in accounts], epoch=epoch)
+    redis.load([Contents(known, known.window, 100 * SECOND, ())], epoch=epoch)
     visits = [
         Visit(uuid7(), (tenant, account), [Candidate(uuid7(), 1)])
         for tenant, account in zip((known, unknown), accounts, strict=True)
     ]
     with pytest.raises(MissingLogsError) as missing:
-        redis.reserve(visits, epoch=1, ahead=AHEAD, now=START)
+        redis.reserve(visits, epoch=epoch, ahead=AHEAD, now=START)
     assert missing.value.logs == (unknown,)
-    assert redis.state([known, accounts[0]], epoch=1, now=START) == [(1, 0), (1, 0)]
+    assert redis.state([known, accounts[0]], epoch=epoch, now=START) == [(1, 0), (1, 0)]
+
+
+def test_a_shared_log_that_reaches_far_enough_is_not_loaded_again(redis: RedisConnection) -> None:
+    """The call may have been under way while others loaded it and were granted something."""
+    tenant, account = (Log(layer, uuid7(), Limit(3, 60).rules) for layer in ("tenant", "account"))
+    epoch = next(epochs)
+    redis.set_epoch(epoch)
+    load = [
+        Contents(tenant, tenant.window, 100 * SECOND, ()),
+        Contents(account, account.window, 100 * SECOND, (), claims=0),
+    ]
+    redis.load(load, epoch=epoch)
+    redis.reserve(
+        [Visit(uuid7(), (tenant, account), [Candidate(uuid7(), 1)])], epoch=epoch, ahead=AHEAD, now=START
+    )
+    redis.load(load, epoch=epoch)
+    assert [free for free, _ in redis.state([tenant, account], epoch=epoch, now=START)] == [2, 3]
+    further = [
+        Contents(tenant, 2 * tenant.window, 100 * SECOND, [Stamp(START, f"{number}") for number in (1, 2)])
+    ]
+    redis.load(further, epoch=epoch)
+    assert redis.state([tenant], epoch=epoch, now=START)[0][0] == 1

@@ -55,7 +55,9 @@ def load(redis: RedisConnection, visits: Sequence[Visit]) -> None:
     """Put the logs in place, empty, as they are after an account's first visit."""
     redis.set_epoch(EPOCH)
     logs = {each for visit in visits for each in visit.shared}
-    redis.load([Contents(each, each.window, AHEAD_US + each.window, ()) for each in logs], epoch=EPOCH)
+    redis.load(
+        [Contents(each, each.window, AHEAD_US + each.window, (), claims=0) for each in logs], epoch=EPOCH
+    )
 
 
 def settle(redis: RedisConnection, visits: Sequence[Visit]) -> None:

@@ -14,7 +14,7 @@ from apps.ai.matrix import Counts, Refusal
 from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest
 from apps.ai.routing import Candidate
-from apps.ai.services import budget_left, deployments
+from apps.ai.services import deployments
 from apps.ai.services.calls import Caller
 from apps.ai.services.records import Record, insist
 from apps.ai.services.rows import Settlement
@@ -108,14 +108,19 @@ class Attempts:
         try:
             # While PostgreSQL holds the money, the client makes the request, which then waits for its leave.
             with closing(self._record.begin(attempt, now=now)) as leave:
-                outcome = self._caller.call(
-                    candidate,
-                    body,
-                    timeout=timeout,
-                    silence=silence,
-                    number=attempt.number,
-                    leave=leave.wait,
-                )
+                try:
+                    outcome = self._caller.call(
+                        candidate,
+                        body,
+                        timeout=timeout,
+                        silence=silence,
+                        number=attempt.number,
+                        leave=leave.wait,
+                    )
+                except Exception:
+                    if not self._caller.began:
+                        self._release(leave.wait().hold)
+                    raise
                 begun = leave.wait()
         except BaseException as refusal:  # whatever it is, of a probe nobody will hear: its lease goes back
             self._watch.record(admission, Counts.ABANDONED)
@@ -123,7 +128,6 @@ class Attempts:
                 ceiling = None if isinstance(refusal, NoPriceError) else refusal.ceiling
                 return Trouble(refusal.code, refusal.message, ceiling=ceiling)
             raise
-        budget_left.note(self._caller.question.tenant_id, begun.budget_left)
         return self._judge(turn, begun.hold, admission, outcome, cut_short=silence < candidate.timeout)
 
     def _judge(
@@ -138,9 +142,10 @@ class Attempts:
         else:
             trouble = _trouble(outcome)
         # First, since the database may be away for longer than a probe's lease.
+        counts = matrix.counts(trouble.kind, cut_short=cut_short)
         self._watch.record(
             admission,
-            matrix.counts(trouble.kind, cut_short=cut_short),
+            counts if self._caller.began else Counts.ABANDONED,
             began=self._caller.began,
             retry_after=trouble.retry_after,
         )
@@ -150,10 +155,13 @@ class Attempts:
     def _settle(self, hold: Held, outcome: Outcome) -> None:
         """End the hold with what is known of the usage."""
         if isinstance(outcome, Failure) and outcome.usage is None and not outcome.maybe_billed:
-            insist(lambda now: holds.release(hold=hold, now=now), hold=hold, timing=self._timing)
+            self._release(hold)
         else:
             usage = outcome.usage
             insist(lambda now: holds.settle(hold=hold, usage=usage, now=now), hold=hold, timing=self._timing)
+
+    def _release(self, hold: Held) -> None:
+        insist(lambda now: holds.release(hold=hold, now=now), hold=hold, timing=self._timing)
 
 
 def _trouble(failure: Failure) -> Trouble:

@@ -60,6 +60,8 @@ class Caller:
                 nonlocal span
                 leave()
                 if span is None:  # otherwise it is redirected
+                    # Not before: whoever waits for a place again must hold no connection.
+                    stack.enter_context(crowd.away())
                     self.began = time.monotonic()
                     span = stack.enter_context(
                         spans.attempt(
@@ -74,7 +76,7 @@ class Caller:
                         )
                     )
 
-            with crowd.away(), departure.needs(go):
+            with departure.needs(go):
                 outcome = self._ask(candidate, body, timeout, silence)
                 if span is None:
                     # Refused, which the client took for a failure; or it failed before it asked.
@@ -113,4 +115,4 @@ class Caller:
 def _never_sent(outcome: Outcome) -> Failure:
     if not isinstance(outcome, Failure):
         raise RuntimeError("a provider was called without leave")
-    return replace(outcome, maybe_billed=False)
+    return replace(outcome, maybe_billed=False, message=f"the request couldn't be made: {outcome.message}")

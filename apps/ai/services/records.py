@@ -12,7 +12,7 @@ from django.db.models import QuerySet, Sum
 from apps.ai import crowd
 from apps.ai.deadlines import Timing
 from apps.ai.models import Generation, GenerationState
-from apps.ai.services import rows
+from apps.ai.services import budget_left, rows
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import (
     Beginning,
@@ -86,6 +86,7 @@ class Record:
         if isinstance(begun, Refused):
             raise begun.error
         self.attempts = attempt.number
+        budget_left.note(self._question.tenant_id, begun.budget_left)
         return begun
 
     def keep(self, until: datetime, *, long: datetime | None = None) -> None:

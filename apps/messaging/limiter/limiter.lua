@@ -371,15 +371,23 @@ local function settle()
 end
 
 -- ARGV: the number of logs, then of each its position, its horizon, how long it is kept when idle (microseconds), how
--- many claims have added to it, and the number of its stamps, followed by these: a stamp and its member.
--- Returns {"ok"}. Whatever the logs held is forgotten.
+-- many claims have added to it (-1: it isn't an account's), and the number of its stamps, followed by these: a stamp and
+-- its member.
+-- Returns {"ok"}. Whatever an account's log held is forgotten. Another one that reaches as far by now is left as it is:
+-- somebody else has loaded it since it was asked for, and may have added to it, while this call was on its way.
 local function load()
   for _ = 1, take_number() do
-    local key, reach, idle = KEYS[take_number()], take_number(), take_number()
-    redis.call('DEL', key)
-    redis.call('ZADD', key, text(reach), 'h', text(-take_number()), 'c')
+    local key, reach, idle, claims = KEYS[take_number()], take_number(), take_number(), take_number()
+    local is_known = claims < 0 and tonumber(redis.call('ZSCORE', key, 'h') or 0) >= reach
+    if not is_known then
+      redis.call('DEL', key)
+      redis.call('ZADD', key, text(reach), 'h', text(-math.max(claims, 0)), 'c')
+    end
     for _ = 1, take_number() do
-      redis.call('ZADD', key, take(), take())
+      local stamp, member = take(), take()
+      if not is_known then
+        redis.call('ZADD', key, stamp, member)
+      end
     end
     redis.call('PEXPIRE', key, text(math.floor(idle / 1000) + 1))
   end

@@ -50,14 +50,14 @@ class Stamp:
 class Contents:
     """A log as it is to be loaded; `horizon` says how far back it is complete, 0 if it need not.
 
-    `claims`: how many claims the rows know to have granted an account something.
+    `claims`: how many claims the rows know to have granted an account something; None for other logs.
     """
 
     log: Log
     horizon: int
     idle: int
     stamps: Sequence[Stamp]
-    claims: int = 0
+    claims: int | None = None
 
 
 class RedisLogs:
@@ -190,7 +190,7 @@ class RedisConnection:
         return [wait if wait >= 0 else None for wait in waits]
 
     def load(self, logs: Iterable[Contents], *, epoch: int) -> None:
-        """Replace what logs hold. Raises StaleEpochError."""
+        """Say what logs hold: accounts' anew, others' if they don't reach as far. Raises StaleEpochError."""
         # A recipient's stamps are told apart by the name that they have in the account's log.
         logs = list(logs)
         recipients = {
@@ -207,7 +207,7 @@ class RedisConnection:
             _accepted(answer)
 
     def state(self, logs: Sequence[Log], *, epoch: int, now: int | None = None) -> list[tuple[int, int]]:
-        """The free slots of each log, -1 where none was asked for lately, and its wait.
+        """The free slots of each log, -1 where it doesn't reach far enough to tell, and its wait.
 
         Raises StaleEpochError.
         """
@@ -263,7 +263,8 @@ class RedisConnection:
 
     def _load(self, contents: Contents, recipients: Mapping[str, UUID | None], *, epoch: int) -> bytes:
         call = _Call("load", self._token(epoch), None)
-        call.add(1, call.position(contents.log), contents.horizon, contents.idle, contents.claims)
+        claims = -1 if contents.claims is None else contents.claims
+        call.add(1, call.position(contents.log), contents.horizon, contents.idle, claims)
         call.add(len(contents.stamps))
         for stamp in contents.stamps:
             name = stamp.member

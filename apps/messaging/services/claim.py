@@ -184,6 +184,8 @@ class _Round:
             if cold:
                 asked = [visits[position] for position in cold]
                 epoch.load_accounts(asked, redis, epoch=self._epoch, now=self._now)
+                # Had our session ended by then, others might have granted since we read the rows.
+                epoch.current()
                 again = redis.reserve(asked, epoch=self._epoch.number, ahead=_AHEAD_US, now=self._at)
                 for position, verdict in zip(cold, again, strict=True):
                     verdicts[position] = verdict

@@ -1,7 +1,7 @@
 """What becomes of messages when their attempts have ended: the table of outcomes."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -60,9 +60,19 @@ class PutOff:
     `back` says when those of their messages may go that are back in the queue.
     """
 
-    account_ids: frozenset[UUID] = frozenset()
+    account_ids: Set[UUID] = frozenset()
     over: Sequence[Attempt] = ()
     back: Mapping[UUID, datetime] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.account_ids)
+
+    def plus(self, others: "PutOff") -> "PutOff":
+        """These and others, as one."""
+        sooner = {each: min(at, self.back.get(each, at)) for each, at in others.back.items()}
+        return PutOff(
+            self.account_ids | others.account_ids, [*self.over, *others.over], {**self.back, **sooner}
+        )
 
 
 def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at: int | None = None) -> PutOff:
@@ -75,8 +85,8 @@ def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at:
 
     Nobody's outcomes wait for an account that somebody else has locked: it is left to `reconsider`.
     """
-    over = [_attempt(each, now=now) for each in results if not _may_arrive(each)]
-    waits = _settle(over, epoch=epoch, at=at)
+    over = [_attempt(each) for each in results if not _may_arrive(each)]
+    waits = _settle(over, epoch=epoch, now=now, at=at)
     accounts = {each.request.account_id for each in results if not _may_arrive(each)}
     if waits is not None:
         accounts = waits.keys() | {each.request.account_id for each in results if _comes_back(each)}
@@ -88,32 +98,38 @@ def record(*, results: Sequence[Result], epoch: Epoch | None, now: datetime, at:
         back = _write(results, changes, now=now)
         if waits is None:
             waits = _settle_again(_of(locked, over), locked, now=now, at=at)
+        # A claim may have loaded their logs from the rows as they were before.
+        due.load_anew(_given_back(results) & locked.keys())
         _bring_forward(locked, waits, back, now=now)
         breakers.note(results, now=now)
         changes.tally.write()
     _tell(results)
-    others = frozenset(accounts - locked.keys())
-    return PutOff(others, _of(others, over), back)
+    return _put_off(accounts - locked.keys(), over, back)
 
 
-def reconsider(put_off: PutOff, *, now: datetime, at: int | None = None) -> None:
-    """Have these accounts looked at as soon as there is a reason; waits for whoever has locked them."""
+def reconsider(put_off: PutOff, *, now: datetime, at: int | None = None) -> PutOff:
+    """Have those that nobody has locked looked at as soon as there is a reason. Returns the others."""
     with system_transaction():
-        locked = due.lock(put_off.account_ids)
-        waits = _settle_again(put_off.over, locked, now=now, at=at)
+        locked = due.lock(put_off.account_ids, waits=False)
+        waits = _settle_again(_of(locked, put_off.over), locked, now=now, at=at)
         _bring_forward(locked, waits, put_off.back, now=now)
+    return _put_off(put_off.account_ids - locked.keys(), put_off.over, put_off.back)
+
+
+def _put_off(account_ids: Set[UUID], over: Iterable[Attempt], back: Mapping[UUID, datetime]) -> PutOff:
+    return PutOff(account_ids, _of(account_ids, over), back)
 
 
 def _of(accounts: Container[UUID | None], over: Iterable[Attempt]) -> list[Attempt]:
     return [each for each in over if each.account_log.subject_id in accounts]
 
 
-def _settle(over: Sequence[Attempt], *, epoch: Epoch | None, at: int | None) -> Waits | None:
+def _settle(over: Sequence[Attempt], *, epoch: Epoch | None, now: datetime, at: int | None) -> Waits | None:
     """Correct the stamps in Redis; None where that isn't possible, or not enough."""
     if epoch is None or epoch.mode == Mode.POSTGRES:
         return None
     try:
-        return slots.settle_in(epoch, over, at=at)
+        return slots.settle_in(epoch, over, now=now, at=at)
     except (LimiterUnavailableError, StaleEpochError):
         return None
 
@@ -134,7 +150,9 @@ def _bring_forward(
     due.bring_forward_each({account_id: when for account_id, when in back.items() if account_id in locked})
 
 
-def hand_back(*, message_ids: Sequence[UUID], at: int | None = None, waits: bool = True) -> int:
+def hand_back(
+    *, message_ids: Sequence[UUID], now: datetime, at: int | None = None, waits: bool = True
+) -> int:
     """Return granted messages that nobody has started to the queue, with their slots. Returns how many.
 
     Unless it `waits`, those of accounts that somebody else has locked are left as they are. The accounts'
@@ -155,8 +173,13 @@ def hand_back(*, message_ids: Sequence[UUID], at: int | None = None, waits: bool
         due.load_anew({row.account_id for row in rows})
         due.bring_forward_each(due.firsts(rows))
         changes.tally.write()
-    slots.give_back(attempts, at=at)
+    slots.give_back(attempts, now=now, at=at)
     return len(rows)
+
+
+def _given_back(results: Iterable[Result]) -> set[UUID]:
+    """The accounts with attempts that never began."""
+    return {each.request.account_id for each in results if isinstance(each.outcome, _NEVER_BEGUN)}
 
 
 def _comes_back(result: Result) -> bool:
@@ -169,12 +192,12 @@ def _may_arrive(result: Result) -> bool:
     return isinstance(result.outcome, Unknown) and not result.outcome.over
 
 
-def _attempt(result: Result, *, now: datetime) -> Attempt:
+def _attempt(result: Result) -> Attempt:
     began = not isinstance(result.outcome, _NEVER_BEGUN)
     return Attempt(
         message_id=result.request.message_id,
         number=result.request.attempt,
-        age=now - result.ended_at if began else None,
+        ended_at=result.ended_at if began else None,
         account_log=result.request.account_log,
         logs=result.request.logs,
     )
@@ -214,7 +237,9 @@ def _write(results: Sequence[Result], changes: Changes, *, now: datetime) -> dic
         result = rest[message.pk]
         if _counts(result, message):
             _apply(result, message, changes, now=now)
-            back += [message] if message.state == MessageState.QUEUED else []
+        # Perhaps since an earlier try, of whose commit nobody heard.
+        if message.state == MessageState.QUEUED and message.attempt == result.request.attempt:
+            back.append(message)
     changes.write_messages()
     return due.firsts(back)
 

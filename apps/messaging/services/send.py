@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 # When to try again to write outcomes that the database didn't take. Then the sweep finds the messages, and
 # accounts are looked at when the latest of them might have arrived.
-RECORD_AGAIN = [timedelta(seconds=seconds) for seconds in (0.5, 2, 5, 10, 10)]
+RECORD_AGAIN = [timedelta(seconds=seconds) for seconds in (0.05, 0.2, 0.5, 2, 5, 10, 10)]
 
 # Those that nobody has started; the last column says whether anything of the message's own stops it.
 _START = """
@@ -91,7 +91,7 @@ def send_batch(*, message_ids: Sequence[UUID], now: datetime, at: int | None = N
         time.sleep(wait.total_seconds())
         books.record()
     if not books.closed:
-        log.error("batch.not_recorded", number=len(books.left), put_off=len(books.put_off))
+        log.error("batch.not_recorded", number=len(books.left), put_off=len(books.put_off.account_ids))
 
 
 def start(
@@ -128,7 +128,7 @@ def hand_back(batch: Batch, clock: Clock) -> None:
     if not batch.barred:
         return
     try:
-        outcomes.hand_back(message_ids=batch.barred, at=batch.at)
+        outcomes.hand_back(message_ids=batch.barred, now=clock.time(), at=batch.at)
     except (OperationalError, InterfaceError) as error:
         log.warning(
             "batch.not_handed_back", number=len(batch.barred), error=f"{type(error).__name__}: {error}"
@@ -242,7 +242,7 @@ class _Books:
         self._batch, self._clock = batch, clock
         # Results of which nothing has been written, and accounts that have yet to be reconsidered.
         self.left: Sequence[Result] = ()
-        self.put_off: Sequence[outcomes.PutOff] = ()
+        self.put_off = outcomes.PutOff()
 
     @property
     def closed(self) -> bool:
@@ -254,14 +254,13 @@ class _Books:
         try:
             if self.left:
                 self._write(again=again)
-            for each in tuple(self.put_off):
-                outcomes.reconsider(each, now=self._clock.time(), at=self._batch.at)
-                self.put_off = self.put_off[1:]
+            if self.put_off:
+                self.put_off = outcomes.reconsider(self.put_off, now=self._clock.time(), at=self._batch.at)
         except (OperationalError, InterfaceError) as error:
             log.warning(
                 "batch.record_failed",
                 number=len(self.left),
-                put_off=len(self.put_off),
+                put_off=len(self.put_off.account_ids),
                 error=f"{type(error).__name__}: {error}",
             )
         finally:
@@ -274,9 +273,7 @@ class _Books:
             now=self._clock.time(),
             at=self._batch.at,
         )
-        self.left = ()
-        if put_off.account_ids:
-            self.put_off = [*self.put_off, put_off]
+        self.left, self.put_off = (), self.put_off.plus(put_off)
 
 
 async def _send(gateway: Gateway, request: Request, clock: Clock) -> Result:

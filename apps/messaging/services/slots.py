@@ -25,23 +25,22 @@ Waits = dict[UUID, timedelta]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that is over: so long ago, or None if nothing of it was ever under way."""
+    """An attempt that is over since then, or of which nothing was ever under way: None."""
 
     message_id: UUID
     number: int
-    age: timedelta | None
+    ended_at: datetime | None
     account_log: Log
     logs: tuple[Log, ...]
 
-    @property
-    def ended(self) -> Ended:
-        age = None if self.age is None else max(0, microseconds(self.age))
+    def ended(self, *, now: datetime) -> Ended:
+        age = None if self.ended_at is None else max(0, microseconds(now - self.ended_at))
         return Ended(self.message_id, self.number, age, self.logs)
 
 
-def settle_in(epoch: Epoch, attempts: Sequence[Attempt], *, at: int | None) -> Waits:
+def settle_in(epoch: Epoch, attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Waits:
     """Correct the stamps in Redis, in this epoch. Raises LimiterUnavailableError, StaleEpochError."""
-    by_account = _by_account(attempts)
+    by_account = _by_account(attempts, now=now)
     if not by_account:
         return {}
     with epochs.logs().connection() as redis:
@@ -55,18 +54,18 @@ def settle(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> Wai
     Redis may be away, or keep another epoch: the accounts' logs are then loaded from these rows before they
     count again. Until then nothing is known, so that claims had better look at once.
     """
-    by_account, in_force = _by_account(attempts), epochs.current()
+    by_account, in_force = _by_account(attempts, now=now), epochs.current()
     if in_force.mode == Mode.POSTGRES:
         return _spans(by_account, sql_logs.waits(list(by_account), now=now))
     try:
-        return settle_in(in_force, attempts, at=at)
+        return settle_in(in_force, attempts, now=now, at=at)
     except (LimiterUnavailableError, StaleEpochError) as error:
         log.warning("slots.not_settled", number=len(attempts), error=f"{type(error).__name__}: {error}")
         due.load_anew(account.subject_id for account in by_account if account.subject_id)
         return _spans(by_account, [0] * len(by_account))
 
 
-def give_back(attempts: Sequence[Attempt], *, at: int | None) -> None:
+def give_back(attempts: Sequence[Attempt], *, now: datetime, at: int | None) -> None:
     """Free the slots of attempts that never began, whose accounts' logs are read anew anyway.
 
     Where that fails, the layers above the accounts miss these slots until they expire.
@@ -76,15 +75,15 @@ def give_back(attempts: Sequence[Attempt], *, at: int | None) -> None:
     if in_force.mode == Mode.POSTGRES:
         return
     try:
-        settle_in(in_force, attempts, at=at)
+        settle_in(in_force, attempts, now=now, at=at)
     except (LimiterUnavailableError, StaleEpochError) as error:
         log.warning("slots.not_given_back", number=len(attempts), error=f"{type(error).__name__}: {error}")
 
 
-def _by_account(attempts: Sequence[Attempt]) -> dict[Log, list[Ended]]:
+def _by_account(attempts: Sequence[Attempt], *, now: datetime) -> dict[Log, list[Ended]]:
     by_account: defaultdict[Log, list[Ended]] = defaultdict(list)
     for each in attempts:
-        by_account[each.account_log].append(each.ended)
+        by_account[each.account_log].append(each.ended(now=now))
     return by_account
 
 

@@ -81,7 +81,7 @@ def return_unstarted(*, now: datetime, at: int | None = None) -> int:
             state=MessageState.SENDING, started_at=None, send_by__lt=now - UNSTARTED_GRACE
         )
         ids = list(late.order_by("lease_expires_at").values_list("pk", flat=True)[:CHUNK])
-    returned = outcomes.hand_back(message_ids=ids, at=at, waits=False) if ids else 0
+    returned = outcomes.hand_back(message_ids=ids, now=now, at=at, waits=False) if ids else 0
     if returned:
         log.warning("messages.returned", number=returned)
     return returned
