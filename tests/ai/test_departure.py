@@ -25,7 +25,7 @@ from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 from tests.costs.spending import counters
 from tests.costs.threads import a_lock_is_waited_for
-from tests.tenants.test_pool import pool_is_whole
+from tests.pools import pool_is_whole
 from tests.tracing import keep_spans
 from tests.waiting import wait_until
 

@@ -174,11 +174,14 @@ class World:
             patch.setattr(granting, "grant", die)
             claim.claim_messages(now=self.now, at=self.at)
 
+    def start(self, task: Sequence[UUID]) -> send.Batch:
+        """A sender takes a task; what becomes of what it starts is for the test to say."""
+        clock = Clock(now=self.now, monotonic=0.0)
+        return send.start(message_ids=task, clock=clock, platforms=["onlyfans"], at=self.at)
+
     def deliver(self, task: Sequence[UUID], fates: Sequence[Fate]) -> None:
         """A sender takes a task: what it may start goes its way."""
-        batch = send.start(
-            message_ids=task, clock=Clock(now=self.now, monotonic=0.0), platforms=["onlyfans"], at=self.at
-        )
+        batch = self.start(task)
         send.hand_back(batch, Clock(now=self.now, monotonic=0.0))
         for position, request in enumerate(batch.requests):
             self._go(request, batch.epoch, fates[position % len(fates)])

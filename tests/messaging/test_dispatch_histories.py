@@ -15,8 +15,7 @@ from apps.messaging.gateways.base import NotConnected, Result, Sent
 from apps.messaging.limiter.redis_logs import RedisConnection
 from apps.messaging.limiter.rules import Limit
 from apps.messaging.models import Mode
-from apps.messaging.services import due, epoch, outcomes, send, slots
-from apps.messaging.services.send import Clock
+from apps.messaging.services import due, epoch, outcomes, slots
 from apps.tenants.system import system_transaction
 from tests.messaging import dispatching as d
 from tests.messaging.dispatch_world import GOOD, NOWHERE, SECOND, Fate, SenderDied, World, die
@@ -153,16 +152,6 @@ def test_what_nobody_started_has_its_slot_though_its_hand_back_dies(
     assert len(world.claim()) == 1
 
 
-def start(world: World) -> send.Batch:
-    """A sender takes the oldest task; what it sends is for the test to say."""
-    return send.start(
-        message_ids=world.tasks.pop(0),
-        clock=Clock(now=world.now, monotonic=0.0),
-        platforms=["onlyfans"],
-        at=world.at,
-    )
-
-
 def locked_by_others(patch: pytest.MonkeyPatch) -> None:
     """Whoever doesn't wait for accounts finds them in other hands."""
     lock = due.lock
@@ -177,7 +166,7 @@ def test_a_slot_that_is_corrected_late_is_corrected_to_its_own_time(
     world.limit_account(account, Limit(1, 60))
     world.enqueue(account, 2, user=None, priority=1, wait=timedelta())
     world.claim()
-    batch = start(world)
+    batch = world.start(world.tasks.pop())
     world.forget()
     epoch.renew(reason="a flush")
     with system_transaction():
@@ -202,7 +191,7 @@ def test_what_came_back_is_looked_at_although_nobody_heard_of_the_commit(
     account = world.accounts[0]
     world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
     world.claim()
-    batch = start(world)
+    batch = world.start(world.tasks.pop())
     world.advance(SECOND)
     # A claim has it, and finds nothing to do.
     d.change(account, next_due=None)
@@ -224,7 +213,7 @@ def test_a_log_that_is_read_while_an_attempt_is_given_back_is_read_again(
     world.limit_account(account, Limit(2, 60))
     world.enqueue(account, 1, user=None, priority=1, wait=timedelta())
     world.claim()
-    batch = start(world)
+    batch = world.start(world.tasks.pop())
     lost = Result(batch.requests[0], NotConnected(error="refused"), ended_at=world.now)
     settle = outcomes._settle
 
@@ -301,20 +290,6 @@ def test_a_shared_log_that_is_loaded_late_spoils_none(world: World, monkeypatch:
     world.enqueue(world.accounts[1], 3, user=None, priority=1, wait=timedelta())
 
     assert len(world.claim()) == 1
-
-
-def test_a_layer_that_has_yet_to_be_loaded_costs_the_others_no_slots(world: World) -> None:
-    mine, theirs = world.accounts[:2]
-    world.limit_layer("tenant", None, Limit(2, 60))
-    world.limit_layer("user", None, Limit(10, 60))
-    world.enqueue(mine, 1, user=None, priority=1, wait=timedelta())
-    assert world.claim(), "the tenant's log is loaded"
-    world.deliver(world.tasks.pop(), [GOOD])
-    world.advance(61 * SECOND)
-    world.enqueue(mine, 1, user=None, priority=1, wait=timedelta())
-    world.enqueue(theirs, 1, user=world.users[0], priority=1, wait=timedelta())
-
-    assert len(world.claim()) == 2
 
 
 @pytest.mark.parametrize("kind", ["throttled", "unauthorised", "server_error", "cut", "died"])

@@ -17,6 +17,7 @@ from apps.common.ids import uuid7
 from apps.tenants.doors import call_for_tenant
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tests.pools import pool_is_whole
 from tests.waiting import wait_until
 
 CONNECTIONS = 4
@@ -42,12 +43,6 @@ def end_all_connections() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()"
         )
-
-
-def pool_is_whole() -> bool:
-    """Whether all connections are back in it; not so while a closed one of before is being replaced."""
-    stats = connection.pool.get_stats()  # type: ignore[attr-defined]  # Django's, of psycopg
-    return bool(stats["pool_size"] == stats["pool_available"])
 
 
 @pytest.mark.django_db(transaction=True)

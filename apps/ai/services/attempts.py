@@ -117,7 +117,7 @@ class Attempts:
                         number=attempt.number,
                         leave=leave.wait,
                     )
-                except Exception:
+                except Exception:  # whatever the client raised, what never went out costs nothing
                     if not self._caller.began:
                         self._release(leave.wait().hold)
                     raise
