@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import httpx2
 import psycopg
 import pytest
 from django.core.management import call_command
@@ -24,6 +23,7 @@ from apps.tenants.keys import create_api_key
 from apps.tenants.models import Role, Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
+from tests.http_client import http
 from tests.sandbox import processes
 from tests.watermark import settled_before
 
@@ -48,10 +48,10 @@ class Sandbox:
     url: str
 
     def faults(self, **document: Any) -> None:
-        httpx2.put(f"{self.url}/faults", json=document).raise_for_status()
+        http.put(f"{self.url}/faults", json=document).raise_for_status()
 
     def audit(self, **query: Any) -> dict[str, Any]:
-        found: dict[str, Any] = httpx2.get(f"{self.url}/audit", params=query).raise_for_status().json()
+        found: dict[str, Any] = http.get(f"{self.url}/audit", params=query).raise_for_status().json()
         return found
 
 
@@ -110,9 +110,9 @@ def gateway_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
 def gateway(gateway_process: Sandbox, settings: Any) -> Iterator[Sandbox]:
     """The platform's stand-in, empty and without faults, as the address of the real one."""
     settings.ONLYFANS_API_URL = f"{gateway_process.url}/gateway"
-    httpx2.post(f"{gateway_process.url}/reset").raise_for_status()
+    http.post(f"{gateway_process.url}/reset").raise_for_status()
     yield gateway_process
-    httpx2.delete(f"{gateway_process.url}/faults").raise_for_status()
+    http.delete(f"{gateway_process.url}/faults").raise_for_status()
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +129,7 @@ def ai_sandbox(ai_process: Sandbox, settings: Any) -> Iterator[Sandbox]:
     settings.OPENAI_API_KEY = settings.AZURE_OPENAI_API_KEY = "sandbox"
     settings.AZURE_OPENAI_ENDPOINT = f"{ai_process.url}/azure"
     yield ai_process
-    httpx2.delete(f"{ai_process.url}/faults").raise_for_status()
+    http.delete(f"{ai_process.url}/faults").raise_for_status()
 
 
 @pytest.fixture(autouse=True)

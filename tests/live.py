@@ -17,6 +17,7 @@ import psycopg
 from huntaze import stack
 from huntaze.processes import WORKERS
 from huntaze.stack import Stack
+from tests.http_client import http
 from tests.unmeasured import unmeasured
 from tests.waiting import TooLateError, wait_until
 
@@ -93,7 +94,7 @@ class Api:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                response = httpx2.request(
+                response = http.request(
                     method,
                     url,
                     headers={"Authorization": f"Bearer {self.key}", **(headers or {})},
@@ -210,15 +211,13 @@ class Platform:
     url: str
 
     def faults(self, *rules: Mapping[str, Any], **document: Any) -> None:
-        httpx2.put(f"{self.url}/faults", json={"rules": rules, **document}).raise_for_status()
+        http.put(f"{self.url}/faults", json={"rules": rules, **document}).raise_for_status()
 
     def heal(self) -> None:
-        httpx2.delete(f"{self.url}/faults").raise_for_status()
+        http.delete(f"{self.url}/faults").raise_for_status()
 
     def arrivals(self, creator: Creator) -> list[dict[str, Any]]:
-        answer = httpx2.get(
-            f"{self.url}/arrivals", params={"account": creator.external_id}
-        ).raise_for_status()
+        answer = http.get(f"{self.url}/arrivals", params={"account": creator.external_id}).raise_for_status()
         return [json.loads(line) for line in answer.text.splitlines()]
 
     def deliveries(self, creator: Creator) -> Counter[str]:
@@ -227,7 +226,7 @@ class Platform:
 
     def fullest_window(self, creator: Creator, *, seconds: float) -> int:
         """The most arrivals that any window of so many seconds saw, by the platform's clock."""
-        audit = httpx2.get(f"{self.url}/audit", params={"seconds": seconds}).raise_for_status().json()
+        audit = http.get(f"{self.url}/audit", params={"seconds": seconds}).raise_for_status().json()
         return int(audit["accounts"].get(creator.external_id, {"worst": 0})["worst"])
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-import httpx2
 from django.utils import timezone
 
 from apps.ai.deadlines import CRITICAL, Deadlines
@@ -14,6 +13,7 @@ from apps.ai.services.rows import Ending
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from tests.conftest import Sandbox
+from tests.http_client import http
 
 CAMPAIGN = {
     "name": "Summer",
@@ -70,5 +70,5 @@ def answer(question: Question, *, deadlines: Deadlines = CRITICAL) -> Ending:
 
 def calls_of(sandbox: Sandbox) -> int:
     """How many requests the providers have seen, answered or not."""
-    usage = httpx2.get(f"{sandbox.url}/usage").json()
+    usage = http.get(f"{sandbox.url}/usage").json()
     return sum(model["requests"] for models in usage.values() for model in models.values())

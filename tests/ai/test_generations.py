@@ -13,7 +13,6 @@ from threading import Event, Thread
 from time import monotonic, sleep
 from typing import Any
 
-import httpx2
 import pytest
 from django.db import connection
 from django.db.models import Sum
@@ -47,6 +46,7 @@ from tests.ai.asking import VARIABLES, ask, read
 from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 from tests.costs.threads import at_once
+from tests.http_client import http
 from tests.services import ROOT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
@@ -264,7 +264,7 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
 
 def requests_of(sandbox: Sandbox) -> int:
     """How many requests the provider has seen, answered or not."""
-    usage = httpx2.get(f"{sandbox.url}/usage").json()
+    usage = http.get(f"{sandbox.url}/usage").json()
     return sum(model["requests"] for models in usage.values() for model in models.values())
 
 
@@ -353,7 +353,7 @@ def test_an_answer_that_comes_too_late_does_not_end_the_claim_of_another(
 def test_many_wait_at_once_on_few_connections_and_the_ledger_agrees_with_the_providers_bill(
     agency: Tenant, ai_sandbox: Sandbox
 ) -> None:
-    httpx2.post(f"{ai_sandbox.url}/reset").raise_for_status()
+    http.post(f"{ai_sandbox.url}/reset").raise_for_status()
     ai_sandbox.faults(
         rules=[{"latency": {"distribution": "constant", "ms": 400}, "error_rates": {"500": 0.2}}], seed=7
     )
@@ -369,7 +369,7 @@ def test_many_wait_at_once_on_few_connections_and_the_ledger_agrees_with_the_pro
                 input=Sum("input_tokens"), cached=Sum("cached_tokens"), output=Sum("output_tokens")
             )
         }
-    usage = httpx2.get(f"{ai_sandbox.url}/usage").json()
+    usage = http.get(f"{ai_sandbox.url}/usage").json()
     theirs = {
         (provider, model): (
             figures["prompt_tokens"],

@@ -6,7 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import httpx2
 import pytest
 from django.utils import timezone
 
@@ -56,6 +55,7 @@ from tests.ai.optimising import (
 from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
 from tests.costs.threads import at_once
+from tests.http_client import http
 from tests.killing import KilledError, killed_before
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
@@ -146,13 +146,13 @@ def test_it_asks_the_questions_as_they_were_asked_of_that_deployment_alone(
 
 @pytest.mark.usefixtures("asked_before")
 def test_a_failing_deployment_is_not_replaced_by_another(agency: Tenant, ai_sandbox: Sandbox) -> None:
-    httpx2.post(f"{ai_sandbox.url}/reset").raise_for_status()
+    http.post(f"{ai_sandbox.url}/reset").raise_for_status()
     ai_sandbox.faults(rules=[{"provider": "openai", "error_rates": {"400": 1}}])
     row = recommendation(agency)
 
     rejected = without_a_judge(row, sample=5)
 
-    usage = httpx2.get(f"{ai_sandbox.url}/usage").json()
+    usage = http.get(f"{ai_sandbox.url}/usage").json()
     assert not usage.get("azure")
     # A model that can't do what is asked of it is no cheaper one.
     assert rejected.status == Status.REJECTED

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx2
 import pytest
 
 from apps.ai.models import Generation, GenerationState
@@ -12,6 +11,7 @@ from apps.tenants.system import system_transaction
 from huntaze.celery import app
 from tests.ai.web import environment, python, web
 from tests.conftest import Sandbox
+from tests.http_client import http
 from tests.tracing import Collector, collector
 from tests.waiting import wait_until
 
@@ -24,7 +24,7 @@ def ask(url: str, tenant: Tenant) -> str:
     with system_transaction():
         _, key = create_api_key(tenant=tenant, role=Role.OWNER)
     headers = {"Authorization": f"Bearer {key}", "Prefer": "respond-async"}
-    accepted = httpx2.post(f"{url}/api/ai-assistant/generate", json=QUESTION, headers=headers, timeout=20)
+    accepted = http.post(f"{url}/api/ai-assistant/generate", json=QUESTION, headers=headers, timeout=20)
     assert accepted.status_code == 202, accepted.text
 
     def answered() -> bool:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import httpx2
 
 from tests.conftest import Sandbox
+from tests.http_client import http
 from tests.services import ROOT
 from tests.waiting import wait_until
 
@@ -50,6 +51,6 @@ def web(environment: Mapping[str, str]) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/api/schema", timeout=5).is_success
+        return http.get(f"{url}/api/schema", timeout=5).is_success
     except httpx2.TransportError:
         return False

@@ -7,6 +7,7 @@ import sys
 
 import httpx2
 
+from tests.http_client import http
 from tests.scraping import Samples, read_samples
 from tests.services import ROOT
 from tests.waiting import wait_until
@@ -17,7 +18,7 @@ WORKER = ("celery", "-q", "-A", "huntaze", "worker", "-Q", "notifications", "-P"
 def read(port: int) -> Samples:
     """What the worker serves; nothing before it does."""
     try:
-        return read_samples(httpx2.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text)
+        return read_samples(http.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text)
     except httpx2.TransportError:
         return {}
 

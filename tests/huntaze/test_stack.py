@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import psycopg
 import pytest
 
 from huntaze import secrets, stack
 from huntaze.places import CLONE, Home, StartError
+from tests.http_client import http
 from tests.huntaze.homes import environment, eventually, kill, overrides, processes_of, temporary_home
 
 SOME = ("sandbox-ai", "sandbox-gateway", "worker-analytics", "beat", "flower")
@@ -81,15 +81,15 @@ def test_a_stopped_process_stays_stopped_until_it_is_started(running: stack.Stac
     assert running.pid_of("sandbox-ai") == 0
 
     running.start("sandbox-ai")
-    assert httpx2.get(f"{running.ai_url}/").status_code > 0
+    assert http.get(f"{running.ai_url}/").status_code > 0
 
 
 def test_flower_lets_in_who_has_its_password(running: stack.Stack) -> None:
     password = secrets.load(running.home).flower_password
 
-    assert httpx2.get(f"{running.flower_url}/").status_code == 401
-    assert httpx2.get(f"{running.flower_url}/", auth=("admin", "wrong")).status_code == 401
-    assert httpx2.get(f"{running.flower_url}/", auth=("admin", password)).status_code == 200
+    assert http.get(f"{running.flower_url}/").status_code == 401
+    assert http.get(f"{running.flower_url}/", auth=("admin", "wrong")).status_code == 401
+    assert http.get(f"{running.flower_url}/", auth=("admin", password)).status_code == 200
 
 
 def test_no_secret_is_on_a_command_line(running: stack.Stack) -> None:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import httpx2
 from django.db.models import F, QuerySet, Value
 from django.utils import timezone
 
@@ -19,6 +18,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.conftest import Sandbox
+from tests.http_client import http
 
 
 def outbox_of(tenant: Tenant, *, priority: Priority = Priority.MEDIUM) -> Outbox:
@@ -113,5 +113,5 @@ def change(account_or_message: Any, **fields: Any) -> None:
 
 def arrivals(gateway: Sandbox) -> list[dict[str, Any]]:
     """The gateway's ledger."""
-    answer = httpx2.get(f"{gateway.url}/arrivals").raise_for_status()
+    answer = http.get(f"{gateway.url}/arrivals").raise_for_status()
     return [json.loads(line) for line in answer.text.splitlines()]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import httpx2
 import pytest
 from django.db import OperationalError
 from django.test import Client
@@ -17,6 +16,7 @@ from apps.operations.services import request_tallies
 from apps.operations.services.request_tallies import Count
 from apps.tenants.system import system_transaction
 from tests.costs.threads import at_once
+from tests.http_client import http
 from tests.live import PATIENCE_S, live_stack, query
 from tests.notifications.alerting import alerts
 from tests.services import HOME
@@ -141,7 +141,7 @@ def test_failures_of_more_than_six_minutes_ago_are_not_told_of() -> None:
 def test_web_processes_hand_over_what_they_have_answered() -> None:
     with live_stack(HOME / "tallies", only=("web",)) as stack:
         for _ in range(3):
-            httpx2.get(f"{stack.base_url}/api/v2/campaigns")
+            http.get(f"{stack.base_url}/api/v2/campaigns")
 
         wait_until(
             lambda: query(stack, "SELECT sum(requests) FROM operations_requesttally") == [(3,)],

@@ -2,15 +2,14 @@
 
 import secrets
 
-import httpx2
-
 from huntaze.stack import Stack
+from tests.http_client import http
 
 
 def slow_down(stack: Stack, *, seconds: float) -> None:
     """Have both providers' stand-ins take so long for each call."""
     rule = {"latency": {"distribution": "constant", "ms": seconds * 1000}}
-    httpx2.put(f"{stack.ai_url}/faults", json={"rules": [rule]}).raise_for_status()
+    http.put(f"{stack.ai_url}/faults", json={"rules": [rule]}).raise_for_status()
 
 
 def new_tenant(stack: Stack) -> str:

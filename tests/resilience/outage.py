@@ -12,8 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
-
 from apps.ai.services.breakers import PREFIX
 from apps.common.breaker.breakers import Breakers
 from apps.common.breaker.rules import Settings, State, Status
@@ -21,6 +19,7 @@ from apps.common.shared_redis import SharedRedis
 from apps.tenants.models import Tenant
 from huntaze.places import CLONE
 from tests.conftest import Sandbox
+from tests.http_client import http
 from tests.sandbox.processes import Server
 from tests.unmeasured import unmeasured
 from tests.waiting import TooLateError, wait_until
@@ -48,7 +47,7 @@ class OpenAI:
             self._server = Server("ai", "--port", str(urlsplit(self.url).port))
             assert self._server.url == self.url
         else:
-            httpx2.delete(f"{self.url}/faults").raise_for_status()
+            http.delete(f"{self.url}/faults").raise_for_status()
 
     def end(self) -> None:
         if self._server.process.poll() is None:
@@ -57,7 +56,7 @@ class OpenAI:
     @property
     def answered(self) -> int:
         """How many it has answered since it was started."""
-        usage = httpx2.get(f"{self.url}/usage").raise_for_status().json()
+        usage = http.get(f"{self.url}/usage").raise_for_status().json()
         return sum(model["answered"] for model in usage["openai"].values())
 
 

@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import httpx2
-
 from apps.sandbox.gateway.ledger import FILE_NAME
 from huntaze.stack import Stack
+from tests.http_client import http
 from tests.resilience.backlog import Backlog
 
 
@@ -30,7 +29,7 @@ class Ledger:
         self._file = services.home / "sandbox-gateway" / FILE_NAME
 
     def clear(self) -> None:
-        httpx2.post(f"{self._url}/reset").raise_for_status()
+        http.post(f"{self._url}/reset").raise_for_status()
 
     def __len__(self) -> int:
         """How many arrivals there are; read from the file, since asking the platform would slow it down."""
@@ -44,7 +43,7 @@ class Ledger:
 
     def check_limit(self, *, count: int, seconds: float) -> None:
         """No window of any account saw more than `count` arrivals, no key and no text was delivered twice."""
-        answer = httpx2.get(f"{self._url}/audit", params={"seconds": seconds, "limit": count}, timeout=30)
+        answer = http.get(f"{self._url}/audit", params={"seconds": seconds, "limit": count}, timeout=30)
         audit = answer.raise_for_status().json()
         assert audit["within_limit"], f"worst window: {audit['worst_account']}, allowed are {count}"
         assert audit["duplicates_by_key"] == 0, f"sent twice: {audit['duplicate_keys']}"

@@ -1,9 +1,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from tests.http_client import http
 from tests.sandbox.gateway_client import GatewayClient
 from tests.sandbox.processes import running
 
@@ -17,10 +17,10 @@ def ai_server() -> Iterator[str]:
 @pytest.fixture
 def ai(ai_server: str) -> Iterator[str]:
     """The URL of an AI server without faults and with an empty usage book."""
-    httpx2.delete(f"{ai_server}/faults")
-    httpx2.post(f"{ai_server}/reset")
+    http.delete(f"{ai_server}/faults")
+    http.post(f"{ai_server}/reset")
     yield ai_server
-    httpx2.delete(f"{ai_server}/faults")
+    http.delete(f"{ai_server}/faults")
 
 
 @pytest.fixture(scope="session")

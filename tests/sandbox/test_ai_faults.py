@@ -10,15 +10,16 @@ import openai
 import pytest
 from openai import OpenAI
 
+from tests.http_client import http
 from tests.sandbox.providers import BRIEF, azure_client, both_clients, openai_client
 
 
 def put_rules(url: str, *rules: dict[str, Any]) -> None:
-    httpx2.put(f"{url}/faults", json={"rules": list(rules)}).raise_for_status()
+    http.put(f"{url}/faults", json={"rules": list(rules)}).raise_for_status()
 
 
 def usage(url: str) -> Any:
-    return httpx2.get(f"{url}/usage").json()
+    return http.get(f"{url}/usage").json()
 
 
 def texts(chunks: Iterable[Any]) -> list[str]:
@@ -281,5 +282,5 @@ def test_usage_is_counted_by_provider_and_model(ai: str) -> None:
             "cached_tokens": 0,
             "completion_tokens": completion.usage.completion_tokens,
         }
-    httpx2.post(f"{ai}/reset")
+    http.post(f"{ai}/reset")
     assert usage(ai) == {"openai": {}, "azure": {}}

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from openai import OpenAI
 
+from tests.http_client import http
 from tests.sandbox.providers import BRIEF, azure_client, both_clients, openai_client
 
 DEPLOYMENT = "/azure/openai/deployments/gpt-4o"
@@ -163,13 +163,13 @@ def test_a_named_tool_is_called_and_an_optional_one_is_not(ai: str) -> None:
 
 
 def test_a_request_without_a_key_is_refused(ai: str) -> None:
-    openai_answer = httpx2.post(f"{ai}/openai/v1/chat/completions", json={})
-    azure_answer = httpx2.post(f"{ai}{DEPLOYMENT}/chat/completions?api-version=2024-10-21", json={})
+    openai_answer = http.post(f"{ai}/openai/v1/chat/completions", json={})
+    azure_answer = http.post(f"{ai}{DEPLOYMENT}/chat/completions?api-version=2024-10-21", json={})
 
     assert (openai_answer.status_code, azure_answer.status_code) == (401, 401)
     assert openai_answer.json()["error"]["type"] == "invalid_request_error"
     assert azure_answer.json()["error"]["code"] == "401"
-    assert httpx2.get(f"{ai}/openai/v1/models").status_code == 401
+    assert http.get(f"{ai}/openai/v1/models").status_code == 401
 
 
 def test_azure_takes_a_key_or_a_token(ai: str) -> None:
@@ -227,7 +227,7 @@ def test_a_body_that_is_no_object_is_refused(ai: str) -> None:
 
 
 def test_azure_needs_an_api_version(ai: str) -> None:
-    answer = httpx2.post(f"{ai}{DEPLOYMENT}/chat/completions", json={}, headers={"api-key": "key"})
+    answer = http.post(f"{ai}{DEPLOYMENT}/chat/completions", json={}, headers={"api-key": "key"})
 
     assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Resource not found")
 

@@ -1,9 +1,9 @@
 import time
 from typing import Any
 
-import httpx2
 import pytest
 
+from tests.http_client import http
 from tests.sandbox.gateway_client import GatewayClient
 
 
@@ -67,13 +67,13 @@ def test_text_of_any_script_and_ids_with_any_sign_are_kept(gateway: GatewayClien
 
 
 def test_an_unknown_path_is_answered_in_json(gateway: GatewayClient) -> None:
-    answer = httpx2.get(f"{gateway.url}/nowhere")
+    answer = http.get(f"{gateway.url}/nowhere")
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_health_says_which_server_it_is(gateway: GatewayClient) -> None:
-    assert httpx2.get(f"{gateway.url}/health").json() == {"status": "ok", "server": "gateway"}
+    assert http.get(f"{gateway.url}/health").json() == {"status": "ok", "server": "gateway"}
 
 
 def test_the_audit_names_the_worst_account_and_the_duplicates(gateway: GatewayClient) -> None:
@@ -107,11 +107,11 @@ def test_audit_and_arrivals_can_begin_later(gateway: GatewayClient) -> None:
 
 @pytest.mark.parametrize("query", ["seconds=0", "seconds=x", "limit=1.5", "since=nan", "limit=-1"])
 def test_an_audit_of_nonsense_is_refused(gateway: GatewayClient, query: str) -> None:
-    assert httpx2.get(f"{gateway.url}/audit?{query}").status_code == 422
+    assert http.get(f"{gateway.url}/audit?{query}").status_code == 422
 
 
 def test_arrivals_after_nonsense_are_refused(gateway: GatewayClient) -> None:
-    assert httpx2.get(f"{gateway.url}/arrivals?after=noon").status_code == 422
+    assert http.get(f"{gateway.url}/arrivals?after=noon").status_code == 422
 
 
 def test_arrivals_are_stamped_when_they_came(gateway: GatewayClient) -> None:

@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 import pytest
 
+from tests.http_client import http
 from tests.sandbox.gateway_client import GatewayClient
 
 
@@ -12,8 +13,8 @@ def test_faults_can_be_put_read_and_deleted(gateway: GatewayClient) -> None:
     document = {"seed": 3, "rules": [{"error_rates": {"500": 1}}], "lookup": "absent_405"}
 
     assert gateway.put_faults(document).json() == document
-    assert httpx2.get(f"{gateway.url}/faults").json() == document
-    assert httpx2.delete(f"{gateway.url}/faults").json() == {}
+    assert http.get(f"{gateway.url}/faults").json() == document
+    assert http.delete(f"{gateway.url}/faults").json() == {}
     assert gateway.send().status_code == 201
 
 
@@ -21,7 +22,7 @@ def test_faults_can_be_put_read_and_deleted(gateway: GatewayClient) -> None:
 def test_a_refused_document_leaves_the_faults_as_they_were(gateway: GatewayClient, content: str) -> None:
     gateway.put_faults({"rules": [{"error_rates": {"500": 1}}]})
 
-    answer = httpx2.put(f"{gateway.url}/faults", content=content)
+    answer = http.put(f"{gateway.url}/faults", content=content)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_faults")
     assert gateway.send().status_code == 500

@@ -15,6 +15,7 @@ import aiohttp
 import httpx2
 import pytest
 
+from tests.http_client import http
 from tests.sandbox.gateway_client import GatewayClient
 from tests.sandbox.processes import REPOSITORY, Server, running
 
@@ -170,7 +171,7 @@ def test_who_hangs_up_in_the_middle_of_an_answer_is_no_error(tmp_path: Path) -> 
     )
     with running("ai", "--port", "0", "--data", str(tmp_path)) as server:
         rule = {"trickle": 1, "stream_gap_ms": 0}
-        httpx2.put(f"{server.url}/faults", json={"rules": [rule]}).raise_for_status()
+        http.put(f"{server.url}/faults", json={"rules": [rule]}).raise_for_status()
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         for _ in range(100):
             with socket.create_connection(address, timeout=30) as client:
@@ -184,12 +185,12 @@ def test_the_ai_server_keeps_a_journal_where_it_is_given_a_folder(tmp_path: Path
     with running("ai", "--port", "0", "--data", str(tmp_path)) as server:
         body = {"model": "text-embedding-3-small", "input": "hello"}
         headers = {"Authorization": "Bearer key"}
-        httpx2.post(f"{server.url}/openai/v1/embeddings", json=body, headers=headers).raise_for_status()
+        http.post(f"{server.url}/openai/v1/embeddings", json=body, headers=headers).raise_for_status()
 
         journal = (tmp_path / "ai-usage.jsonl").read_text()
 
         assert '"model":"text-embedding-3-small","status":200,"prompt_tokens":2' in journal
-        httpx2.post(f"{server.url}/reset").raise_for_status()
+        http.post(f"{server.url}/reset").raise_for_status()
         assert (tmp_path / "ai-usage.jsonl").read_text() == ""
 
 

@@ -7,6 +7,7 @@ attempt with a hold of its own.
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from apps.ai import answers, matrix
 from apps.ai.deadlines import Timing
@@ -107,7 +108,8 @@ class Attempts:
         )
         try:
             # While PostgreSQL holds the money, the client makes the request, which then waits for its leave.
-            with closing(self._record.begin(attempt, now=now)) as leave:
+            with closing(self._record.begin(attempt, now=now)) as beginning:
+                leave = partial(self._record.began, beginning)
                 try:
                     outcome = self._caller.call(
                         candidate,
@@ -115,20 +117,20 @@ class Attempts:
                         timeout=timeout,
                         silence=silence,
                         number=attempt.number,
-                        leave=leave.wait,
+                        leave=leave,
                     )
                 except Exception:  # whatever the client raised, what never went out costs nothing
                     if not self._caller.began:
-                        self._release(leave.wait().hold)
+                        self._release(leave())
                     raise
-                begun = leave.wait()
+                hold = leave()
         except BaseException as refusal:  # whatever it is, of a probe nobody will hear: its lease goes back
             self._watch.record(admission, Counts.ABANDONED)
             if isinstance(refusal, _MONEY):
                 ceiling = None if isinstance(refusal, NoPriceError) else refusal.ceiling
                 return Trouble(refusal.code, refusal.message, ceiling=ceiling)
             raise
-        return self._judge(turn, begun.hold, admission, outcome, cut_short=silence < candidate.timeout)
+        return self._judge(turn, hold, admission, outcome, cut_short=silence < candidate.timeout)
 
     def _judge(
         self, turn: Turn, hold: Held, admission: Admission, outcome: Outcome, *, cut_short: bool

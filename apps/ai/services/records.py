@@ -16,7 +16,6 @@ from apps.ai.services import budget_left, rows
 from apps.ai.services.questions import Question
 from apps.ai.services.rows import (
     Beginning,
-    Begun,
     ClaimLostError,
     Ended,
     Ending,
@@ -67,27 +66,32 @@ class Record:
         """How many attempts were made since we have it."""
         return self.attempts - self._attempts_before
 
-    def begin(self, attempt: Attempt, *, now: datetime) -> "Leave":
-        """Ask for leave to make an attempt: its money held, and the row ours until the hold expires."""
-        return Leave(
-            rows.begin_attempt(
-                purpose=self._question.purpose,
-                attempt=attempt,
-                lease_until=attempt.expires_at,
-                now=now,
-                question=None if self._lease else self._question.row,
-                lease_was=self._lease,
-            ),
-            lambda begun: self._began(begun, attempt),
+    def begin(self, attempt: Attempt, *, now: datetime) -> Beginning:
+        """Ask for an attempt: its money held, and the row ours until the hold expires. `began` hears it."""
+        return rows.begin_attempt(
+            purpose=self._question.purpose,
+            attempt=attempt,
+            lease_until=attempt.expires_at,
+            now=now,
+            question=None if self._lease else self._question.row,
+            lease_was=self._lease,
         )
 
-    def _began(self, begun: Begun | Refused, attempt: Attempt) -> Begun:
-        self._lease = begun.lease_expires_at
-        if isinstance(begun, Refused):
-            raise begun.error
-        self.attempts = attempt.number
-        budget_left.note(self._question.tenant_id, begun.budget_left)
-        return begun
+    def began(self, beginning: Beginning) -> Held:
+        """The hold of an attempt, once it is committed; the same each time that it is asked.
+
+        Raises what taking a hold does, and ClaimLostError. Nobody may be called then.
+        """
+        try:
+            outcome = beginning.outcome()
+        finally:
+            give_back_connection()
+        self._lease = outcome.lease_expires_at
+        if isinstance(outcome, Refused):
+            raise outcome.error
+        self.attempts = outcome.hold.attempt.number
+        budget_left.note(self._question.tenant_id, outcome.budget_left)
+        return outcome.hold
 
     def keep(self, until: datetime, *, long: datetime | None = None) -> None:
         """Keep a row that is ours until then; if that is news, until `long`. Raises ClaimLostError."""
@@ -163,39 +167,6 @@ class Record:
             output_tokens=Sum("output_tokens", default=0),
             cost=Sum("amount", default=Decimal(0)),
         )
-
-
-class Leave:
-    """Leave to make an attempt, which PostgreSQL has been asked for.
-
-    `wait` has to be called, or `close`, by the thread that asked.
-    """
-
-    def __init__(self, beginning: Beginning, began: Callable[[Begun | Refused], Begun]) -> None:
-        self._beginning, self._began = beginning, began
-        self._begun: Begun | None = None
-        self._refusal: BaseException | None = None
-
-    def wait(self) -> Begun:
-        """What was given, once it is committed; the same each time that it is asked.
-
-        Raises what taking a hold does, and ClaimLostError. Nobody may be called then.
-        """
-        if self._refusal is not None:
-            raise self._refusal
-        if self._begun is None:
-            try:
-                self._begun = self._began(self._beginning.outcome())
-            except BaseException as refusal:
-                self._refusal = refusal
-                raise
-            finally:
-                give_back_connection()
-        return self._begun
-
-    def close(self) -> None:
-        """Do without it, unless it was given."""
-        self._beginning.close()
 
 
 def cancellation(code: str, message: str) -> DomainError | None:

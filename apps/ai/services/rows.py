@@ -134,17 +134,20 @@ class Beginning:
     ) -> None:
         self._ask, self._purpose, self._attempt, self._lease = ask, purpose, attempt, lease
         self._sent: Sent | None = ask()
+        self._outcome: Begun | Refused | None = None
+        self._error: BaseException | None = None
 
     def outcome(self) -> Begun | Refused:
-        """It is committed when this returns. Raises ClaimLostError."""
-        row = holds.ask(self._purpose, self._row)
-        if row["outcome"] == "claim_lost":
-            raise ClaimLostError
-        try:
-            hold = holds.taken(row, purpose=self._purpose, attempt=self._attempt)
-        except DomainError as refusal:
-            return Refused(refusal, self._lease)
-        return Begun(hold, self._lease, row["budget_left"])
+        """It is committed when this returns; the same each time that it is asked. Raises ClaimLostError."""
+        if self._error is not None:
+            raise self._error
+        if self._outcome is None:
+            try:
+                self._outcome = self._read(holds.ask(self._purpose, self._row))
+            except BaseException as error:  # whatever it is, nobody is to ask a second time
+                self._error = error
+                raise
+        return self._outcome
 
     def close(self) -> None:
         """Do without it. What was carried out all the same is found when its lease and its hold expire."""
@@ -154,6 +157,15 @@ class Beginning:
     def _row(self) -> dict[str, Any]:
         sent, self._sent = self._sent or self._ask(), None
         return sent.row()
+
+    def _read(self, row: dict[str, Any]) -> Begun | Refused:
+        if row["outcome"] == "claim_lost":
+            raise ClaimLostError
+        try:
+            hold = holds.taken(row, purpose=self._purpose, attempt=self._attempt)
+        except DomainError as refusal:
+            return Refused(refusal, self._lease)
+        return Begun(hold, self._lease, row["budget_left"])
 
 
 def begin_attempt(
