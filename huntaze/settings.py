@@ -235,13 +235,24 @@ REDIS_IS_BROKER = embedded.same_server(REDIS_URL, CELERY_BROKER_URL)
 # How often to look for what a lost hint or a dead process has left behind.
 SWEEP_INTERVAL = env.timedelta("HUNTAZE_SWEEP_SECONDS", default=timedelta(seconds=15))
 
+
 # --- AI providers ---------------------------------------------------------------------------------------
-AZURE_OPENAI_API_KEY = env.str("AZURE_OPENAI_API_KEY", default="")
+def _key(name: str) -> str:
+    """A key that goes into a header; files that they are read from mostly end with a new line."""
+
+    def check(value: str) -> None:
+        if not (value.strip().isascii() and value.strip().isprintable()):
+            raise ValidationError("It has characters that no HTTP header may have.")
+
+    return env.str(name, default="", validate=check).strip()
+
+
+AZURE_OPENAI_API_KEY = _key("AZURE_OPENAI_API_KEY")
 AZURE_OPENAI_ENDPOINT = env.str("AZURE_OPENAI_ENDPOINT", default="")
 AZURE_OPENAI_DEPLOYMENT = env.str("AZURE_OPENAI_DEPLOYMENT", default="gpt-4o")
 AZURE_OPENAI_API_VERSION = env.str("AZURE_OPENAI_API_VERSION", default="2024-10-21")
-OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
-OPENAI_ORG_ID = env.str("OPENAI_ORG_ID", default="")
+OPENAI_API_KEY = _key("OPENAI_API_KEY")
+OPENAI_ORG_ID = _key("OPENAI_ORG_ID")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
 OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-3.5-turbo")
 # How many answers one process streams at a time.

@@ -7,7 +7,7 @@ from apps.ai.deadlines import Deadlines
 
 _SHORTEST = timedelta(milliseconds=1)
 # With less time than that nobody is asked: it would be paid for, and be taken for the deployment's failure.
-_TOO_LATE = timedelta(seconds=0.2)
+TOO_LATE = timedelta(seconds=0.2)
 
 
 class Allowance:
@@ -21,7 +21,7 @@ class Allowance:
 
     def __init__(self, deadlines: Deadlines, *, ends_at: datetime, clock: Callable[[], datetime]) -> None:
         self._attempt, self._ends_at, self._clock = deadlines.attempt, ends_at, clock
-        self._too_late = min(deadlines.attempt, _TOO_LATE)
+        self._too_late = min(deadlines.attempt, TOO_LATE)
         self._attempts, self._reserved = 1 + deadlines.retries, 0
 
     def begin_turn(self, *, later: int) -> None:

@@ -72,6 +72,8 @@ def _read_json(text: str, schema: Mapping[str, Any]) -> Read | Unusable:
         return Read(text, storable(data))
     except RecursionError:
         return Unusable("The JSON is nested too deeply.")
+    except ArithmeticError:
+        return Unusable("The JSON has a number that is too large.")
     except _BAD_SCHEMA as error:
         return Unusable(f"The schema that it has to fit is no schema: {error}.")
     except ValueError as error:

@@ -22,6 +22,10 @@ class Deadlines:
     degrades: bool = False
     waits: bool = False
 
+    def after(self, wait: timedelta) -> "Deadlines":
+        """What is left of them for one who has waited already."""
+        return replace(self, total=max(self.total - wait, timedelta()))
+
     def capped(self, attempt: timedelta) -> "Deadlines":
         """The same with attempts no longer than that."""
         return self if self.attempt <= attempt else replace(self, attempt=attempt)

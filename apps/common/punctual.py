@@ -4,8 +4,9 @@ httpx2 limits each wait by itself, so what trickles would never be too late. Her
 when the whole is over, and the connections below httpx2 wait until then at most, however often they begin to.
 """
 
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ import httpx2
 
 _CONNECT = timedelta(seconds=5)
 _WAITS = ("connect", "read", "write")
+_SHORTEST_S = 0.001
 
 
 @lru_cache(maxsize=64)
@@ -84,11 +86,22 @@ class _Stream(httpcore2.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class Punctual(httpcore2.NetworkBackend):
-    """Makes such connections."""
+def look_up(host: str, port: int) -> list[str]:
+    """The addresses of a name, best first. Raises httpcore2.ConnectError if there are none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore2.ConnectError(f"{host} can't be looked up ({error.strerror or error})") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
-    def __init__(self, backend: httpcore2.NetworkBackend) -> None:
-        self._backend = backend
+
+class Punctual(httpcore2.NetworkBackend):
+    """Makes such connections, to the first of a name's addresses that answers in its share of the time."""
+
+    def __init__(
+        self, backend: httpcore2.NetworkBackend, look_up: Callable[[str, int], list[str]] = look_up
+    ) -> None:
+        self._backend, self._look_up = backend, look_up
 
     def connect_tcp(
         self,
@@ -98,8 +111,19 @@ class Punctual(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
+        addresses = self._look_up(host, port)
         left = _left(timeout, httpcore2.ConnectTimeout)
-        return _Stream(self._backend.connect_tcp(host, port, left, local_address, socket_options))
+        ends_at = None if left is None else time.monotonic() + left
+        for others, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
+            share = None if ends_at is None else max(ends_at - time.monotonic(), _SHORTEST_S) / (1 + others)
+            try:
+                stream = self._backend.connect_tcp(address, port, share, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if not others:
+                    raise
+            else:
+                return _Stream(stream)
+        raise httpcore2.ConnectError(f"{host} has no address")
 
     def sleep(self, seconds: float) -> None:
         self._backend.sleep(seconds)

@@ -2,8 +2,10 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 
+from apps.ai.models import TaskKind
 from apps.ai.serializers import QuestionRequest
 from apps.ai.views.questions import ANSWERS, PARAMETERS, QuestionView
 
@@ -17,11 +19,19 @@ _QUESTION = OpenApiExample(
 )
 
 
+class IdeasRequest(QuestionRequest):
+    """A question for ideas."""
+
+    task = serializers.ChoiceField([TaskKind.IDEA], default=TaskKind.IDEA, help_text="Always this.")
+
+
 class ContentIdeas(QuestionView):
+    request_class = IdeasRequest
+
     @extend_schema(
         operation_id="generate_content_ideas",
         parameters=PARAMETERS,
-        request=QuestionRequest,
+        request=IdeasRequest,
         responses=ANSWERS,
         examples=[_QUESTION],
     )

@@ -35,9 +35,9 @@ class ScriptedProvider:
         self.body = b"".join(b"data: " + each + b"\n\n" for each in events)
         self.content_type, self.length = "text/event-stream", len(self.body) + missing
 
-    def trickles(self, *pieces: tuple[float, bytes]) -> None:
-        """The answer's bytes, from its first line on, each piece after so many seconds; then it holds on."""
-        self.trickle, self.holds_on = list(pieces), True
+    def trickles(self, *pieces: tuple[float, bytes], holds_on: bool = True) -> None:
+        """The answer's bytes, from its first line on, each piece after so many seconds; see `streams`."""
+        self.trickle, self.holds_on = list(pieces), holds_on
 
 
 @contextmanager

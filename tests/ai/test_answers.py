@@ -29,6 +29,9 @@ def test_json_that_fits_is_read(text: str) -> None:
     assert read(completion(text), schema=SCHEMA) == Read(text, {"summary": "x"})
 
 
+PRICED = {"type": "object", "properties": {"n": {"type": "number", "multipleOf": 0.01}}}
+
+
 @pytest.mark.parametrize(
     ("found", "schema", "problem"),
     [
@@ -40,6 +43,7 @@ def test_json_that_fits_is_read(text: str) -> None:
         (completion('["summary"]'), SCHEMA, "$"),
         (completion('{"summary": "x", "n": NaN}'), {}, "no number"),
         (completion('{"summary": "x", "n": 1e999}'), {}, "no number"),
+        (completion('{"summary": "x", "n": 1' + "0" * 400 + "}"), PRICED, "too large"),
         (completion("[" * 100_000 + "]" * 100_000), {}, "nested too deeply"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.ai.deadlines import CRITICAL
 from apps.ai.models import Generation, GenerationState
 from apps.ai.services import generations
+from apps.ai.views import questions
 from apps.common.ids import uuid7
 from apps.costs.models import BudgetScope, Hold, HoldState, LedgerEntry
 from apps.costs.services import holds
@@ -219,6 +222,31 @@ def test_an_optional_answer_is_waited_for_only_shortly(api: APIClient, ai_sandbo
     assert row.latency < timedelta(seconds=5)
     with system_transaction():
         assert not Hold.objects.filter(state=HoldState.HELD).exists()
+
+
+def test_the_wait_for_a_place_is_a_part_of_the_callers_time(
+    api: APIClient, ai_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 100.0 + CRITICAL.total.total_seconds()])
+    monkeypatch.setattr(questions, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    before = calls_of(ai_sandbox)
+
+    answer = api.post(ASK, CAPTION, format="json")
+
+    assert (answer.status_code, as_json(answer)["error"]["code"]) == (503, "timeout")
+    assert calls_of(ai_sandbox) == before
+
+
+def test_the_own_words_of_a_provider_are_for_operators(api: APIClient, ai_sandbox: Sandbox) -> None:
+    ai_sandbox.faults(rules=[{"error_rates": {"429": 1}}])
+
+    told = as_json(api.post(ASK, CAPTION, format="json"))["error"]["message"]
+
+    (row,) = rows()
+    said = {each["message"] for each in row.explain if "attempt" in each}
+    assert said
+    assert not [words for words in said if words in told]
+    assert "is asked too much at the moment" in told
 
 
 def test_a_budget_that_is_spent_refuses(agency: Tenant, api: APIClient) -> None:

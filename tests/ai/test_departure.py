@@ -1,6 +1,8 @@
 """The money for a call is held while its request is made, and nothing goes out before."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from threading import Event
 from typing import Any
@@ -12,8 +14,11 @@ from django.utils import timezone
 from apps.ai import crowd
 from apps.ai.models import GenerationState
 from apps.ai.providers import PROVIDERS
-from apps.ai.providers.outcomes import Completion
-from apps.ai.services import budget_left
+from apps.ai.providers.outcomes import Completion, Failure, FailureKind, Outcome
+from apps.ai.providers.requests import ChatRequest, Message
+from apps.ai.routing import Candidate
+from apps.ai.services import budget_left, deployments
+from apps.ai.services.calls import Caller
 from apps.ai.services.rows import Ending
 from apps.costs.models import Hold
 from apps.costs.pricing import Usage
@@ -196,3 +201,68 @@ def test_a_provider_that_asks_for_no_leave_is_a_mistake_of_ours(
 
     with pytest.raises(RuntimeError, match="without leave"):
         answer(caption(agency))
+
+
+def candidate() -> Candidate:
+    [found, *_] = deployments.candidates()[0]
+    return found
+
+
+def call(caller: Caller, *, timeout: timedelta, leave: Callable[[], object]) -> Outcome:
+    asked = candidate()
+    body = ChatRequest((Message("user", "Hello"),), max_tokens=20).body(model=asked.model, named=asked.called)
+    return caller.call(asked, body, timeout=timeout, silence=timeout, number=1, leave=leave)
+
+
+def test_money_that_comes_too_late_is_not_spent(agency: Tenant, ai_sandbox: Sandbox) -> None:
+    caller, before = Caller(caption(agency)), calls_of(ai_sandbox)
+    asked: list[bool] = []
+
+    def leave() -> None:
+        asked.append(Event().wait(0.02))
+
+    outcome = call(caller, timeout=timedelta(milliseconds=10), leave=leave)
+
+    assert asked
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.maybe_billed, caller.times) == (FailureKind.TIMEOUT, False, None)
+    assert calls_of(ai_sandbox) == before
+
+
+def test_what_a_call_took_is_no_more_than_until_its_answer_came(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Afterwards it waits for a place, which isn't the provider's time."""
+    caller, enough = Caller(caption(agency)), Event()
+    taken = [Event() for _ in range(crowd.PLACES)]
+
+    def say(*_: Any, **__: Any) -> Completion:
+        for each in taken:
+            each.wait(20)
+        return Completion(text="Hello", usage=Usage(3, 2), model="m", finish_reason="stop")
+
+    def take(number: int) -> None:
+        with crowd.place():
+            taken[number].set()
+            enough.wait(20)
+
+    def ask() -> None:
+        with crowd.place():
+            call(caller, timeout=timedelta(seconds=20), leave=lambda: None)
+
+    def has_ended() -> bool:
+        return caller.times is not None and caller.times.ended > caller.times.began
+
+    for provider in PROVIDERS.values():
+        monkeypatch.setattr(provider, "complete", standing_in(say))
+    with ThreadPoolExecutor(1 + crowd.PLACES) as pool:
+        asking = pool.submit(ask)
+        for number in range(crowd.PLACES):
+            pool.submit(take, number)
+        wait_until(has_ended, seconds=20, what="the answer", every=0.01)
+        assert not asking.done()
+        enough.set()
+        asking.result(20)
+
+    assert caller.times is not None
+    assert caller.seconds == caller.times.ended - caller.times.began

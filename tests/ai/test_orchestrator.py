@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from apps.ai import backoff
+from apps.ai import answers, backoff
 from apps.ai.deadlines import BACKGROUND, Timing
 from apps.ai.models import Deployment, Generation, GenerationState, PromptTemplate
 from apps.ai.providers import PROVIDERS
@@ -221,6 +221,21 @@ def test_when_nobody_answers_the_reason_names_both_and_nothing_stays_held(
     assert money(agency) == [("released", None)] * 4
 
 
+def test_an_answer_that_nobody_can_check_is_paid_for_once_and_asked_elsewhere(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trip(*_: Any, **__: Any) -> Any:
+        raise TypeError("no such number")
+
+    monkeypatch.setattr(answers, "read", trip)
+
+    done = run(agency)
+
+    assert done.error_code == "unusable_answer"
+    assert len(outcomes(done)) == done.attempts
+    assert {state for state, _ in money(agency)} == {"settled"}
+
+
 def test_an_answer_that_is_cut_off_is_repaired_once_and_then_asked_elsewhere(agency: Tenant) -> None:
     done = run(agency, max_tokens=5)
 
@@ -369,8 +384,10 @@ def test_disabled_and_unconfigured_deployments_are_passed_over(agency: Tenant, s
     done = run(agency)
 
     assert (done.state, done.error_code) == (GenerationState.FAILED, "no_deployment")
-    assert "disabled" in done.error
-    assert "AZURE_OPENAI_API_KEY" in done.error
+    assert "enable or add one" in done.error
+    why = {each["deployment"]: each["passed_over"] for each in done.explain}
+    assert "disabled" in why["openai"]
+    assert "AZURE_OPENAI_API_KEY" in why["azure"]
 
 
 class Clock:

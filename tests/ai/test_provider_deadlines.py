@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpcore2
 import httpx2
 import pytest
 
@@ -85,3 +86,51 @@ def test_clients_have_the_backend_that_sees_to_it_also_where_there_is_a_proxy(
     for each in transports:
         assert isinstance(each, httpx2.HTTPTransport)
         assert isinstance(each._pool._network_backend, Punctual)
+
+
+class Nowhere(httpcore2.NetworkBackend):
+    """Answers at one address only; how long it was to wait for each, in seconds."""
+
+    def __init__(self, answers: str = "") -> None:
+        self._answers, self.waits = answers, dict[str, float]()
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *_: Any
+    ) -> httpcore2.NetworkStream:
+        assert timeout is not None
+        self.waits[host] = timeout
+        if host == self._answers:
+            return httpcore2.NetworkStream()
+        time.sleep(timeout)
+        raise httpcore2.ConnectTimeout
+
+
+ADDRESSES = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]
+
+
+def connect(backend: Nowhere, wait: float) -> None:
+    Punctual(backend, lambda host, port: ADDRESSES).connect_tcp("provider.invalid", 443, wait)
+
+
+def test_a_name_with_many_addresses_is_given_up_in_the_time_of_one() -> None:
+    backend, whole = Nowhere(), 0.2
+
+    with pytest.raises(httpcore2.ConnectTimeout):
+        connect(backend, whole)
+
+    assert list(backend.waits) == ADDRESSES
+    assert sum(backend.waits.values()) <= whole
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
+    backend = Nowhere(answers=ADDRESSES[1])
+
+    connect(backend, 0.2)
+
+    assert list(backend.waits) == ADDRESSES[:2]
+    assert backend.waits[ADDRESSES[1]] > 0.02
+
+
+def test_a_name_without_addresses_is_a_failure_to_connect() -> None:
+    with pytest.raises(httpcore2.ConnectError, match="looked up"):
+        Punctual(Nowhere()).connect_tcp("provider.invalid", 443, 5)

@@ -210,6 +210,22 @@ def test_a_date_says_how_long_to_wait(ai_sandbox: Sandbox, provider: str) -> Non
 
 
 @BOTH
+def test_a_key_that_no_header_may_hold_is_sent_nowhere_and_quoted_nowhere(
+    ai_sandbox: Sandbox, settings: Any, provider: str
+) -> None:
+    settings.OPENAI_API_KEY = settings.AZURE_OPENAI_API_KEY = "a-secret\n"
+    unsent = Case({}, FailureKind.CONNECTION)
+
+    [streaming] = streamed(provider)
+    for outcome in (
+        PROVIDERS[provider].complete(CHAT, timeout=LONG),
+        PROVIDERS[provider].embed(EMBEDDING, timeout=LONG),
+        streaming,
+    ):
+        assert "secret" not in unsent.check(outcome).message
+
+
+@BOTH
 def test_a_provider_that_does_not_listen_was_sent_nothing(settings: Any, provider: str) -> None:
     settings.OPENAI_API_KEY = settings.AZURE_OPENAI_API_KEY = "key"
     settings.OPENAI_BASE_URL = settings.AZURE_OPENAI_ENDPOINT = "http://127.0.0.1:9"

@@ -212,3 +212,62 @@ def test_whatever_json_a_provider_streams_is_read_as_something(script: ScriptedP
         assert "".join(texts) == whole
         assert whole.startswith("Hello")
         whole.encode()
+
+
+def refusal(body: bytes, *head: bytes) -> bytes:
+    lines = (b"HTTP/1.1 503 Down", b"Content-Type: application/json", b"Content-Length: 500", *head)
+    return b"\r\n".join((*lines, b"", body))
+
+
+@pytest.mark.parametrize(
+    ("says", "hangs", "kind"),
+    [
+        pytest.param(refusal(b"{"), False, FailureKind.CONNECTION, id="cut"),
+        pytest.param(refusal(b"{"), True, FailureKind.TIMEOUT, id="hanging"),
+        pytest.param(
+            refusal(b"x" * 500, b"Content-Encoding: gzip"),
+            True,
+            FailureKind.CONNECTION,
+            id="in no gzip",
+        ),
+    ],
+)
+def test_a_stream_that_is_refused_in_broken_words_fails_as_a_call_does(
+    script: ScriptedProvider, says: bytes, hangs: bool, kind: FailureKind
+) -> None:
+    script.trickles((0, says), holds_on=hangs)
+    timeout = timedelta(seconds=0.3) if kind is FailureKind.TIMEOUT else LONG
+
+    whole = PROVIDERS["openai"].complete(BODY, timeout=timeout)
+    [outcome] = PROVIDERS["openai"].stream(BODY, timeout=timeout)
+
+    for failure in (whole, outcome):
+        assert isinstance(failure, Failure)
+        assert (failure.kind, failure.maybe_billed) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    "error", [{"param": 7, "message": "No."}, {"code": ["x"], "message": "No."}, {"code": {}, "param": {}}]
+)
+def test_whatever_a_provider_puts_into_an_error_it_is_one(script: ScriptedProvider, error: Any) -> None:
+    body = json.dumps({"error": error}).encode()
+    head = b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    script.trickles((0, head + body), holds_on=False)
+
+    whole = PROVIDERS["openai"].complete(BODY, timeout=LONG)
+    [outcome] = stream()
+
+    for failure in (whole, outcome):
+        assert isinstance(failure, Failure)
+        assert failure.kind is FailureKind.BAD_REQUEST
+
+
+def test_an_answer_that_is_nested_too_deeply_is_none(script: ScriptedProvider) -> None:
+    deep = b"[" * 200_000
+    script.streams(deep)
+    [outcome] = stream()
+    script.body, script.content_type, script.length = deep, "application/json", len(deep)
+
+    for failure in (PROVIDERS["openai"].complete(BODY, timeout=LONG), outcome):
+        assert isinstance(failure, Failure)
+        assert failure.kind is FailureKind.MALFORMED

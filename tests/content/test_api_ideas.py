@@ -33,8 +33,16 @@ def test_they_may_be_for_an_account(account: Account, api: APIClient) -> None:
         assert Generation.objects.get().account_id == account.pk
 
 
-def test_a_field_that_is_unknown_is_refused(api: APIClient) -> None:
-    answer = api.post("/api/content-ideas/generate", {"input": "Fitness.", "task": "idea"}, format="json")
+@pytest.mark.usefixtures("deployments")
+def test_their_task_may_be_said(api: APIClient) -> None:
+    question = {"input": "Fitness.", "task": "idea"}
+
+    assert api.post("/api/content-ideas/generate", question, format="json").status_code == 200
+
+
+@pytest.mark.parametrize("field", ["task", "tone"])
+def test_another_task_and_unknown_fields_are_refused(api: APIClient, field: str) -> None:
+    answer = api.post("/api/content-ideas/generate", {"input": "Fitness.", field: "caption"}, format="json")
 
     assert answer.status_code == 400
-    assert "task" in as_json(answer)["error"]["fields"]
+    assert list(as_json(answer)["error"]["fields"]) == [field]

@@ -16,9 +16,10 @@ Client = TypeVar("Client", bound=OpenAI)
 def connect(make: Callable[..., Client], **options: Any) -> Client:
     """A client with its pool of connections; retries are the orchestrator's alone.
 
-    A call is over once it has taken its whole time-out, redirects included, from when it had leave to go out.
+    A call is over once it has taken its whole time-out from when its request was made, redirects and the wait
+    for its leave included.
     """
-    http = DefaultHttpxClient(event_hooks={"request": [departure.wait, begin]})
+    http = DefaultHttpxClient(event_hooks={"request": [begin, departure.wait]})
     # Proxies that the environment names have transports of their own. httpx2 lets nobody choose the backend.
     for transport in (http._transport, *http._mounts.values()):
         if isinstance(transport, httpx2.HTTPTransport):

@@ -9,12 +9,14 @@ from apps.ai.providers import retry_after
 from apps.ai.providers.outcomes import Failure, FailureKind
 from apps.costs.pricing import Usage
 
-# What the client raises for an answer that isn't one, besides its own errors: most are errors of JSON.
-ERRORS = (openai.APIError, ValueError)
+# What the client raises besides its own errors: for an answer that isn't one, mostly errors of JSON, and for
+# the body of a refused stream that doesn't come, the transport's own.
+ERRORS = (openai.APIError, httpx2.HTTPError, ValueError, RecursionError)
 # Nothing has left this machine yet.
 _NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
+    httpx2.LocalProtocolError,
     httpx2.PoolTimeout,
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
@@ -25,8 +27,8 @@ _TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length"})
 _OUT_OF_PACE = frozenset({"429", "rate_limit_exceeded"})
 
 
-def failure(error: openai.APIError | ValueError) -> Failure:
-    """What became of a call that raised this."""
+def failure(error: Exception) -> Failure:
+    """What became of a call that raised this, one of ERRORS."""
     if isinstance(error, openai.APIStatusError):
         return Failure(
             kind=_kind(error, error.status_code),
@@ -35,10 +37,12 @@ def failure(error: openai.APIError | ValueError) -> Failure:
             maybe_billed=error.status_code in _GATEWAY_GAVE_UP,
         )
     if isinstance(error, openai.APIConnectionError):
+        return _broken(error.__cause__ or error)
+    if isinstance(error, httpx2.HTTPError):
         return _broken(error)
     if isinstance(error, openai.APIError) and not isinstance(error, openai.APIResponseValidationError):
         # Said in the course of a stream, after a 200.
-        status = 429 if error.code in _OUT_OF_PACE else 500
+        status = 429 if str(error.code) in _OUT_OF_PACE else 500
         return Failure(_kind(error, status), error.message, maybe_billed=True)
     return malformed(str(error))
 
@@ -49,17 +53,21 @@ def malformed(reason: str, *, usage: Usage | None = None) -> Failure:
     return Failure(FailureKind.MALFORMED, message, maybe_billed=usage is None, usage=usage)
 
 
-def _broken(error: openai.APIConnectionError) -> Failure:
-    cause = error.__cause__
-    reason = f"{type(cause).__name__}: {cause}" if cause else error.message
+def _broken(cause: BaseException) -> Failure:
+    if isinstance(cause, httpx2.LocalProtocolError):
+        # Its words quote the header that can't be sent, and so a key.
+        return Failure(FailureKind.CONNECTION, "the request isn't valid HTTP: look at the key that is set")
+    reason = f"{type(cause).__name__}: {cause}"
     if isinstance(cause, _NEVER_SENT):
         return Failure(FailureKind.CONNECTION, reason)
-    kind = FailureKind.TIMEOUT if isinstance(error, openai.APITimeoutError) else FailureKind.CONNECTION
+    is_late = isinstance(cause, (httpx2.TimeoutException, openai.APITimeoutError))
+    kind = FailureKind.TIMEOUT if is_late else FailureKind.CONNECTION
     return Failure(kind, reason, maybe_billed=True)
 
 
 def _kind(error: openai.APIError, status: int) -> FailureKind:
-    code = error.code
+    # Whatever JSON the provider has put there.
+    code, param = str(error.code), str(error.param)
     if code == "insufficient_quota":
         # Out of credit, not out of pace: no moment later will be better.
         return FailureKind.AUTH
@@ -77,6 +85,6 @@ def _kind(error: openai.APIError, status: int) -> FailureKind:
         return FailureKind.TIMEOUT
     if status >= 500:
         return FailureKind.SERVER_ERROR
-    if "response_format" in (error.param or "") or "response_format" in error.message:
+    if "response_format" in param or "response_format" in error.message:
         return FailureKind.UNSUPPORTED_FORMAT
     return FailureKind.BAD_REQUEST

@@ -4,10 +4,14 @@ The provider is called with no transaction and no database connection. Every ret
 attempt with a hold of its own.
 """
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
+
+import structlog
 
 from apps.ai import answers, matrix
 from apps.ai.deadlines import Timing
@@ -25,6 +29,8 @@ from apps.costs.models import BudgetScope
 from apps.costs.refusals import BudgetBusyError, BudgetExhaustedError, Ceiling, NoPriceError
 from apps.costs.services import holds
 from apps.costs.services.holds import Attempt, Held
+
+log = structlog.get_logger(__name__)
 
 # After an attempt has timed out, how long it may take to settle it before it counts as abandoned.
 GRACE = timedelta(seconds=15)
@@ -120,7 +126,7 @@ class Attempts:
                         leave=leave,
                     )
                 except Exception:  # whatever the client raised, what never went out costs nothing
-                    if not self._caller.began:
+                    if self._caller.times is None:
                         self._release(leave())
                     raise
                 hold = leave()
@@ -137,7 +143,7 @@ class Attempts:
     ) -> Found | Trouble:
         if isinstance(outcome, Completion):
             schema = turn.request.schema if isinstance(turn.request, ChatRequest) else None
-            read = answers.read(outcome, schema=schema)
+            read = _read(outcome, schema)
             if isinstance(read, answers.Read):
                 return Found(read, turn.candidate, outcome, hold, admission)
             trouble = Trouble(Refusal.UNUSABLE_ANSWER, read.problem, answer=outcome.text)
@@ -147,8 +153,8 @@ class Attempts:
         counts = matrix.counts(trouble.kind, cut_short=cut_short)
         self._watch.record(
             admission,
-            counts if self._caller.began else Counts.ABANDONED,
-            began=self._caller.began,
+            counts if self._caller.times else Counts.ABANDONED,
+            times=self._caller.times,
             retry_after=trouble.retry_after,
         )
         self._settle(hold, outcome)
@@ -164,6 +170,14 @@ class Attempts:
 
     def _release(self, hold: Held) -> None:
         insist(lambda now: holds.release(hold=hold, now=now), hold=hold, timing=self._timing)
+
+
+def _read(answer: Completion, schema: Mapping[str, Any] | None) -> answers.Read | answers.Unusable:
+    try:
+        return answers.read(answer, schema=schema)
+    except Exception:  # whatever a checker trips over, the answer is paid for and the breaker waits to hear
+        log.exception("ai.answer_not_read")
+        return answers.Unusable("The answer couldn't be checked.")
 
 
 def _trouble(failure: Failure) -> Trouble:

@@ -7,25 +7,35 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import httpx2
+
 from apps.ai import crowd, observation, spans
+from apps.ai.allowance import TOO_LATE
 from apps.ai.providers import PROVIDERS, departure, requests
 from apps.ai.providers.outcomes import Completion, Delta, Failure, Outcome
 from apps.ai.routing import Candidate
 from apps.ai.services.questions import Question
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a request went out, and when its outcome came, by the monotonic clock; `began` until it has."""
+
+    began: float
+    ended: float
+
+
 @dataclass(slots=True)
 class Caller:
     """Calls providers for one question. With `emit`, chat answers are handed on piece by piece.
 
-    `seconds`: what the calls took. `began`: when the present one's request went out, by the monotonic clock;
-    0 if it hasn't.
+    `seconds`: what the calls took. `times`: of the present one; None if its request hasn't gone out.
     """
 
     question: Question
     emit: Callable[[str], None] | None = None
     seconds: float = 0.0
-    began: float = 0.0
+    times: Times | None = None
     # Whether the caller has got a part of an answer, so that nobody else's can take its place.
     has_spoken: bool = False
 
@@ -50,19 +60,25 @@ class Caller:
         """Ask once. `silence` limits the waits between a stream's pieces.
 
         `leave` is called when the request is ready to go, perhaps again. What it raises is raised here, and
-        nothing goes out; otherwise only a programming error raises.
+        nothing goes out; nor does it if leave comes so late that there is no time for an answer. Otherwise
+        only a programming error raises.
         """
-        question, self.began = self.question, 0.0
+        question, self.times = self.question, None
+        patience = (timeout - min(timeout / 2, TOO_LATE)).total_seconds()
         with ExitStack() as stack:
             span: spans.AttemptSpan | None = None
 
             def go() -> None:
                 nonlocal span
+                ready_at = time.monotonic()
                 leave()
                 if span is None:  # otherwise it is redirected
+                    if time.monotonic() - ready_at > patience:
+                        raise httpx2.TimeoutException("leave to ask came too late")
                     # Not before: whoever waits for a place again must hold no connection.
                     stack.enter_context(crowd.away())
-                    self.began = time.monotonic()
+                    began = time.monotonic()
+                    self.times = Times(began, began)
                     span = stack.enter_context(
                         spans.attempt(
                             provider=candidate.provider,
@@ -78,15 +94,16 @@ class Caller:
 
             with departure.needs(go):
                 outcome = self._ask(candidate, body, timeout, silence)
-                if span is None:
-                    # Refused, which the client took for a failure; or it failed before it asked.
+                if self.times is None or span is None:
+                    # Refused or too late, which the client took for a failure; or it failed before it asked.
                     leave()
                     return _never_sent(outcome)
+            self.times = replace(self.times, ended=time.monotonic())
             if isinstance(outcome, Completion):
                 span.answered(model=outcome.model, finish_reason=outcome.finish_reason, usage=outcome.usage)
             else:
                 span.failed(outcome.kind, usage=outcome.usage)
-        took = time.monotonic() - self.began
+        took = self.times.ended - self.times.began
         self.seconds += took
         observation.attempt_ended(
             provider=candidate.provider,

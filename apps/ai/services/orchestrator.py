@@ -218,13 +218,13 @@ class _Generation:
             hand_on = _HandOn(
                 ticket,
                 Answer(endings.shared(ending, question=self.question)),
-                watch.success_call(found.admission, began=self.caller.began),
+                watch.success_call(found.admission, times=self.caller.times),
             )
             try:
                 ending = self._pay(found, ending, hand_on)
             finally:
                 answers = hand_on.answers()
-                watch.note_success(found.admission, answers, began=self.caller.began)
+                watch.note_success(found.admission, answers, times=self.caller.times)
         if self._can_be_joined(ticket):
             observation.flight_ended(outcome="answer")
         return ending

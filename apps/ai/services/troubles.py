@@ -14,6 +14,21 @@ from apps.costs.refusals import told
 
 log = structlog.get_logger(__name__)
 
+# What a caller hears of a provider's failure. Its own words may name the operator's account, and what others
+# ask there: they are in `explain`, which operators read.
+_TOLD = {
+    FailureKind.RATE_LIMITED: "is asked too much at the moment",
+    FailureKind.TIMEOUT: "gave no answer in time",
+    FailureKind.SERVER_ERROR: "has a fault",
+    FailureKind.CONNECTION: "couldn't be reached, or hung up",
+    FailureKind.FORBIDDEN: "refused the request",
+    FailureKind.CONTEXT_TOO_LONG: "doesn't take a question as long as this",
+    FailureKind.CONTENT_FILTERED: "filtered the question or its answer",
+    FailureKind.MALFORMED: "gave an answer that can't be read",
+    FailureKind.UNSUPPORTED_FORMAT: "can't answer in the form that is asked for",
+    FailureKind.BAD_REQUEST: "refused the question as invalid",
+}
+
 
 class GenerationError(DomainError):
     """Nobody could answer; `explain` says what was tried. `inherent`: whoever asks the same gets the same."""
@@ -92,19 +107,18 @@ class Troubles:
         """What they met, the same of several once."""
         same: dict[tuple[str, str], dict[str, Trouble]] = {}
         for candidate, trouble in self._met:
-            what = str(trouble.ceiling) if trouble.ceiling else trouble.message
-            same.setdefault((trouble.kind, what), {})[f"{candidate.name} ({candidate.model})"] = trouble
+            what = str(trouble.ceiling) if trouble.ceiling else _told(trouble)
+            same.setdefault((trouble.kind, what), {})[f"{candidate.provider} ({candidate.model})"] = trouble
         return " ".join(map(_sentence, same.values()))
 
     def _of_nobody(self) -> GenerationError:
-        why = "; ".join(f"{each['deployment']}: {each['passed_over']}" for each in self.explain)
-        waits = bool(explained.recovering(self.explain))
-        return GenerationError(
-            f"No deployment can take this task{' now' if waits else ''} ({why or 'there is none'})."
-            + ("" if waits else " Enable or add one."),
-            code=str(Refusal.CIRCUIT_OPEN) if waits else "no_deployment",
-            explain=self.explain,
-        )
+        if explained.recovering(self.explain):
+            message = "Nobody can take this task now: who could has failed too often, or asked for patience."
+            code = str(Refusal.CIRCUIT_OPEN)
+        else:
+            message = "No deployment can take this task: an operator has to enable or add one."
+            code = "no_deployment"
+        return GenerationError(message, code=code, explain=self.explain)
 
 
 def _sentence(met: dict[str, Trouble]) -> str:
@@ -115,5 +129,9 @@ def _sentence(met: dict[str, Trouble]) -> str:
             f"{name} needs up to {each.ceiling.facts['needed']}" for name, each in met.items() if each.ceiling
         ]
         return told(last.kind, last.ceiling, needs=", ".join(needs))
-    text = f"{', '.join(met)}: {last.message}"
+    text = f"{', '.join(met)}: {_told(last)}"
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _told(trouble: Trouble) -> str:
+    return _TOLD[FailureKind(trouble.kind)] if trouble.kind in _TOLD else trouble.message

@@ -10,6 +10,7 @@ from apps.ai.matrix import Counts
 from apps.ai.routing import Candidate
 from apps.ai.services import configuration
 from apps.ai.services.breakers import breakers, note_changes
+from apps.ai.services.calls import Times
 from apps.common.breaker.rules import Admission, Change, Report, Result, State, Status, Told
 from apps.common.shared_redis import Call
 
@@ -91,24 +92,26 @@ class Watch:
         admission: Admission,
         counts: Counts,
         *,
-        began: float = 0.0,
+        times: Times | None = None,
         retry_after: timedelta | None = None,
     ) -> None:
-        """Tell what became of an attempt that began then, by the monotonic clock."""
+        """Tell what became of an attempt; `times`: of its request, if that went out."""
         if counts is Counts.ABANDONED and not admission.probe:
             return
         cool_down = (retry_after or COOL_DOWN) if counts is Counts.COOL_DOWN else None
-        report = _report(_RESULTS[counts], began, cool_down)
+        report = _report(_RESULTS[counts], times, cool_down)
         self._hear(self._breakers.record_and_read(admission, report, self._statuses))
 
-    def success_call(self, admission: Admission, *, began: float) -> Call:
+    def success_call(self, admission: Admission, *, times: Times | None) -> Call:
         """The same of one that was answered, to ride along with the flight's end."""
-        return self._breakers.record_call(admission, _report(Result.SUCCESS, began))
+        return self._breakers.record_call(admission, _report(Result.SUCCESS, times))
 
-    def note_success(self, admission: Admission, answers: Sequence[Any] | None, *, began: float) -> None:
+    def note_success(
+        self, admission: Admission, answers: Sequence[Any] | None, *, times: Times | None
+    ) -> None:
         """What `success_call` came to."""
         answer = None if answers is None else answers[0]
-        self._note(self._breakers.recorded(admission, _report(Result.SUCCESS, began), answer))
+        self._note(self._breakers.recorded(admission, _report(Result.SUCCESS, times), answer))
 
     def _hear(self, told: Told) -> None:
         self._take(told.statuses)
@@ -124,6 +127,12 @@ class Watch:
             note_changes(changes)
 
 
-def _report(result: Result, began: float, cool_down: timedelta | None = None) -> Report:
-    started_ago = timedelta(seconds=time.monotonic() - began) if began else timedelta()
-    return Report(result, started_ago=started_ago, cool_down=cool_down)
+def _report(result: Result, times: Times | None, cool_down: timedelta | None = None) -> Report:
+    now = time.monotonic()
+    began, ended = (times.began, times.ended) if times else (now, now)
+    return Report(
+        result,
+        started_ago=timedelta(seconds=now - began),
+        ended_ago=timedelta(seconds=now - ended),
+        cool_down=cool_down,
+    )

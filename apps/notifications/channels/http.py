@@ -7,20 +7,18 @@ name that answers otherwise the second time gains nothing. Redirects are not fol
 import ipaddress
 import math
 import re
-import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
 
 import httpcore2
 import httpx2
 from django.conf import settings
 
-from apps.common.punctual import Punctual, begin, limits
+from apps.common.punctual import Punctual, begin, limits, look_up
 from apps.notifications.channels.base import Outcome, Postponed, Refused, Sent, Unknown
 
 TIMEOUT = timedelta(seconds=10)
@@ -147,42 +145,18 @@ def _client() -> httpx2.Client:
 @cache
 def _made_client() -> httpx2.Client:
     transport = httpx2.HTTPTransport(trust_env=False)
-    backend: httpcore2.NetworkBackend = Guarded(transport._pool._network_backend)
-    transport._pool._network_backend = Punctual(backend)
+    transport._pool._network_backend = Punctual(transport._pool._network_backend, _judged)
     return httpx2.Client(
         transport=transport, trust_env=False, follow_redirects=False, event_hooks={"request": [begin]}
     )
 
 
-class Guarded(httpcore2.NetworkBackend):
-    """Connects to the address that was judged, and not to a name that may mean another one by then."""
-
-    def __init__(self, backend: httpcore2.NetworkBackend) -> None:
-        self._backend = backend
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        return self._backend.connect_tcp(_judged(host, port), port, timeout, local_address, socket_options)
-
-    def sleep(self, seconds: float) -> None:
-        self._backend.sleep(seconds)
-
-
-def _judged(host: str, port: int) -> str:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise httpcore2.ConnectError(f"{host} can't be looked up ({error.strerror or error})") from error
-    addresses = [str(entry[4][0]) for entry in found]
+def _judged(host: str, port: int) -> list[str]:
+    """The addresses to connect to, and not the name, which may mean others by then."""
+    addresses = look_up(host, port)
     if not settings.PRIVATE_TARGETS and not all(map(is_public, addresses)):
         raise ForbiddenAddressError(f"{host} is an address of a private network.")
-    return addresses[0]
+    return addresses
 
 
 def is_public(address: str) -> bool:
