@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.db import connection
 from kombu.exceptions import OperationalError as BrokerError
 
 from apps.common.ids import uuid7
@@ -37,6 +38,7 @@ def test_deliveries_are_hinted_after_the_commit_on_every_thread(
         with tenant_transaction(agency):
             hint_deliveries()
             assert sent == []
+        connection.close()
 
     thread = threading.Thread(target=hint)
     thread.start()
