@@ -1,5 +1,6 @@
 """Several alerts in one message."""
 
+import json
 from collections import Counter
 from datetime import timedelta
 from threading import Barrier
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from apps.notifications.models import Channel, Delivery, DeliveryState
 from apps.notifications.services import deliveries as service
+from apps.notifications.services.deliveries import IN_A_DIGEST
 from apps.notifications.services.targets import test_target as send_test
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -49,6 +51,23 @@ def test_a_critical_alert_does_not_wait_for_a_digest_and_takes_the_others_along(
     alert(agency, message="Fire", level="critical")
     assert send() == 1
     assert mail.mails[0]["Subject"] == "[Huntaze] 2 alerts, critical: Fire"
+
+
+def test_a_critical_alert_is_in_the_message_that_it_sends_however_many_wait(
+    agency: Tenant, hook: Receiver
+) -> None:
+    """And other critical ones with it, before the oldest of the rest."""
+    target(agency, Channel.WEBHOOK, hook.url, digest_minutes=30)
+    for number in range(IN_A_DIGEST + 3):
+        alert(agency, subject=f"small {number}")
+    for subject in ("fire", "flood"):
+        alert(agency, subject=subject, level="critical")
+
+    assert send() == 1
+
+    subjects = [each["subject"] for each in json.loads(hook.posts[0].body)["alerts"]]
+    assert subjects == [*(f"small {number}" for number in range(IN_A_DIGEST - 2)), "fire", "flood"]
+    assert Counter(each.state for each in deliveries()) == {"sent": IN_A_DIGEST, "pending": 5}
 
 
 def test_a_digest_that_is_tried_again_is_the_same_message(agency: Tenant, hook: Receiver) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
 
 from apps.common.backoff import full_jitter
 from apps.common.errors import ConflictError
@@ -27,7 +27,7 @@ from apps.notifications.channels.base import (
     Sent,
     Unknown,
 )
-from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, NotificationTarget
+from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level, NotificationTarget
 from apps.notifications.rules import TEST, subject_of
 from apps.notifications.services import targets
 from apps.tenants.models import Tenant
@@ -187,7 +187,9 @@ def _together(first: Delivery) -> list[Delivery]:
     if not target.select_for_update(skip_locked=True, no_key=True).exists():
         return []
     waiting = rows.filter(destination=first.destination, state=DeliveryState.PENDING, envelope_id=None)
-    return list(waiting.exclude(alert__rule=TEST)[:IN_A_DIGEST])
+    urgent = Case(When(alert__level=Level.CRITICAL, then=0), default=1)
+    others = waiting.exclude(alert__rule=TEST).exclude(pk=first.pk).order_by(urgent, "id")
+    return sorted([first, *others[: IN_A_DIGEST - 1]], key=lambda each: each.pk)
 
 
 def _take(first: Delivery, together: Sequence[Delivery], *, place: Address, now: datetime) -> Claim:
