@@ -21,9 +21,11 @@ from apps.ai.services.generations import run_generation
 from apps.ai.services.replaying import advance_replay, open_replays
 from apps.ai.services.replays import Begun, Wanted, verify_recommendation
 from apps.common.ids import uuid7
+from apps.costs.services import holds
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tests.costs.spending import dollars, take
 
 HOUR = timedelta(hours=1)
 
@@ -64,6 +66,16 @@ def many(number: int, tenant: Tenant, *, by: str = "azure", **fields: Any) -> No
     row = deployment(by)
     for index in range(number):
         past(tenant, at=last - index * HOUR, deployment=row, model=row.model, **fields)
+
+
+def corrected(row: Generation, tenant: Tenant, *, bound: int, used: int) -> None:
+    """Have an attempt at a question cost so many dollars by estimate, and less by the bill that came then.
+
+    Needs `dollar_price`.
+    """
+    hold = take(tenant, bound, generation_id=row.pk, occurred_at=row.created_at)
+    holds.settle(hold=hold, usage=None, now=timezone.now())
+    holds.settle(hold=hold, usage=dollars(used), now=timezone.now())
 
 
 def recommendation(tenant: Tenant, **fields: Any) -> Recommendation:

@@ -40,8 +40,9 @@ from apps.tenants.system import system_transaction
 from tasks.ai import measure_recommendations
 from tasks.ai import plan_analyses as plan_task
 from tests.ai.asking import answer, caption
-from tests.ai.optimising import HOUR, again, deployment, longer, many, past, recommendation
+from tests.ai.optimising import HOUR, again, corrected, deployment, longer, many, past, recommendation
 from tests.conftest import Sandbox
+from tests.costs.spending import dollar_price
 from tests.costs.threads import at_once
 from tests.killing import KilledError
 
@@ -166,6 +167,18 @@ def test_attempts_that_came_to_nothing_are_read_with_what_the_ledger_says_they_c
     (lost,) = facts.lost
     assert (lost.deployment, lost.outcome) == ("openai", "server_error")
     assert lost.cost == (first.amount if first else 0)
+
+
+def test_questions_are_read_with_what_the_ledger_says_they_cost(agency: Tenant) -> None:
+    dollar_price()
+    row = past(agency, cost=Decimal(10))
+    corrected(row, agency, bound=10, used=4)
+    past(agency, at=timezone.now() + HOUR, cost=Decimal(2))  # whose entries are gone
+
+    with tenant_transaction(agency):
+        facts = read_facts(tenant_id=agency.pk, now=timezone.now())
+
+    assert [each.cost for each in facts.asked] == [Decimal(4), Decimal(2)]
 
 
 def test_attempts_are_read_of_all_questions_that_are_looked_at_and_of_no_others(

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum, TextField
+from django.db.models import Count, Q, Sum, TextField
 from django.db.models.functions import MD5, Cast, Coalesce
 
 from apps.ai.matrix import Refusal
-from apps.ai.models import Generation, GenerationState, Source, TaskKind
+from apps.ai.models import Generation, GenerationQuerySet, GenerationState, Source, TaskKind
 from apps.ai.optimisation.facts import MONTH, Asked, Facts, Lost, Offer, span_of
 from apps.ai.optimisation.measurement import Calls
 from apps.ai.services import configuration
@@ -44,7 +44,7 @@ _FIELDS = (
     "input_tokens",
     "cached_tokens",
     "output_tokens",
-    "cost",
+    "paid",
 )
 
 
@@ -86,9 +86,10 @@ def offers(config: Configuration, *, tenant_id: UUID) -> Mapping[UUID, Offer]:
 
 
 def calls_of(*, task_kind: str, tenant_id: UUID, since: datetime, until: datetime) -> Calls:
-    """The questions of a kind that have ended, from wherever, with their cost."""
+    """The questions of a kind that have ended, from wherever, with their cost by the ledger as it is now."""
     rows = _ended_rows(tenant_id, since=since).filter(task_kind=task_kind, created_at__lt=until)
-    sums = rows.order_by().aggregate(number=Count("*"), cost=Coalesce(Sum("cost"), Decimal(0)))
+    paid = rows.with_paid().order_by()
+    sums = paid.aggregate(number=Count("*"), cost=Coalesce(Sum("paid"), Decimal(0)))
     return Calls(sums["number"], sums["cost"])
 
 
@@ -98,7 +99,7 @@ def first_asked(*, tenant_id: UUID, since: datetime) -> datetime | None:
     return rows.values_list("created_at", flat=True).first()
 
 
-def _ended_rows(tenant_id: UUID, *, since: datetime) -> QuerySet[Generation]:
+def _ended_rows(tenant_id: UUID, *, since: datetime) -> GenerationQuerySet:
     """By id, which has an index, and not by date; replays are no questions of the tenant's own."""
     rows = Generation.objects.filter(tenant_id=tenant_id, pk__gte=first_id_of(since), state__in=_ENDED)
     return rows.exclude(task_kind=TaskKind.REPLAY).filter(created_at__gte=since)
@@ -107,7 +108,7 @@ def _ended_rows(tenant_id: UUID, *, since: datetime) -> QuerySet[Generation]:
 def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
     """The newest first. What makes two questions the same is compared by the database, and not read."""
     said = MD5(Cast("variables", TextField()))
-    rows = _ended_rows(tenant_id, since=since).annotate(said=said).order_by("-id")
+    rows = _ended_rows(tenant_id, since=since).with_paid().annotate(said=said).order_by("-id")
     for row in rows.values(*_FIELDS, "said")[:most]:
         yield Asked(
             id=row["id"],
@@ -121,7 +122,7 @@ def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
             input_tokens=row["input_tokens"],
             cached_tokens=row["cached_tokens"],
             output_tokens=row["output_tokens"],
-            cost=row["cost"],
+            cost=row["paid"],
         )
 
 
