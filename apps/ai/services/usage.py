@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q, Sum, TextField
+from django.db.models import Case, Count, F, IntegerField, OuterRef, Q, Subquery, Sum, TextField, When
 from django.db.models.functions import MD5, Cast, Coalesce
 
 from apps.ai.matrix import Refusal
@@ -41,11 +41,9 @@ _FIELDS = (
     "source",
     "joined_id",
     "deployment_id",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
     "paid",
 )
+_TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 
 
 def read_facts(*, tenant_id: UUID, now: datetime) -> Facts:
@@ -108,8 +106,9 @@ def _ended_rows(tenant_id: UUID, *, since: datetime) -> GenerationQuerySet:
 def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
     """The newest first. What makes two questions the same is compared by the database, and not read."""
     said = MD5(Cast("variables", TextField()))
-    rows = _ended_rows(tenant_id, since=since).with_paid().annotate(said=said).order_by("-id")
-    for row in rows.values(*_FIELDS, "said")[:most]:
+    answers = {f"answer_{column}": _of_answer(column) for column in _TOKENS}
+    rows = _ended_rows(tenant_id, since=since).with_paid().annotate(said=said, **answers).order_by("-id")
+    for row in rows.values(*_FIELDS, "said", *answers)[:most]:
         yield Asked(
             id=row["id"],
             at=row["created_at"],
@@ -119,11 +118,18 @@ def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
             paid=row["source"] == Source.PROVIDER and row["joined_id"] is None,
             answered=row["state"] == GenerationState.SUCCEEDED and row["source"] != Source.TEMPLATE,
             deployment_id=row["deployment_id"],
-            input_tokens=row["input_tokens"],
-            cached_tokens=row["cached_tokens"],
-            output_tokens=row["output_tokens"],
             cost=row["paid"],
+            **{column: row[f"answer_{column}"] for column in _TOKENS},
         )
+
+
+def _of_answer(column: str) -> Coalesce:
+    """Tokens of the last attempt, which brought the answer; the row has those of lost ones, too."""
+    entries = LedgerEntry.objects.filter(
+        occurred_at=OuterRef("created_at"), generation_id=OuterRef("pk"), attempt=OuterRef("attempts")
+    ).values("generation_id")
+    last = Case(When(attempts__gt=1, then=Subquery(entries.values(sum=Sum(column)))))
+    return Coalesce(last, F(column), output_field=IntegerField())
 
 
 def _lost(tenant_id: UUID, *, first: Asked) -> Iterator[Lost]:
