@@ -138,7 +138,7 @@ class GenerationSerializer(serializers.Serializer[Generation]):
 
     @extend_schema_field(MoneyField())
     def get_cost(self, generation: Generation) -> dict[str, str]:
-        return MoneyField().to_representation(Money(generation.cost, generation.currency))
+        return MoneyField().to_representation(Money(generation.cost_by_now, generation.currency))
 
     @extend_schema_field(GenerationErrorSerializer(allow_null=True))
     def get_error(self, generation: Generation) -> dict[str, str] | None:

@@ -7,11 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
-
 from apps.common.money import LEDGER_CURRENCY, Money
 from apps.costs.currencies import Conversion
-from apps.costs.models import LedgerEntry
 from apps.costs.periods import period_start
 from apps.costs.rollup_reading import Dimension, of_campaigns, of_range, of_spans, ranked, summed
 from apps.costs.rollup_tables import SUMS
@@ -78,23 +75,6 @@ class Breakdown:
     groups: list[Group]
     number: int
     total: Costs
-
-
-_SUMS = {
-    "attempts": Count("pk", filter=Q(sequence=0)),
-    # A correction of an estimate ends it.
-    "estimated": Count("pk", filter=Q(estimated=True)) - Count("pk", filter=Q(sequence=1)),
-    "input_tokens": Sum("input_tokens", default=0),
-    "cached_tokens": Sum("cached_tokens", default=0),
-    "output_tokens": Sum("output_tokens", default=0),
-    "amount": Sum("amount", default=Decimal(0)),
-}
-
-
-def generation_cost(*, generation_id: UUID, occurred_at: datetime) -> Costs:
-    """Of all attempts of a generation, which was created at `occurred_at`."""
-    entries = LedgerEntry.objects.filter(occurred_at=occurred_at, generation_id=generation_id)
-    return Costs(**entries.aggregate(**_SUMS))
 
 
 def campaign_cost(*, campaign_id: UUID) -> Costs:

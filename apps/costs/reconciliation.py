@@ -94,6 +94,11 @@ class Tolerance:
     def tokens_match(self, theirs: int, ours: int) -> bool:
         return abs(theirs - ours) <= max(self.share * theirs, Decimal(self.tokens))
 
+    def tokens_left(self, theirs: int, ours: int) -> int:
+        """Theirs without ours. A few fewer are none."""
+        left = theirs - ours
+        return 0 if left < 0 and self.tokens_match(theirs, ours) else left
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
@@ -191,16 +196,7 @@ def _rest(theirs: Theirs, ours: Ours, tolerance: Tolerance, above_bounds: bool) 
     amount = theirs.amount - ours.known_amount
     if amount < 0 and tolerance.amounts_match(theirs.amount, ours.known_amount):
         amount = Decimal(0)
-    used = theirs.usage
-    tokens = (
-        (
-            used.input_tokens - ours.input_tokens,
-            used.cached_tokens - ours.cached_tokens,
-            used.output_tokens - ours.output_tokens,
-        )
-        if used
-        else (0, 0, 0)
-    )
+    tokens = _tokens(theirs.usage, ours, tolerance) if theirs.usage else (0, 0, 0)
     if amount < 0 or min(tokens) < 0 or tokens[1] > tokens[0]:
         return (
             None,
@@ -214,6 +210,15 @@ def _rest(theirs: Theirs, ours: Ours, tolerance: Tolerance, above_bounds: bool) 
     if max(tokens) > _MOST_TOKENS:
         return None, "They count more tokens than attempts can have."
     return Rest(*tokens, amount=amount), ""
+
+
+def _tokens(theirs: Usage, ours: Ours, tolerance: Tolerance) -> tuple[int, int, int]:
+    """Input, cached and output tokens of theirs without ours; below zero where something else differs."""
+    left = tolerance.tokens_left(theirs.input_tokens, ours.input_tokens)
+    cached = tolerance.tokens_left(theirs.cached_tokens, ours.cached_tokens)
+    if cached > left and tolerance.tokens_match(theirs.cached_tokens, ours.cached_tokens + left):
+        cached = left
+    return left, cached, tolerance.tokens_left(theirs.output_tokens, ours.output_tokens)
 
 
 def _sum(one: _Number | None, other: _Number | None) -> _Number | None:

@@ -21,9 +21,12 @@ from apps.ai.services.generations import run_generation
 from apps.ai.services.replaying import advance_replay, open_replays
 from apps.ai.services.replays import Begun, Wanted, verify_recommendation
 from apps.common.ids import uuid7
+from apps.costs.pricing import Usage
+from apps.costs.services import holds
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tests.costs.spending import dollars, take
 
 HOUR = timedelta(hours=1)
 
@@ -64,6 +67,43 @@ def many(number: int, tenant: Tenant, *, by: str = "azure", **fields: Any) -> No
     row = deployment(by)
     for index in range(number):
         past(tenant, at=last - index * HOUR, deployment=row, model=row.model, **fields)
+
+
+def repaired(tenant: Tenant, *, at: datetime, first: Usage, answer: Usage) -> Generation:
+    """A caption that “azure” has answered at the second attempt."""
+    by = deployment("azure")
+    row = past(
+        tenant,
+        at=at,
+        deployment=by,
+        attempts=2,
+        input_tokens=first.input_tokens + answer.input_tokens,
+        cached_tokens=first.cached_tokens + answer.cached_tokens,
+        output_tokens=first.output_tokens + answer.output_tokens,
+        explain=[
+            {"attempt": 1, "deployment": by.name, "outcome": "unusable_answer"},
+            {"attempt": 2, "deployment": by.name, "outcome": "answered"},
+        ],
+    )
+    of_row: dict[str, Any] = {
+        "provider": by.provider,
+        "model": by.model,
+        "generation_id": row.pk,
+        "occurred_at": at,
+    }
+    for attempt, usage in enumerate((first, answer), start=1):
+        holds.settle(hold=take(tenant, 10_000, attempt=attempt, **of_row), usage=usage, now=timezone.now())
+    return row
+
+
+def corrected(row: Generation, tenant: Tenant, *, bound: int, used: int) -> None:
+    """Have an attempt at a question cost so many dollars by estimate, and less by the bill that came then.
+
+    Needs `dollar_price`.
+    """
+    hold = take(tenant, bound, generation_id=row.pk, occurred_at=row.created_at)
+    holds.settle(hold=hold, usage=None, now=timezone.now())
+    holds.settle(hold=hold, usage=dollars(used), now=timezone.now())
 
 
 def recommendation(tenant: Tenant, **fields: Any) -> Recommendation:

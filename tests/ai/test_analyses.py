@@ -18,6 +18,7 @@ from apps.ai.models import (
     TaskPreference,
 )
 from apps.ai.optimisation.findings import Confidence, Finding
+from apps.ai.queries import savings
 from apps.ai.services import analyses
 from apps.ai.services.analyses import (
     LEASE,
@@ -32,6 +33,7 @@ from apps.ai.services.analyses import (
 from apps.ai.services.recommendations import apply_recommendation, dismiss_recommendation
 from apps.ai.services.usage import read_facts
 from apps.costs.models import LedgerEntry
+from apps.costs.pricing import Usage
 from apps.flags.models import Flag, FlagOverride
 from apps.operations.models import JobRun
 from apps.tenants.doors import tenant_transaction
@@ -40,8 +42,19 @@ from apps.tenants.system import system_transaction
 from tasks.ai import measure_recommendations
 from tasks.ai import plan_analyses as plan_task
 from tests.ai.asking import answer, caption
-from tests.ai.optimising import HOUR, again, deployment, longer, many, past, recommendation
+from tests.ai.optimising import (
+    HOUR,
+    again,
+    corrected,
+    deployment,
+    longer,
+    many,
+    past,
+    recommendation,
+    repaired,
+)
 from tests.conftest import Sandbox
+from tests.costs.spending import dollar_price
 from tests.costs.threads import at_once
 from tests.killing import KilledError
 
@@ -106,6 +119,37 @@ def test_dear_work_and_repeated_questions_are_found_among_what_was_asked(agency:
     assert rows["caption"].change == {"fresh_s": 3600, "stale_s": 86400}
 
 
+def test_an_attempt_that_was_lost_is_no_part_of_the_answer(agency: Tenant) -> None:
+    """Six answers were cut off and repaired: that is no long context, and of the retries' money alone."""
+    many(25, agency, output_tokens=250)
+    for hours in range(6):
+        at = timezone.now() - DAY - hours * HOUR
+        repaired(agency, at=at, first=Usage(200, 250, 100), answer=Usage(500, 250, 50))
+
+    analysed(agency)
+
+    rows = found(agency)
+    assert set(rows) == {"caption:openai", "azure"}
+    # At 2.50 and 10 instead of 0.50 and 1.50; what is cached, at 1.25.
+    answers = Decimal(25 * 200 + 6 * 450) * 2 + Decimal(6 * 50) * Decimal("0.75") + 31 * 250 * Decimal("8.5")
+    lost = 6 * (100 * Decimal("2.5") + 100 * Decimal("1.25") + 250 * 10)
+    in_a_month = Decimal(30) / 7 / 1_000_000
+    assert rows["caption:openai"].monthly_saving == pytest.approx(answers * in_a_month)
+    assert rows["azure"].monthly_saving == pytest.approx(lost / 2 * in_a_month)
+    with tenant_transaction(agency):
+        total = savings(tenant_id=agency.pk).expected_monthly_saving.amount
+    assert total == pytest.approx((answers + lost / 2) * in_a_month)
+
+
+def test_what_an_answer_has_used_is_by_its_row_where_its_entries_are_gone(agency: Tenant) -> None:
+    past(agency, attempts=2, input_tokens=700, cached_tokens=150, output_tokens=500)
+
+    with tenant_transaction(agency):
+        (each,) = read_facts(tenant_id=agency.pk, now=timezone.now()).asked
+
+    assert each.usage == Usage(700, 500, 150)
+
+
 def test_no_more_than_the_newest_are_read_and_it_says_so(agency: Tenant, settings: Any) -> None:
     settings.OPTIMISATION_GENERATIONS = 12
     many(15, agency)
@@ -166,6 +210,18 @@ def test_attempts_that_came_to_nothing_are_read_with_what_the_ledger_says_they_c
     (lost,) = facts.lost
     assert (lost.deployment, lost.outcome) == ("openai", "server_error")
     assert lost.cost == (first.amount if first else 0)
+
+
+def test_questions_are_read_with_what_the_ledger_says_they_cost(agency: Tenant) -> None:
+    dollar_price()
+    row = past(agency, cost=Decimal(10))
+    corrected(row, agency, bound=10, used=4)
+    past(agency, at=timezone.now() + HOUR, cost=Decimal(2))  # whose entries are gone
+
+    with tenant_transaction(agency):
+        facts = read_facts(tenant_id=agency.pk, now=timezone.now())
+
+    assert [each.cost for each in facts.asked] == [Decimal(4), Decimal(2)]
 
 
 def test_attempts_are_read_of_all_questions_that_are_looked_at_and_of_no_others(

@@ -12,7 +12,9 @@ from apps.ai.models import Generation, PromptTemplate, TaskKind
 from apps.common.ids import uuid7
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
+from tests.ai.optimising import corrected
 from tests.conftest import as_json
+from tests.costs.spending import dollar_price
 
 GENERATIONS = "/api/v2/generations"
 
@@ -52,6 +54,22 @@ def test_an_answer_comes_with_its_source_its_usage_and_its_cost(agency: Tenant, 
     assert body["usage"] == {"input_tokens": 120, "cached_tokens": 0, "output_tokens": 30}
     assert body["cost"] == {"amount": "0.000105", "currency": "USD"}
     assert body["error"] is None
+
+
+def test_what_it_has_cost_is_what_the_ledger_says_by_now(agency: Tenant, api: APIClient) -> None:
+    """As long as it has its entries; afterwards, what it had cost when it ended."""
+    dollar_price()
+    past, row = answered(agency), answered(agency, cost=Decimal(10))
+    corrected(row, agency, bound=10, used=4)
+
+    listed = {each["id"]: each["cost"]["amount"] for each in as_json(api.get(GENERATIONS))["results"]}
+    alone = {each: as_json(api.get(f"{GENERATIONS}/{each}"))["cost"]["amount"] for each in listed}
+
+    assert listed == alone
+    assert {each: Decimal(cost) for each, cost in alone.items()} == {
+        str(row.pk): Decimal(4),
+        str(past.pk): Decimal("0.000105"),
+    }
 
 
 def test_an_answer_says_for_which_account_campaign_and_user_it_was_asked(

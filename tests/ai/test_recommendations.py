@@ -25,7 +25,8 @@ from apps.common.errors import DomainError, NotFoundError
 from apps.tenants.doors import tenant_transaction
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
-from tests.ai.optimising import HOUR, again, deployment, longer, many, past, recommendation
+from tests.ai.optimising import HOUR, again, corrected, deployment, longer, many, past, recommendation
+from tests.costs.spending import dollar_price
 from tests.costs.threads import at_once
 from tests.killing import killed_before
 
@@ -255,6 +256,28 @@ def test_what_was_saved_is_what_as_many_calls_would_have_cost_before(agency: Ten
     # What was promised is for a month. The 40 calls are of a week, so 7 / 30 of it is theirs; these are 25.
     assert found.predicted_saving == pytest.approx(Decimal("1.20") * 7 / 30 * 25 / 40)
     assert found.remark == ""
+
+
+def test_corrections_of_estimates_are_no_savings_whenever_they_come(agency: Tenant) -> None:
+    """One was settled at 10 dollars and has cost 4, by a bill of before; another's came after the change."""
+    dollar_price()
+    many(18, agency, cost=Decimal("0.01"))
+    early, late = (past(agency, at=timezone.now() - HOUR, cost=Decimal(10)) for _ in range(2))
+    corrected(early, agency, bound=10, used=4)
+    row = verified(agency)
+    act(apply_recommendation, row)
+    at_first = again(row).baseline_cost
+    for _ in range(19):
+        past(agency, at=timezone.now() + timedelta(minutes=5), cost=Decimal("0.01"))
+    since = past(agency, at=timezone.now() + timedelta(minutes=5), cost=Decimal(10))
+    for each in (late, since):
+        corrected(each, agency, bound=10, used=4)
+
+    measure_applied(now=timezone.now() + HOUR)
+
+    found = again(row)
+    assert (at_first, found.baseline_cost) == (Decimal("14.18"), Decimal("8.18"))
+    assert (found.measured_cost, found.measured_saving) == (Decimal("4.19"), Decimal("3.99"))
 
 
 def test_with_too_few_calls_it_says_so_and_keeps_the_count(agency: Tenant) -> None:

@@ -43,6 +43,7 @@ from tests.ai.asking import answer
 from tests.ai.optimising import (
     advance_all,
     again,
+    corrected,
     deployment,
     longer,
     many,
@@ -54,6 +55,7 @@ from tests.ai.optimising import (
 )
 from tests.ai.stand_ins import standing_in
 from tests.conftest import Sandbox
+from tests.costs.spending import dollar_price
 from tests.costs.threads import at_once
 from tests.http_client import http
 from tests.killing import KilledError, killed_before
@@ -572,6 +574,32 @@ def test_what_it_has_cost_is_what_the_ledger_says_by_now(
         assert found.verification_cost > found.cost_of_replays == paid > 0
         assert found.roi == (1 / found.cost_of_replays).quantize(Decimal("0.01"))
         assert savings(tenant_id=agency.pk).verification_cost.amount == paid
+
+
+def test_what_was_paid_is_compared_as_the_ledger_has_it(
+    agency: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the past questions, and of those that are asked again: both had estimates that were too high."""
+    dollar_price()
+    says(monkeypatch, ORIGINAL)
+    many(5, agency, cost=Decimal(10))
+    with tenant_transaction(agency):
+        asked = list(Generation.objects.all())
+    for each in asked:
+        corrected(each, agency, bound=10, used=4)
+    row = recommendation(agency)
+    verify(row, judge=False, sample=5)
+    while run_generation(generation_id=None, clock=timezone.now):
+        pass
+    with tenant_transaction(agency):
+        Generation.objects.filter(task_kind="replay").update(cost=Decimal(7))
+        paid = sum(each.amount for each in LedgerEntry.objects.filter(task_kind="replay"))
+    work_off()
+
+    replay, found = replay_of(row), again(row).evidence["replay"]
+    assert (found["paid_then"], Decimal(found["paid_again"])) == ("20.0000000000", paid)
+    assert {each.original_cost for each in replay.items.all()} == {Decimal(4)}
+    assert replay.cost == paid
 
 
 @pytest.mark.usefixtures("asked_before")

@@ -87,16 +87,16 @@ def test_sums_are_of_the_tenant_asked_for_also_where_all_are_visible(
 def test_an_estimate_counts_as_one_until_it_is_corrected(agency: Tenant) -> None:
     dollar_price()
     now = timezone.now()
-    generation = uuid7()
-    hold = take(agency, 10, generation_id=generation, now=now)
+    campaign = uuid7()
+    hold = take(agency, 10, campaign_id=campaign, now=now)
     holds.settle(hold=hold, usage=None, now=now)
     with tenant_transaction(agency):
-        before = queries.generation_cost(generation_id=generation, occurred_at=now)
+        before = queries.campaign_cost(campaign_id=campaign)
 
     holds.settle(hold=hold, usage=dollars(4), now=now)
 
     with tenant_transaction(agency):
-        after = queries.generation_cost(generation_id=generation, occurred_at=now)
+        after = queries.campaign_cost(campaign_id=campaign)
     assert before == Costs(1, 1, 0, 0, 0, Decimal(10))
     assert after == Costs(1, 0, 4, 0, 0, Decimal(4))
 

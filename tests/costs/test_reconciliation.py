@@ -136,6 +136,44 @@ def test_what_they_explain_is_the_rest() -> None:
     assert (nothing_estimated.rest, nothing_estimated.reason) == (None, "")
 
 
+KNOWN = Ours(13, 1_000_000, 400_000, 50_000, Decimal("7.2"), estimates=3, estimated_amount=Decimal("2.7"))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rest"),
+    [
+        ((999_990, 399_996, 49_999), (0, 0, 0)),
+        ((995_025, 398_010, 49_752), (0, 0, 0)),
+        # Fewer of one, more of another; more cached than there is input left for.
+        ((999_990, 400_000, 50_300), (0, 0, 300)),
+        ((1_000_100, 399_996, 49_999), (100, 0, 0)),
+        ((999_990, 400_010, 50_000), (0, 0, 0)),
+        ((1_000_100, 400_150, 50_000), (100, 100, 0)),
+    ],
+)
+def test_a_few_tokens_fewer_than_we_know_are_rounding(
+    tokens: tuple[int, int, int], rest: tuple[int, int, int]
+) -> None:
+    theirs = Theirs(13, *tokens, Decimal("4.5"))
+    assert difference(theirs, KNOWN).rest == Rest(*rest, Decimal(0))
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        (994_900, 400_000, 50_000),
+        (1_000_000, 397_000, 50_000),
+        (1_000_000, 400_000, 49_700),
+        (1_000_100, 403_000, 50_000),
+        (999_990, 403_000, 50_000),
+    ],
+)
+def test_fewer_tokens_than_the_tolerance_allows_are_something_else(tokens: tuple[int, int, int]) -> None:
+    found = difference(Theirs(13, *tokens, Decimal("4.5")), KNOWN)
+    assert found.rest is None
+    assert "less than we know" in found.reason
+
+
 def test_a_day_that_is_not_over_is_compared_and_not_corrected() -> None:
     found = difference(Theirs(3, 150, 20, 30, Decimal(5)), ESTIMATED, today=DAY)
     assert (found.verdict, found.rest) == (Verdict.DIFFERENT, None)

@@ -1,12 +1,16 @@
 """Several alerts in one message."""
 
+import json
 from collections import Counter
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 from django.utils import timezone
 
-from apps.notifications.models import Channel, DeliveryState
+from apps.notifications.models import Channel, Delivery, DeliveryState
+from apps.notifications.services import deliveries as service
+from apps.notifications.services.deliveries import IN_A_DIGEST
 from apps.notifications.services.targets import test_target as send_test
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
@@ -49,6 +53,23 @@ def test_a_critical_alert_does_not_wait_for_a_digest_and_takes_the_others_along(
     assert mail.mails[0]["Subject"] == "[Huntaze] 2 alerts, critical: Fire"
 
 
+def test_a_critical_alert_is_in_the_message_that_it_sends_however_many_wait(
+    agency: Tenant, hook: Receiver
+) -> None:
+    """And other critical ones with it, before the oldest of the rest."""
+    target(agency, Channel.WEBHOOK, hook.url, digest_minutes=30)
+    for number in range(IN_A_DIGEST + 3):
+        alert(agency, subject=f"small {number}")
+    for subject in ("fire", "flood"):
+        alert(agency, subject=subject, level="critical")
+
+    assert send() == 1
+
+    subjects = [each["subject"] for each in json.loads(hook.posts[0].body)["alerts"]]
+    assert subjects == [*(f"small {number}" for number in range(IN_A_DIGEST - 2)), "fire", "flood"]
+    assert Counter(each.state for each in deliveries()) == {"sent": IN_A_DIGEST, "pending": 5}
+
+
 def test_a_digest_that_is_tried_again_is_the_same_message(agency: Tenant, hook: Receiver) -> None:
     hook.answers = [(500, {}, b""), (200, {}, b"")]
     target(agency, Channel.WEBHOOK, hook.url, digest_minutes=1)
@@ -75,6 +96,29 @@ def test_workers_that_collect_one_digest_send_it_once(agency: Tenant, hook: Rece
     send(Channel.WEBHOOK, now=now + timedelta(minutes=1))
     assert len(hook.posts) == 1
     assert {each.state for each in deliveries()} == {DeliveryState.SENT}
+
+
+def test_workers_that_begin_with_two_alerts_of_one_message_do_not_wait_in_a_circle(
+    agency: Tenant, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.answers = [(500, {}, b"")]
+    target(agency, Channel.WEBHOOK, hook.url, digest_minutes=1)
+    now = timezone.now()
+    for subject in ("a", "b"):
+        alert(agency, subject=subject, now=now)
+    assert send(now=now + timedelta(minutes=1)) == 1
+    again, both_have_one, together = deliveries()[0].due_at, Barrier(2), service._together
+
+    def meet(first: Delivery) -> list[Delivery]:
+        both_have_one.wait(10)
+        return together(first)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "_together", meet)
+        claims = at_once(2, lambda _: service.claim(channel=Channel.WEBHOOK, now=again))
+    claims.append(service.claim(channel=Channel.WEBHOOK, now=again))  # if both have given way
+
+    assert [len(each.delivery_ids) for each in claims if each] == [2]
 
 
 def test_a_test_leaves_a_digest_its_time_and_its_patience(agency: Tenant, hook: Receiver) -> None:

@@ -1,8 +1,10 @@
 from datetime import datetime
+from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
 
 from apps.ai.answers import schema_problem
 from apps.ai.models.deployments import Deployment, TaskKind
@@ -10,6 +12,7 @@ from apps.common import liquid
 from apps.common.fields import CountField, CurrencyField, MoneyField, SmallCountField
 from apps.common.models import BaseModel, TenantOwned, is_one_of
 from apps.common.priority import Priority
+from apps.costs.models import LedgerEntry
 
 
 class PromptTemplate(BaseModel):
@@ -82,6 +85,15 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         is_free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lte=now)
         return self.filter(is_free, state__in=_OPEN)
 
+    def with_paid(self) -> "GenerationQuerySet":
+        """With what they have cost by the ledger as it is now, or did at their end if it has no entries."""
+        entries = LedgerEntry.objects.filter(
+            occurred_at=OuterRef("created_at"), generation_id=OuterRef("pk")
+        ).values("generation_id")
+        paid = Coalesce(Subquery(entries.values(sum=Sum("amount"))), F("cost"))
+        # `Generation` declares the name: django-stubs takes that for a clash.
+        return self.annotate(paid=paid)  # type: ignore[no-redef]  # see above
+
     def cancel(self, *, code: str, message: str, now: datetime) -> int:
         """End those that nobody works on; what is under way may be answered, but isn't asked anew.
 
@@ -139,6 +151,7 @@ class Generation(TenantOwned):
     input_tokens = CountField(default=0)
     cached_tokens = CountField(default=0)
     output_tokens = CountField(default=0)
+    # As it was at the end: of later corrections the ledger alone knows, and `with_paid`.
     cost = MoneyField(default=0, help_text="Of all attempts.")
     currency = CurrencyField()
     latency = models.DurationField(null=True, blank=True)
@@ -151,6 +164,8 @@ class Generation(TenantOwned):
     age = models.DurationField(null=True, blank=True, help_text="How old the answer was when it was given.")
 
     objects = GenerationQuerySet.as_manager()
+    # Of `with_paid`.
+    paid: Decimal | None = None
 
     class Meta:
         ordering = ["-id"]
@@ -196,3 +211,8 @@ class Generation(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.get_task_kind_display()} {self.id}"
+
+    @property
+    def cost_by_now(self) -> Decimal:
+        """With what was corrected since where the ledger was asked, otherwise as it was at the end."""
+        return Decimal(self.cost) if self.paid is None else self.paid

@@ -1,7 +1,7 @@
 """Simple work that a dear model does although a cheaper one is there. Pure.
 
-The tokens that were really used are priced anew: where the work was done, and at the cheapest deployment that
-could have done it. Both prices are today's, so a change of prices isn't taken for a saving.
+The tokens that the answers really took are priced anew: where the work was done, and at the cheapest
+deployment that could have done it. Both prices are today's, so a change of prices isn't taken for a saving.
 """
 
 from collections.abc import Iterable, Iterator

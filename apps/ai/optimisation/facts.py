@@ -23,7 +23,8 @@ class Asked:
     """One question that has come to its end.
 
     `question`: equal for those that are the same to the cache. `paid`: a provider was asked for it, and
-    answered; neither the cache nor somebody else's call. `cost` is that of all its attempts.
+    answered; neither the cache nor somebody else's call. `cost` is that of all its attempts; tokens are those
+    of the one that brought the answer.
     """
 
     id: UUID

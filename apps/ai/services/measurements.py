@@ -45,8 +45,9 @@ def measured(row: Recommendation, *, now: datetime) -> dict[str, Any]:
     """The columns of a measurement until now. Runs in the caller's transaction of the tenant."""
     assert row.applied_at is not None  # a constraint says so
     since = calls_of(task_kind=row.task_kind, tenant_id=row.tenant_id, since=row.applied_at, until=now)
-    before = Calls(row.baseline_calls or 0, row.baseline_cost or Decimal(0))
-    span = span_of(first=row.baseline_since, now=row.applied_at, window=WINDOW)
+    # Anew, since a bill may have corrected estimates of these days, too.
+    number, cost, first = baseline_of(row, now=row.applied_at)
+    before, span = Calls(number, cost), span_of(first=first, now=row.applied_at, window=WINDOW)
     found = saved(before=before, span=span, since=since, monthly_saving=row.monthly_saving)
     remark = row.remark
     if found is None:
@@ -57,6 +58,9 @@ def measured(row: Recommendation, *, now: datetime) -> dict[str, Any]:
     elif row.measured_saving is None:
         remark = ""
     return {
+        "baseline_calls": number,
+        "baseline_cost": cost,
+        "baseline_since": first,
         "measured_at": now,
         "measured_calls": since.number,
         "measured_cost": since.cost,

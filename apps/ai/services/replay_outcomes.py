@@ -47,7 +47,7 @@ class Rows:
     def costs(self, item: ReplayItem) -> Decimal:
         """Of asking again and judging."""
         asked = (self.of(item.generation_id), self.of(item.judge_id))
-        return sum((each.cost for each in asked if each is not None), Decimal(0))
+        return sum((each.cost_by_now for each in asked if each is not None), Decimal(0))
 
     def waits(self, item: ReplayItem) -> bool:
         waited = self.of(item.judge_id if item.state == ItemState.JUDGING else item.generation_id)
@@ -64,8 +64,8 @@ def rows_of(replay: Replay) -> Rows:
     ids = {
         pk for each in items for pk in (each.original_id, each.generation_id, each.judge_id) if pk is not None
     }
-    generations = Generation.objects.select_related("prompt").defer("explain").in_bulk(list(ids))
-    return Rows(items, generations)
+    generations = Generation.objects.with_paid().select_related("prompt").defer("explain")
+    return Rows(items, generations.in_bulk(list(ids)))
 
 
 def finish(replay: Replay, rows: Rows, *, now: datetime) -> None:
@@ -158,7 +158,7 @@ def _judge(row: Recommendation, replay: Replay, found: Verdict, rows: Rows, *, n
     )
     done = [each for each in rows.items if each.state == ItemState.DONE]
     then = sum((each.original_cost for each in done), Decimal(0))
-    again = sum((rows.generations[each.generation_id].cost for each in done), Decimal(0))
+    again = sum((rows.generations[each.generation_id].cost_by_now for each in done), Decimal(0))
     row.evidence = {**row.evidence, "replay": _figures(replay, found, then=then, again=again)}
     row.verified_at = now
     row.confidence = found.lower.quantize(Decimal("0.01"))

@@ -129,7 +129,7 @@ def verify_recommendation(
                 replay=replay,
                 original_id=original.pk,
                 generation_id=again.pk,
-                original_cost=original.cost,
+                original_cost=original.cost_by_now,
             )
             for original, again in zip(originals, asked, strict=True)
         )
@@ -172,7 +172,7 @@ def _draw(row: Recommendation, *, target: Candidate, number: int, now: datetime)
     ids = list(different.values())
     number = min(number, len(ids))
     chosen = [ids[len(ids) * place // number] for place in range(number)]
-    rows = Generation.objects.select_related("prompt").defer("explain")
+    rows = Generation.objects.with_paid().select_related("prompt").defer("explain")
     return [each for each in rows.filter(pk__in=chosen).order_by("id") if can_be_put(each)]
 
 

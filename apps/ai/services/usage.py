@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum, TextField
+from django.db.models import Case, Count, F, IntegerField, OuterRef, Q, Subquery, Sum, TextField, When
 from django.db.models.functions import MD5, Cast, Coalesce
 
 from apps.ai.matrix import Refusal
-from apps.ai.models import Generation, GenerationState, Source, TaskKind
+from apps.ai.models import Generation, GenerationQuerySet, GenerationState, Source, TaskKind
 from apps.ai.optimisation.facts import MONTH, Asked, Facts, Lost, Offer, span_of
 from apps.ai.optimisation.measurement import Calls
 from apps.ai.services import configuration
@@ -41,11 +41,9 @@ _FIELDS = (
     "source",
     "joined_id",
     "deployment_id",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "cost",
+    "paid",
 )
+_TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 
 
 def read_facts(*, tenant_id: UUID, now: datetime) -> Facts:
@@ -86,9 +84,10 @@ def offers(config: Configuration, *, tenant_id: UUID) -> Mapping[UUID, Offer]:
 
 
 def calls_of(*, task_kind: str, tenant_id: UUID, since: datetime, until: datetime) -> Calls:
-    """The questions of a kind that have ended, from wherever, with their cost."""
+    """The questions of a kind that have ended, from wherever, with their cost by the ledger as it is now."""
     rows = _ended_rows(tenant_id, since=since).filter(task_kind=task_kind, created_at__lt=until)
-    sums = rows.order_by().aggregate(number=Count("*"), cost=Coalesce(Sum("cost"), Decimal(0)))
+    paid = rows.with_paid().order_by()
+    sums = paid.aggregate(number=Count("*"), cost=Coalesce(Sum("paid"), Decimal(0)))
     return Calls(sums["number"], sums["cost"])
 
 
@@ -98,7 +97,7 @@ def first_asked(*, tenant_id: UUID, since: datetime) -> datetime | None:
     return rows.values_list("created_at", flat=True).first()
 
 
-def _ended_rows(tenant_id: UUID, *, since: datetime) -> QuerySet[Generation]:
+def _ended_rows(tenant_id: UUID, *, since: datetime) -> GenerationQuerySet:
     """By id, which has an index, and not by date; replays are no questions of the tenant's own."""
     rows = Generation.objects.filter(tenant_id=tenant_id, pk__gte=first_id_of(since), state__in=_ENDED)
     return rows.exclude(task_kind=TaskKind.REPLAY).filter(created_at__gte=since)
@@ -107,8 +106,9 @@ def _ended_rows(tenant_id: UUID, *, since: datetime) -> QuerySet[Generation]:
 def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
     """The newest first. What makes two questions the same is compared by the database, and not read."""
     said = MD5(Cast("variables", TextField()))
-    rows = _ended_rows(tenant_id, since=since).annotate(said=said).order_by("-id")
-    for row in rows.values(*_FIELDS, "said")[:most]:
+    answers = {f"answer_{column}": _of_answer(column) for column in _TOKENS}
+    rows = _ended_rows(tenant_id, since=since).with_paid().annotate(said=said, **answers).order_by("-id")
+    for row in rows.values(*_FIELDS, "said", *answers)[:most]:
         yield Asked(
             id=row["id"],
             at=row["created_at"],
@@ -118,11 +118,18 @@ def _asked(tenant_id: UUID, *, since: datetime, most: int) -> Iterator[Asked]:
             paid=row["source"] == Source.PROVIDER and row["joined_id"] is None,
             answered=row["state"] == GenerationState.SUCCEEDED and row["source"] != Source.TEMPLATE,
             deployment_id=row["deployment_id"],
-            input_tokens=row["input_tokens"],
-            cached_tokens=row["cached_tokens"],
-            output_tokens=row["output_tokens"],
-            cost=row["cost"],
+            cost=row["paid"],
+            **{column: row[f"answer_{column}"] for column in _TOKENS},
         )
+
+
+def _of_answer(column: str) -> Coalesce:
+    """Tokens of the last attempt, which brought the answer; the row has those of lost ones, too."""
+    entries = LedgerEntry.objects.filter(
+        occurred_at=OuterRef("created_at"), generation_id=OuterRef("pk"), attempt=OuterRef("attempts")
+    ).values("generation_id")
+    last = Case(When(attempts__gt=1, then=Subquery(entries.values(sum=Sum(column)))))
+    return Coalesce(last, F(column), output_field=IntegerField())
 
 
 def _lost(tenant_id: UUID, *, first: Asked) -> Iterator[Lost]:

@@ -14,7 +14,7 @@ from apps.tenants.views import TenantView
 class Generations(TenantView):
     serializer_class = GenerationSerializer
     filterset_class = GenerationFilter
-    queryset = Generation.objects.select_related("deployment").defer("variables", "explain")
+    queryset = Generation.objects.with_paid().select_related("deployment").defer("variables", "explain")
 
     @extend_schema(operation_id="list_generations", responses=GenerationSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -29,7 +29,8 @@ class GenerationDetail(TenantView):
     def get(self, request: Request, generation_id: UUID) -> Response:
         """A question to the AI, and its answer as soon as there is one."""
         generation = (
-            Generation.objects.select_related("deployment")
+            Generation.objects.with_paid()
+            .select_related("deployment")
             .defer("variables", "explain")
             .filter(pk=generation_id)
             .first()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
 
 from apps.common.backoff import full_jitter
 from apps.common.errors import ConflictError
@@ -27,7 +27,7 @@ from apps.notifications.channels.base import (
     Sent,
     Unknown,
 )
-from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, NotificationTarget
+from apps.notifications.models import Alert, Channel, Delivery, DeliveryState, Level, NotificationTarget
 from apps.notifications.rules import TEST, subject_of
 from apps.notifications.services import targets
 from apps.tenants.models import Tenant
@@ -68,7 +68,7 @@ def claim(*, channel: Channel, now: datetime) -> Claim | None:
                 return None
             together = _together(first)
             if not together:
-                return None  # somebody else is about to take it into a digest
+                return None  # somebody else is about to take it, or has some of it
             if first.state == DeliveryState.SENDING and first.interruptions:
                 _fail(together, reason=INTERRUPTED_TWICE)
                 continue
@@ -173,17 +173,23 @@ def _next(channel: Channel, *, now: datetime) -> Delivery | None:
 
 def _together(first: Delivery) -> list[Delivery]:
     """What goes in one envelope, locked: those of before, or what a digest collects."""
-    rows = Delivery.objects.select_for_update(of=("self",)).select_related("alert").order_by("id")
+    rows = Delivery.objects.select_related("alert").order_by("id")
     if first.envelope_id:
-        return list(rows.filter(envelope_id=first.envelope_id, state__in=OPEN))
+        before = rows.filter(envelope_id=first.envelope_id, state__in=OPEN)
+        # Others may have begun with another of them: who waited for theirs would wait in a circle.
+        mine = list(before.select_for_update(of=("self",), skip_locked=True))
+        return mine if len(mine) == before.count() else []
+    rows = rows.select_for_update(of=("self",))
     if first.destination is None or not first.destination.digest_minutes or first.alert.rule == TEST:
         return list(rows.filter(pk=first.pk))
     # One collects at a time. Others give way, since they hold the row that they began with.
-    mine = NotificationTarget.objects.filter(pk=first.destination.pk)
-    if not mine.select_for_update(skip_locked=True, no_key=True).exists():
+    target = NotificationTarget.objects.filter(pk=first.destination.pk)
+    if not target.select_for_update(skip_locked=True, no_key=True).exists():
         return []
     waiting = rows.filter(destination=first.destination, state=DeliveryState.PENDING, envelope_id=None)
-    return list(waiting.exclude(alert__rule=TEST)[:IN_A_DIGEST])
+    urgent = Case(When(alert__level=Level.CRITICAL, then=0), default=1)
+    others = waiting.exclude(alert__rule=TEST).exclude(pk=first.pk).order_by(urgent, "id")
+    return sorted([first, *others[: IN_A_DIGEST - 1]], key=lambda each: each.pk)
 
 
 def _take(first: Delivery, together: Sequence[Delivery], *, place: Address, now: datetime) -> Claim:
