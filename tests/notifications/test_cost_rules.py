@@ -272,6 +272,30 @@ def test_usage_above_what_was_held_is_told_of_where_it_is_known_late(agency: Ten
     assert (alert.subject, alert.data["spent"]) == (str(hold.pk), "6.00")
 
 
+def test_usage_above_what_was_held_is_told_of_where_the_rules_stood_still_meanwhile(agency: Tenant) -> None:
+    dollar_price()
+    now = timezone.now()
+    hold = take(agency, 5, now=now, occurred_at=now - timedelta(days=1))
+    holds.settle(hold=hold, usage=dollars(6), now=now)
+    rules.evaluate_rules(now=now + timedelta(hours=23))
+    (alert,) = alerts("usage_above_bound")
+    assert (alert.subject, alert.data["spent"]) == (str(hold.pk), "6.00")
+
+
+def test_usage_above_what_was_held_is_told_of_where_it_is_known_days_later(agency: Tenant) -> None:
+    dollar_price()
+    now = timezone.now()
+    lost = [take(agency, 5, now=now) for _ in range(2)]
+    for hold in lost:
+        holds.settle(hold=hold, usage=None, now=now)
+    later = now + timedelta(days=40)
+    for hold, cost in zip(lost, (5, 6), strict=True):
+        holds.settle(hold=hold, usage=dollars(cost), now=later)
+    rules.evaluate_rules(now=later + timedelta(hours=23))
+    (alert,) = alerts("usage_above_bound")
+    assert (alert.subject, alert.data["spent"]) == (str(lost[1].pk), "6.00")
+
+
 def test_a_day_that_was_dear_just_before_its_end_is_told_of_after_it(agency: Tenant, settings: Any) -> None:
     settings.DAILY_COST_ALERT = Decimal(50)
     dollar_price(starts_at=NOON - timedelta(days=30))
