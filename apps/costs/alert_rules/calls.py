@@ -21,7 +21,6 @@ CROSS JOIN LATERAL (
       AND entry.attempt = hold.attempt
 ) AS spent
 WHERE hold.above_bound_at >= %s AND spent.amount > hold.bound
-ORDER BY hold.id
 """
 
 

@@ -21,6 +21,6 @@ class Migration(migrations.Migration):
                 name="hold_above_bound",
             ),
         ),
-        # Of a column that it knows nothing of, PostgreSQL takes a third of the rows for young, and reads all.
+        # Of a column that it knows nothing of, PostgreSQL takes a third of the rows to match, and plans for so many.
         migrations.RunSQL("ANALYZE costs_hold (above_bound_at)", reverse_sql=migrations.RunSQL.noop),
     ]
