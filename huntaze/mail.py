@@ -1,7 +1,10 @@
-"""EMAIL_URL, as the options of Django's SMTP connection."""
+"""EMAIL_URL, as the options of Django's SMTP connection, and the addresses of COST_ALERT_EMAIL."""
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from huntaze.places import StartError
 
@@ -36,3 +39,16 @@ def server(url: str) -> dict[str, Any] | None:
         "use_tls": starttls,
         "use_ssl": encrypted,
     }
+
+
+def addresses(text: str) -> list[str]:
+    """Those between the commas. Raises StartError: nobody would hear of a mail to what is none."""
+    found = [each.strip() for each in text.split(",") if each.strip()]
+    for each in found:
+        try:
+            validate_email(each)
+        except ValidationError:
+            raise StartError(
+                f"COST_ALERT_EMAIL must be e-mail addresses with commas between them, which {each!r} isn't"
+            ) from None
+    return found

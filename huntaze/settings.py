@@ -283,7 +283,7 @@ MAIL_SERVER = mail.server(env.str("EMAIL_URL", default=""))
 MAIL_FOLDER = HOME / "mail"
 DEFAULT_FROM_EMAIL = env.str("SES_FROM_EMAIL", default="") or "huntaze@localhost"
 # Who hears of alerts where a tenant, or the platform, has no targets of that channel.
-COST_ALERT_EMAIL: list[str] = env.list("COST_ALERT_EMAIL", default=[])
+COST_ALERT_EMAIL = mail.addresses(env.str("COST_ALERT_EMAIL", default=""))
 SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", default="")
 # Whether webhooks may lead into private networks.
 PRIVATE_TARGETS = env.bool("HUNTAZE_PRIVATE_TARGETS", default=False)

@@ -108,6 +108,55 @@ def test_a_budget_that_only_holds_fill_is_busy(agency: Tenant, budget: Budget) -
     assert take(agency, 20).bound == 20
 
 
+@pytest.mark.parametrize("busy_first", [True, False])
+def test_a_spent_budget_is_told_of_before_a_busy_one_whichever_was_made_first(
+    agency: Tenant, busy_first: bool
+) -> None:
+    dollar_price()
+    account, now = uuid7(), timezone.now()
+    ceilings: list[dict[str, Any]] = [
+        {"limit": Decimal(60)},
+        {"limit": Decimal(10), "scope": BudgetScope.ACCOUNT, "scope_id": account},
+    ]
+    for ceiling in ceilings if busy_first else reversed(ceilings):
+        create_budget(tenant_id=agency.pk, now=now, **ceiling)
+    holds.settle(hold=take(agency, 10, account_id=account), usage=dollars(10), now=now)
+    others = take(agency, 50)
+    before = counters(agency)
+
+    with pytest.raises(BudgetExhaustedError) as refused:
+        take(agency, 5, account_id=account)
+
+    ceiling = refused.value.ceiling
+    assert (ceiling.budget.scope, ceiling.spent, ceiling.held) == (BudgetScope.ACCOUNT, 10, 0)
+    assert (ceiling.budget.limit, ceiling.needed) == (10, 5)
+    assert counters(agency) == before
+    holds.release(hold=others, now=now)
+    assert take(agency, 5).bound == 5
+
+
+def test_of_busy_budgets_the_first_is_told_whatever_the_others_that_do_not_stop_have_spent(
+    agency: Tenant, budget: Budget
+) -> None:
+    account, campaign, now = uuid7(), uuid7(), timezone.now()
+    for scope, whose, mode in [
+        (BudgetScope.ACCOUNT, account, BudgetMode.STOP),
+        (BudgetScope.CAMPAIGN, campaign, BudgetMode.SHADOW),
+    ]:
+        create_budget(tenant_id=agency.pk, scope=scope, scope_id=whose, mode=mode, limit=Decimal(20), now=now)
+    holds.settle(hold=take(agency, 21, campaign_id=campaign), usage=dollars(21), now=now)
+    take(agency, 60)
+    take(agency, 15, account_id=account)
+    before = counters(agency)
+
+    with pytest.raises(BudgetBusyError) as refused:
+        take(agency, 6, account_id=account, campaign_id=campaign)
+
+    assert refused.value.ceiling.budget == budget
+    assert (refused.value.ceiling.spent, refused.value.ceiling.held) == (21, 75)
+    assert counters(agency) == before
+
+
 def test_the_limit_itself_may_be_reached(agency: Tenant, budget: Budget) -> None:
     assert take(agency, 100).bound == 100
 

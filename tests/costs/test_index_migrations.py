@@ -13,7 +13,7 @@ DAYS = """
 SELECT indisvalid, pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
 WHERE indrelid = 'costs_dayrollup'::regclass ORDER BY relname
 """
-INDEX = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'budgetcounter_raised'::regclass"
+INDEX = "SELECT indisvalid FROM pg_index WHERE indexrelid = '{}'::regclass"
 
 
 def run_again(before: str, name: str) -> None:
@@ -24,20 +24,41 @@ def run_again(before: str, name: str) -> None:
         loader.get_migration("costs", name).apply(loader.project_state(("costs", before)), editor)
 
 
-def test_an_index_that_was_left_half_made_is_made_anew() -> None:
+@pytest.mark.parametrize(
+    ("index", "table", "column", "before", "name"),
+    [
+        (
+            "budgetcounter_raised",
+            "costs_budgetcounter",
+            "raised_at",
+            "0015_raised_counters",
+            "0016_raised_counters_index",
+        ),
+        (
+            "hold_above_bound",
+            "costs_hold",
+            "above_bound_at",
+            "0024_usage_above_bound",
+            "0025_usage_above_bound_index",
+        ),
+    ],
+)
+def test_an_index_that_was_left_half_made_is_made_anew(
+    index: str, table: str, column: str, before: str, name: str
+) -> None:
     with another_connection() as writer, another_connection() as owner:
         owner.autocommit = True
-        owner.execute("DROP INDEX budgetcounter_raised")
-        writer.execute("LOCK TABLE costs_budgetcounter IN ROW EXCLUSIVE MODE")
+        owner.execute(f"DROP INDEX {index}")
+        writer.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
         owner.execute("SET statement_timeout = 100")
         with pytest.raises(QueryCanceled):
-            owner.execute("CREATE INDEX CONCURRENTLY budgetcounter_raised ON costs_budgetcounter (raised_at)")
+            owner.execute(f"CREATE INDEX CONCURRENTLY {index} ON {table} ({column})")
         writer.rollback()
-        assert owner.execute(INDEX).fetchall() == [(False,)]
+        assert owner.execute(INDEX.format(index)).fetchall() == [(False,)]
 
-        run_again("0015_raised_counters", "0016_raised_counters_index")
+        run_again(before, name)
 
-        assert owner.execute(INDEX).fetchall() == [(True,)]
+        assert owner.execute(INDEX.format(index)).fetchall() == [(True,)]
 
 
 def test_an_index_that_has_gone_may_be_dropped_again() -> None:

@@ -45,7 +45,7 @@ def test_no_budget_gets_others(agency: Tenant, percentages: list[int], words: st
     with pytest.raises(InvalidInputError):
         change_budget(budget=row, thresholds=percentages, now=now)
     with pytest.raises(InvalidInputError):
-        set_thresholds(tenant_id=agency.pk, thresholds=percentages)
+        set_thresholds(tenant_id=agency.pk, thresholds=percentages, now=now)
     with pytest.raises(ValidationError, match=words):
         Budget(tenant_id=agency.pk, limit=Decimal(1), thresholds=percentages).clean_fields()
 
@@ -57,8 +57,9 @@ def thresholds_of(tenant: Tenant) -> list[list[int]]:
 
 @pytest.mark.django_db(transaction=True)
 def test_thresholds_are_set_for_one_budget_or_all_of_a_tenant(agency: Tenant, stranger: Tenant) -> None:
+    now = timezone.now()
     day, week, hers = (
-        create_budget(tenant_id=tenant.pk, limit=Decimal(1), period=period, now=timezone.now())
+        create_budget(tenant_id=tenant.pk, limit=Decimal(1), period=period, now=now)
         for tenant, period in (
             (agency, BudgetPeriod.DAY),
             (agency, BudgetPeriod.WEEK),
@@ -66,12 +67,12 @@ def test_thresholds_are_set_for_one_budget_or_all_of_a_tenant(agency: Tenant, st
         )
     )
 
-    assert set_thresholds(tenant_id=agency.pk, thresholds=[90, 10]) == 2
-    assert set_thresholds(tenant_id=agency.pk, thresholds=[], budget_id=week.pk) == 1
+    assert set_thresholds(tenant_id=agency.pk, thresholds=[90, 10], now=now) == 2
+    assert set_thresholds(tenant_id=agency.pk, thresholds=[], now=now, budget_id=week.pk) == 1
 
     assert thresholds_of(agency) == [[10, 90], []]
     for other in (hers.pk, uuid7()):
         with pytest.raises(NotFoundError):
-            set_thresholds(tenant_id=agency.pk, thresholds=[1], budget_id=other)
+            set_thresholds(tenant_id=agency.pk, thresholds=[1], now=now, budget_id=other)
     assert thresholds_of(stranger) == [[50, 80, 100]]
     assert day.pk != week.pk

@@ -1,14 +1,18 @@
 """What costs tell of, each from below its limit to above it, and told once."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from apps.common.ids import uuid7
+from apps.costs.alert_rules.reading import looked_at
 from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope
+from apps.costs.periods import period_start
 from apps.costs.services import budgets, holds, thresholds
 from apps.costs.services.budgets import create_budget
 from apps.costs.services.holds import Held
@@ -19,6 +23,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
 from tests import factories
 from tests.costs.spending import dollar_price, dollars, take
+from tests.costs.test_periods import PERIODS, ZONES
 from tests.costs.threads import at_once
 from tests.notifications.alerting import alerts, send, target
 from tests.notifications.receivers import MailServer, Receiver
@@ -154,6 +159,92 @@ def test_a_new_period_begins_anew_and_a_late_settlement_counts_for_the_old_one(a
     assert alerts("budget_threshold")[1].period.startswith(f"{midnight:%Y-%m-%d} ")
 
 
+def test_what_is_settled_long_after_the_end_of_its_period_is_told_of(agency: Tenant) -> None:
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    create_budget(tenant_id=agency.pk, limit=Decimal(10), period=BudgetPeriod.DAY, now=NOON)
+    midnight = NOON.replace(hour=0) + timedelta(days=1)
+    asked = [take(agency, 3, now=midnight - timedelta(minutes=10)) for _ in range(3)]
+    for hold, minutes in zip(asked, (5, 11, 40), strict=True):
+        now = midnight + timedelta(minutes=minutes)
+        holds.settle(hold=hold, usage=dollars(3), now=now)
+        thresholds.check_budgets(tenant_id=agency.pk, now=now)
+    # A call may have waited for a day.
+    waited = take(agency, 1, occurred_at=midnight - timedelta(minutes=1), now=midnight + timedelta(days=1))
+    now = midnight + timedelta(days=1, minutes=2)
+    assert [each.period for each in alerts("budget_threshold")] == [
+        f"{NOON:%Y-%m-%d} {percent}% of 10.00" for percent in (50, 80)
+    ]
+    holds.settle(hold=waited, usage=dollars(1), now=now)
+    assert told(now)[2:] == [("100%", "critical")]
+
+
+@pytest.mark.parametrize("mode", ["stop", "shadow"])
+def test_what_a_period_came_to_is_told_of_where_the_rules_stood_still_at_its_end(
+    agency: Tenant, mode: BudgetMode
+) -> None:
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    day: dict[str, Any] = {"period": BudgetPeriod.DAY, "limit": Decimal(10), "mode": mode, "now": NOON}
+    create_budget(tenant_id=agency.pk, **day)
+    hold = take(agency, 10, now=NOON)
+    if mode == "shadow":
+        spend(agency, 1, now=NOON)
+    holds.settle(hold=hold, usage=dollars(11), now=NOON)
+    later = NOON + timedelta(days=1)
+    assert [percent for percent, _ in told(later)] == ["100%", "50%", "80%"]
+    (alert,) = alerts("budget_exceeded" if mode == "stop" else "budget_shadow")
+    assert alert.period == f"{NOON:%Y-%m-%d} of 10.00"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"limit": Decimal(9)}),
+        ({}, {"thresholds": [10]}),
+        ({"mode": BudgetMode.WATCH, "limit": Decimal(9)}, {"mode": BudgetMode.STOP}),
+        ({"mode": BudgetMode.SHADOW, "limit": Decimal(9)}, {"limit": Decimal(8)}),
+        ({"limit": Decimal(9), "is_active": False}, {"is_active": True}),
+    ],
+)
+def test_of_a_period_that_was_over_when_its_budget_was_changed_nothing_new_is_told(
+    agency: Tenant, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    day = {"period": BudgetPeriod.DAY, "limit": Decimal(100), "thresholds": [], "now": NOON}
+    row = create_budget(tenant_id=agency.pk, **{**day, **before})
+    spend(agency, 10, now=NOON)
+    later = NOON + timedelta(days=1)
+
+    def known() -> int:
+        told(later)
+        return sum(len(alerts(f"budget_{name}")) for name in ("threshold", "exceeded", "shadow"))
+
+    earlier = known()
+    budgets.change_budget(budget=row, now=later, **after)
+    assert known() == earlier
+
+
+def test_of_a_period_that_was_over_by_then_thresholds_set_for_all_tell_nothing(agency: Tenant) -> None:
+    dollar_price(starts_at=NOON - timedelta(days=30))
+    create_budget(tenant_id=agency.pk, limit=Decimal(100), period=BudgetPeriod.DAY, thresholds=[], now=NOON)
+    spend(agency, 10, now=NOON)
+    later = NOON + timedelta(days=1)
+    budgets.set_thresholds(tenant_id=agency.pk, thresholds=[10], now=later)
+    assert told(later) == []
+
+
+@given(
+    now=st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    zone=st.sampled_from(ZONES),
+    period=st.sampled_from(PERIODS),
+)
+@example(now=datetime(2026, 3, 29, 22, 30, tzinfo=UTC), zone="Europe/Berlin", period="day")  # after 23 hours
+def test_no_period_that_was_of_late_is_overlooked(now: datetime, zone: str, period: str) -> None:
+    of_late = [now - timedelta(minutes=15) * step for step in range(4 * 24 + 1)]
+    assert {period_start(period, at=at, time_zone=zone) for at in looked_at(now)} >= {
+        period_start(period, at=at, time_zone=zone) for at in of_late
+    }
+
+
 @pytest.mark.parametrize("mode", ["stop", "shadow", "watch"])
 def test_a_correction_that_raises_a_period_that_is_over_is_told_of_whatever_the_mode(
     agency: Tenant, mode: BudgetMode
@@ -270,6 +361,30 @@ def test_usage_above_what_was_held_is_told_of_where_it_is_known_late(agency: Ten
     rules.evaluate_rules(now=timezone.now())
     (alert,) = alerts("usage_above_bound")
     assert (alert.subject, alert.data["spent"]) == (str(hold.pk), "6.00")
+
+
+def test_usage_above_what_was_held_is_told_of_where_the_rules_stood_still_meanwhile(agency: Tenant) -> None:
+    dollar_price()
+    now = timezone.now()
+    hold = take(agency, 5, now=now, occurred_at=now - timedelta(days=1))
+    holds.settle(hold=hold, usage=dollars(6), now=now)
+    rules.evaluate_rules(now=now + timedelta(hours=23))
+    (alert,) = alerts("usage_above_bound")
+    assert (alert.subject, alert.data["spent"]) == (str(hold.pk), "6.00")
+
+
+def test_usage_above_what_was_held_is_told_of_where_it_is_known_days_later(agency: Tenant) -> None:
+    dollar_price()
+    now = timezone.now()
+    lost = [take(agency, 5, now=now) for _ in range(2)]
+    for hold in lost:
+        holds.settle(hold=hold, usage=None, now=now)
+    later = now + timedelta(days=40)
+    for hold, cost in zip(lost, (5, 6), strict=True):
+        holds.settle(hold=hold, usage=dollars(cost), now=later)
+    rules.evaluate_rules(now=later + timedelta(hours=23))
+    (alert,) = alerts("usage_above_bound")
+    assert (alert.subject, alert.data["spent"]) == (str(lost[1].pk), "6.00")
 
 
 def test_a_day_that_was_dear_just_before_its_end_is_told_of_after_it(agency: Tenant, settings: Any) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import SETTLED_LATE, of_budgets, time_zones
+from apps.costs.alert_rules.reading import looked_at, of_budgets, time_zones
 from apps.costs.alert_rules.wording import PERIOD, money, named
 from apps.costs.models import BudgetMode, BudgetPeriod
-from apps.costs.periods import period_start
+from apps.costs.periods import period_bounds, period_start
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
@@ -18,12 +18,15 @@ from apps.notifications.rules import Finding
 # adds it up for as long.
 RAISED_LATE = timedelta(days=1)
 
-# Percentages are compared by products, which are exact. The periods are those that Python has reckoned.
+# Percentages are compared by products, which are exact. The periods are those that Python has reckoned. What
+# was over when its budget was changed had another limit, or none.
 _OF_PRESENT_PERIODS = """
 FROM costs_budget AS budget
 JOIN tenants_tenant AS tenant ON tenant.id = budget.tenant_id
-JOIN unnest(%(zones)s::text[], %(periods)s::text[], %(starts)s::date[]) AS present (time_zone, period, start)
+JOIN unnest(%(zones)s::text[], %(periods)s::text[], %(starts)s::date[], %(ends)s::timestamptz[])
+  AS present (time_zone, period, start, ends_at)
   ON present.time_zone = tenant.time_zone AND present.period = budget.period
+  AND (budget.changed_at < present.ends_at) IS NOT FALSE
 JOIN costs_budgetcounter AS counter
   ON counter.budget_id = budget.id AND counter.period_start = present.start
 """
@@ -38,8 +41,8 @@ FROM (
 JOIN costs_budget AS budget ON budget.id = counter.budget_id
 """  # noqa: S608  # no data in it
 
-# Of a period that is over, only what a correction has crossed: what was reached before, by whichever limit it
-# had then, is no news. A limit of nothing has no percentages.
+# Of a period that is long over, only what a correction has crossed: what was reached before, by whichever
+# limit it had then, is no news. A limit of nothing has no percentages.
 _AT_A_THRESHOLD = f"""
 SELECT DISTINCT budget.tenant_id, budget.id, budget.scope, budget.scope_id, budget.provider, budget.period,
        counter.period_start, budget."limit", counter.spent, threshold.percent
@@ -85,7 +88,8 @@ _LET_THROUGH = (
 
 
 def budgets_at_a_threshold(now: datetime, tenant_id: UUID | None = None) -> Iterator[Finding]:
-    """Thresholds that spend has reached in the present period, or corrections of late in any.
+    """Thresholds that spend has reached in the present period or one that ended of late, or corrections of
+    late in any.
 
     Of several, the highest speaks for all. A limit that was changed has thresholds of its own, so it is part
     of what is told once.
@@ -152,18 +156,19 @@ def budgets_in_shadow(now: datetime) -> Iterator[Finding]:
 
 
 def _present(now: datetime) -> dict[str, Any]:
-    """What to look at: by time zone, present periods and those that have only just ended; what was raised."""
+    """What to look at: by time zone, present periods and those that ended of late; what was raised."""
     found = {
         (zone, str(period), period_start(period, at=at, time_zone=zone))
         for zone in time_zones()
         for period in BudgetPeriod.values
-        for at in (now, now - SETTLED_LATE)
+        for at in looked_at(now)
     }
     zones, periods, starts = ([row[index] for row in found] for index in range(3))
     return {
         "zones": zones,
         "periods": periods,
         "starts": starts,
+        "ends": [period_bounds(period, start=start, time_zone=zone)[1] for zone, period, start in found],
         "raised_since": now - RAISED_LATE,
     }
 

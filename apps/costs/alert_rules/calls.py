@@ -3,35 +3,30 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from apps.common.ids import first_id_of
 from apps.common.money import LEDGER_CURRENCY, plain
 from apps.costs.alert_rules.reading import rows
 from apps.costs.alert_rules.wording import money
 from apps.notifications.rules import Finding
 
-# Among the holds taken in this time, one that cost more than it held is looked for.
-ABOVE_BOUND_AGE = timedelta(hours=1)
-# A generation may have waited for so long when its attempt is made; its entries bear the time of its making.
-WAITED = timedelta(days=1)
+# What turned out to cost more than was held is looked at for so long.
+FOUND_LATE = timedelta(days=1)
 
+# A hold's entries have its `occurred_at`, so they are found in one partition, whichever it is.
 _ABOVE_BOUND = """
-SELECT hold.tenant_id, hold.id, hold.provider, hold.model, hold.bound, sum(entry.amount)
+SELECT hold.tenant_id, hold.id, hold.provider, hold.model, hold.bound, spent.amount
 FROM costs_hold AS hold
-JOIN costs_ledgerentry AS entry ON entry.occurred_at = hold.occurred_at
-  AND entry.generation_id = hold.generation_id AND entry.attempt = hold.attempt
-WHERE hold.id >= %s AND hold.state = 'settled' AND entry.occurred_at >= %s
-GROUP BY hold.id
-HAVING sum(entry.amount) > hold.bound
-ORDER BY hold.id
+CROSS JOIN LATERAL (
+    SELECT sum(entry.amount) AS amount FROM costs_ledgerentry AS entry
+    WHERE entry.occurred_at = hold.occurred_at AND entry.generation_id = hold.generation_id
+      AND entry.attempt = hold.attempt
+) AS spent
+WHERE hold.above_bound_at >= %s AND spent.amount > hold.bound
 """
 
 
 def usage_above_bound(now: datetime) -> Iterator[Finding]:
     """Attempts that cost more than the most that was held for them: the bound was reckoned wrongly."""
-    since = first_id_of(now - ABOVE_BOUND_AGE)
-    for tenant, hold, provider, model, bound, amount in rows(
-        _ABOVE_BOUND, [since, now - ABOVE_BOUND_AGE - WAITED]
-    ):
+    for tenant, hold, provider, model, bound, amount in rows(_ABOVE_BOUND, [now - FOUND_LATE]):
         yield Finding(
             tenant_id=tenant,
             subject=str(hold),

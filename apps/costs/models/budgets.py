@@ -100,6 +100,12 @@ class Budget(TenantOwned):
         default=True,
         help_text="Switched off, it counts nothing; switched on again, it counts what it missed.",
     )
+    changed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it was last changed: of periods that were over by then, it alerts no more.",
+    )
 
     objects = BudgetQuerySet.as_manager()
     # Of `with_present`.

@@ -44,6 +44,12 @@ class Hold(TenantOwned, Attribution):
     )
     state = models.CharField(max_length=16, choices=HoldState, default=HoldState.HELD)
     ended_at = models.DateTimeField(null=True, blank=True)
+    above_bound_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it turned out to cost more than was held.",
+    )
     counters = ArrayField(
         models.UUIDField(), default=list, help_text="The budget counters that it weighs on."
     )
@@ -60,7 +66,14 @@ class Hold(TenantOwned, Attribution):
                 name="hold_ended_has_its_time",
             ),
         ]
-        indexes = [models.Index(fields=["expires_at"], condition=Q(state="held"), name="hold_live")]
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(state="held"), name="hold_live"),
+            models.Index(
+                fields=["above_bound_at"],
+                condition=Q(above_bound_at__isnull=False),
+                name="hold_above_bound",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.generation_id}/{self.attempt}"

@@ -93,10 +93,12 @@ def change_budget(
     with tenant_transaction(budget.tenant_id):
         lock_budgets(tenant_id=budget.tenant_id, exclusive=True)
         budget = Budget.objects.get(pk=budget.pk)
-        before = {"limit": budget.limit, "is_active": budget.is_active}
+        before = {name: getattr(budget, name) for name in given}
         for name, value in given.items():
             if value is not None:
                 setattr(budget, name, value)
+        if any(getattr(budget, name) != value for name, value in before.items()):
+            budget.changed_at = now
         budget.save()
         if budget.limit != before["limit"]:
             counters.count_shadow_anew(budget, at=now)
@@ -105,7 +107,9 @@ def change_budget(
     return budget
 
 
-def set_thresholds(*, tenant_id: UUID, thresholds: Sequence[int], budget_id: UUID | None = None) -> int:
+def set_thresholds(
+    *, tenant_id: UUID, thresholds: Sequence[int], now: datetime, budget_id: UUID | None = None
+) -> int:
     """Give one budget these thresholds, or all that the tenant has: the number of budgets.
 
     Raises InvalidInputError, NotFoundError (the tenant has no such budget).
@@ -116,7 +120,7 @@ def set_thresholds(*, tenant_id: UUID, thresholds: Sequence[int], budget_id: UUI
         budgets = Budget.objects.filter(tenant_id=tenant_id)
         if budget_id is not None:
             budgets = budgets.filter(pk=budget_id)
-        changed = budgets.update(thresholds=percentages)
+        changed = budgets.update(thresholds=percentages, changed_at=now)
         if budget_id is not None and not changed:
             raise NotFoundError("There is no such budget.", fields={"budget": "There is no such budget."})
     return changed

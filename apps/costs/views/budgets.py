@@ -208,6 +208,9 @@ class Thresholds(TenantView):
         body.is_valid(raise_exception=True)
         percentages = body.validated_data["thresholds"]
         changed = budgets.set_thresholds(
-            tenant_id=self.tenant.pk, thresholds=percentages, budget_id=body.validated_data["budget"]
+            tenant_id=self.tenant.pk,
+            thresholds=percentages,
+            now=timezone.now(),
+            budget_id=body.validated_data["budget"],
         )
         return Response(self.get_serializer({"budgets": changed, "thresholds": percentages}).data)
