@@ -20,7 +20,6 @@ from apps.ai.routing import Candidate
 from apps.ai.services import budget_left, deployments
 from apps.ai.services.calls import Caller
 from apps.ai.services.rows import Ending
-from apps.costs.models import Hold
 from apps.costs.pricing import Usage
 from apps.costs.services.budgets import create_budget
 from apps.tenants.doors import tenant_transaction
@@ -35,11 +34,6 @@ from tests.tracing import keep_spans
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("deployments")]
-
-
-def calls_begun(tenant: Tenant) -> int:
-    with tenant_transaction(tenant):
-        return Hold.objects.count()
 
 
 def budget(tenant: Tenant, limit: Decimal = Decimal(100)) -> None:
@@ -123,9 +117,10 @@ def test_whoever_waits_for_a_place_again_holds_no_connection(
 ) -> None:
     """Its client fails before it asks for leave, while others want all the places."""
     taken = [Event() for _ in range(crowd.PLACES)]
-    enough = Event()
+    asked, enough = Event(), Event()
 
     def fail(*_: Any, **__: Any) -> Any:
+        asked.set()
         taken[0].wait(20)
         raise ImportError("no support for such a proxy")
 
@@ -145,7 +140,7 @@ def test_whoever_waits_for_a_place_again_holds_no_connection(
         monkeypatch.setattr(provider, "complete", fail)
     with ThreadPoolExecutor(1 + crowd.PLACES) as pool:
         asking = pool.submit(ask)
-        wait_until(lambda: calls_begun(agency) == 1, seconds=20, what="the hold", every=0.02)
+        assert asked.wait(20)
         for number in range(crowd.PLACES):
             pool.submit(take, number)
         try:
