@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apps.common.ids import uuid7
-from apps.costs.alert_rules.reading import looked_at
+from apps.costs.alert_rules.budgets import looked_at
 from apps.costs.models import Budget, BudgetCounter, BudgetMode, BudgetPeriod, BudgetScope
 from apps.costs.periods import period_start
 from apps.costs.services import budgets, holds, thresholds

@@ -7,13 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import looked_at, of_budgets, time_zones
+from apps.costs.alert_rules.reading import of_budgets, time_zones
 from apps.costs.alert_rules.wording import PERIOD, money, named
 from apps.costs.models import BudgetMode, BudgetPeriod
 from apps.costs.periods import period_bounds, period_start
 from apps.notifications.models import Level
 from apps.notifications.rules import Finding
 
+# Periods are looked at for so long after their end: a call may wait for a day, and then be settled.
+ENDED_LATE = timedelta(hours=25)
 # What corrections have raised is looked at for so long, also of periods that are over. `costs_settle_hold`
 # adds it up for as long.
 RAISED_LATE = timedelta(days=1)
@@ -153,6 +155,11 @@ def budgets_in_shadow(now: datetime) -> Iterator[Finding]:
                 "budget_period": period,
             },
         )
+
+
+def looked_at(now: datetime) -> tuple[datetime, ...]:
+    """Instants of all periods that aren't over for longer than ENDED_LATE: the shortest has 23 hours."""
+    return now, now - ENDED_LATE / 2, now - ENDED_LATE
 
 
 def _present(now: datetime) -> dict[str, Any]:

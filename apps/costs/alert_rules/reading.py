@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
@@ -8,13 +8,8 @@ from apps.costs.alert_rules.wording import Whose
 from apps.costs.models import Budget
 from apps.tenants.models import Tenant
 
-# What was asked before a period's end may be settled so long after it: a call may wait for a day.
-SETTLED_LATE = timedelta(hours=25)
-
-
-def looked_at(now: datetime) -> tuple[datetime, ...]:
-    """Instants of all periods that aren't over for longer than SETTLED_LATE: the shortest has 23 hours."""
-    return now, now - SETTLED_LATE / 2, now - SETTLED_LATE
+# A day's cost is looked at for so long after its end: most of what was asked before it is settled by then.
+SETTLED_LATE = timedelta(minutes=10)
 
 
 def time_zones() -> list[str]:

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import looked_at, rows, time_zones
+from apps.costs.alert_rules.reading import SETTLED_LATE, rows, time_zones
 from apps.costs.alert_rules.wording import money
 from apps.costs.models import BudgetPeriod
 from apps.costs.periods import period_start
 from apps.notifications.rules import Finding
 
-# Of its zone's present day, and of those that ended of late, each tenant's roll-up and tail: one statement,
+# Of its zone's present day, and of one that has just ended, each tenant's roll-up and tail: one statement,
 # so that no entry is in both.
 _DEAR_DAYS = """
 WITH present AS (
@@ -77,14 +77,15 @@ ORDER BY last.tenant_id
 def dear_days(now: datetime) -> Iterator[Finding]:
     """Tenants whose day, by their own clock, has cost more than HUNTAZE_DAILY_COST_ALERT."""
     figure = settings.DAILY_COST_ALERT
-    present = {
+    # What was asked just before midnight is settled after it.
+    looked_at = {
         (zone, period_start(BudgetPeriod.DAY, at=at, time_zone=zone))
         for zone in time_zones()
-        for at in looked_at(now)
+        for at in (now, now - SETTLED_LATE)
     }
-    if not present:
+    if not looked_at:
         return
-    zones, days = [zone for zone, _ in present], [day for _, day in present]
+    zones, days = [zone for zone, _ in looked_at], [day for _, day in looked_at]
     for tenant, day, spent in rows(_DEAR_DAYS, [zones, days, min(days), max(days), figure]):
         yield Finding(
             tenant_id=tenant,
