@@ -126,7 +126,7 @@ def test_a_providers_words_for_a_failure_are_kept_without_what_is_wrong(
 
     done = read(agency, asked.pk)
     assert done.state == GenerationState.FAILED
-    assert "No ?" in done.error
+    assert "No ?" in [each["message"] for each in done.explain if "attempt" in each]
 
 
 def test_a_question_that_kills_whoever_works_on_it_is_given_up(

@@ -170,7 +170,7 @@ def test_an_outage_says_nothing_of_the_answers(agency: Tenant, monkeypatch: pyte
     replay = replay_of(row)
     assert (replay.state, row.status) == (ReplayState.FAILED, Status.OPEN)
     assert "Only 0 of 5 questions got a score" in row.remark
-    assert "Not from here." in row.remark
+    assert "refused the request" in row.remark
     assert {each.state for each in replay.items.all()} == {"failed"}
 
 
@@ -205,7 +205,7 @@ def test_an_outage_takes_nothing_back_that_an_earlier_replay_has_shown(
     after = without_a_judge(row, sample=5)
 
     assert (after.status, after.quiet_until) == (status, decided.quiet_until)
-    assert "Not from here." in after.remark
+    assert "refused the request" in after.remark
     assert after.remark.startswith("An earlier replay has rejected it") == (status == Status.REJECTED)
 
 

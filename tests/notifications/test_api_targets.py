@@ -226,7 +226,7 @@ def test_a_name_that_nobody_knows_yet_is_saved(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     settings.PRIVATE_TARGETS = False
-    monkeypatch.setattr("apps.notifications.channels.http.socket.getaddrinfo", look_up)
+    monkeypatch.setattr("apps.common.punctual.socket.getaddrinfo", look_up)
     assert owner_api.post(PATH, WEBHOOK).status_code == 201
 
 
@@ -242,7 +242,7 @@ def test_a_name_is_looked_up_while_no_connection_is_held(
 
     client.force_login(factories.user(is_staff=True, is_superuser=True))
     settings.PRIVATE_TARGETS = False
-    monkeypatch.setattr("apps.notifications.channels.http.socket.getaddrinfo", look_up)
+    monkeypatch.setattr("apps.common.punctual.socket.getaddrinfo", look_up)
     made = as_json(owner_api.post(PATH, WEBHOOK))
     owner_api.patch(f"{PATH}/{made['id']}", {"url": "https://changed.example/"})
     client.post(reverse("admin:notifications_notificationtarget_add"), {"url": "https://admin.example/"})
