@@ -99,6 +99,13 @@ def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
     connections["default"].close_pool()  # type: ignore[attr-defined]
 
 
+@pytest.fixture
+def own_pool(transactional_db: None) -> None:
+    """A pool of connections that no thread of an earlier test has any of."""
+    connections["default"].close()
+    connections["default"].close_pool()  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="session")
 def gateway_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     data = str(tmp_path_factory.mktemp("gateway"))

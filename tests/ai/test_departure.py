@@ -169,6 +169,7 @@ def test_what_is_left_of_a_budget_is_known_while_the_call_lasts(
 
 
 @pytest.mark.parametrize("death", [MemoryError, SystemExit])
+@pytest.mark.usefixtures("own_pool")
 def test_who_dies_before_it_has_leave_keeps_no_connection(
     agency: Tenant, monkeypatch: pytest.MonkeyPatch, death: type[BaseException]
 ) -> None:
@@ -243,7 +244,10 @@ def test_what_a_call_took_is_no_more_than_until_its_answer_came(
 
     def ask() -> None:
         with crowd.place():
-            call(caller, timeout=timedelta(seconds=20), leave=lambda: None)
+            try:
+                call(caller, timeout=timedelta(seconds=20), leave=lambda: None)
+            finally:
+                connection.close()
 
     def has_ended() -> bool:
         return caller.times is not None and caller.times.ended > caller.times.began

@@ -213,6 +213,7 @@ def test_the_limit_holds_in_every_window_of_the_gateways_clock(gateway: Sandbox,
     assert d.counts(outbox) == {"sent": 48}
 
 
+@pytest.mark.usefixtures("own_pool")
 def test_no_connection_is_held_while_the_gateway_is_waited_for(gateway: Sandbox, account: Account) -> None:
     gateway.faults(rules=[{"operation": "send", "latency": {"distribution": "constant", "ms": 1000}}])
     d.enqueue(account, 3)

@@ -77,6 +77,7 @@ def test_after_a_restart_of_the_database_its_time_can_be_read() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("own_pool")
 def test_a_statement_that_was_sent_is_carried_out_by_whoever_hears_of_it() -> None:
     connection.close()
     first, second = (connections.Sent("SELECT %s::int AS number", [number]) for number in (1, 2))
@@ -87,6 +88,7 @@ def test_a_statement_that_was_sent_is_carried_out_by_whoever_hears_of_it() -> No
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("own_pool")
 def test_a_statement_that_nobody_waits_for_keeps_no_connection() -> None:
     connection.close()
     connections.Sent("SELECT pg_sleep(20)", []).close()
@@ -103,6 +105,7 @@ def test_what_is_sent_while_the_thread_has_a_connection_leaves_that_free() -> No
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("own_pool")
 def test_what_fails_says_so_when_it_is_heard() -> None:
     connection.close()
     sent = connections.Sent("SELECT 1 / %s::int AS number", [0])
