@@ -103,7 +103,7 @@ def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
 def own_pool(transactional_db: None) -> None:
     """A pool of connections that no thread of an earlier test has any of."""
     connections["default"].close()
-    connections["default"].close_pool()  # type: ignore[attr-defined]
+    connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's alone has one
 
 
 @pytest.fixture(scope="session")

@@ -114,12 +114,13 @@ class Punctual(httpcore2.NetworkBackend):
         addresses = self._look_up(host, port)
         left = _left(timeout, httpcore2.ConnectTimeout)
         ends_at = None if left is None else time.monotonic() + left
-        for others, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
-            share = None if ends_at is None else max(ends_at - time.monotonic(), _SHORTEST_S) / (1 + others)
+        for tried, address in enumerate(addresses):
+            untried = len(addresses) - tried
+            share = None if ends_at is None else max(ends_at - time.monotonic(), _SHORTEST_S) / untried
             try:
                 stream = self._backend.connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                if not others:
+                if untried == 1:
                     raise
             else:
                 return _Stream(stream)

@@ -9,7 +9,7 @@ import httpcore2
 import httpx2
 import pytest
 
-from apps.ai.providers import PROVIDERS
+from apps.ai.providers import PROVIDERS, openai
 from apps.ai.providers.outcomes import Delta, Failure, FailureKind, Outcome
 from apps.ai.providers.requests import ChatRequest, EmbeddingRequest, Message
 from apps.common.punctual import Punctual
@@ -26,6 +26,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 1000\r\n"
 @pytest.fixture
 def script(settings: Any) -> Iterator[ScriptedProvider]:
     with scripted_provider(settings) as provider:
+        openai.client()  # importing it takes seconds on a busy machine, and is no part of a call's time
         yield provider
 
 
@@ -101,7 +102,7 @@ class Nowhere(httpcore2.NetworkBackend):
         self.waits[host] = timeout
         if host == self._answers:
             return httpcore2.NetworkStream()
-        time.sleep(timeout)
+        time.sleep(timeout)  # as long as an address that drops what it gets keeps whoever asks
         raise httpcore2.ConnectTimeout
 
 

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 from django.db import connection
@@ -7,9 +6,6 @@ from django.db import connection
 from apps.costs.alert_rules.wording import Whose
 from apps.costs.models import Budget
 from apps.tenants.models import Tenant
-
-# A day's cost is looked at for so long after its end: most of what was asked before it is settled by then.
-SETTLED_LATE = timedelta(minutes=10)
 
 
 def time_zones() -> list[str]:

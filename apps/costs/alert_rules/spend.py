@@ -10,11 +10,14 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from apps.common.money import LEDGER_CURRENCY, plain
-from apps.costs.alert_rules.reading import SETTLED_LATE, rows, time_zones
+from apps.costs.alert_rules.reading import rows, time_zones
 from apps.costs.alert_rules.wording import money
 from apps.costs.models import BudgetPeriod
 from apps.costs.periods import period_start
 from apps.notifications.rules import Finding
+
+# A day's cost is looked at for so long after its end: most of what was asked before it is settled by then.
+SETTLED_LATE = timedelta(minutes=10)
 
 # Of its zone's present day, and of one that has just ended, each tenant's roll-up and tail: one statement,
 # so that no entry is in both.
