@@ -7,6 +7,7 @@ an ETA or exactly-once delivery, and losing the whole broker costs no more than 
 import logging.config
 import os
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery
@@ -35,6 +36,7 @@ app.set_default()
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 
+@lru_cache(maxsize=4)
 def _broker_settings(url: str) -> dict[str, Any]:
     if url.startswith("amqp"):
         exchange = Exchange("huntaze", type="topic", durable=True)

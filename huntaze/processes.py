@@ -11,7 +11,7 @@ from huntaze.embedded import ServiceUrls
 from huntaze.places import CLONE, Home
 
 # Threads per worker, by queue: most wait on the network, analytics computes.
-WORKERS = {"ai": 200, "campaigns": 8, "dispatch": 16, "costs": 4, "notifications": 8, "analytics": 2}
+WORKERS = {"ai": 400, "campaigns": 8, "dispatch": 16, "costs": 4, "notifications": 8, "analytics": 2}
 
 WEB_PROCESSES, WEB_THREADS = 2, 256
 

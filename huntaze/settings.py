@@ -305,6 +305,10 @@ LEDGER_RETENTION = env.int("HUNTAZE_LEDGER_RETENTION", default=36, validate=_mon
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
+# A request has one line, when it is answered. Who sent it is said by apps/operations/request_log.py, since
+# finding that out from every header there is takes longer than authenticating them.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 METRICS_TOKEN = env.str("HUNTAZE_METRICS_TOKEN", default="")
 LOG_LEVEL = env.log_level("HUNTAZE_LOG_LEVEL", default=logging.INFO)
 _shared_processors: list[structlog.typing.Processor] = [

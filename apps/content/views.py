@@ -26,7 +26,7 @@ class IdeasRequest(QuestionRequest):
 
 
 class ContentIdeas(QuestionView):
-    request_class = IdeasRequest
+    asked = IdeasRequest()
 
     @extend_schema(
         operation_id="generate_content_ideas",

@@ -8,7 +8,13 @@ class OperationsConfig(AppConfig):
     def ready(self) -> None:
         from apps.notifications.rules import register_rule
         from apps.notifications.services.deliveries import oldest_due
-        from apps.operations import alert_rules, health, metrics, probes
+        from apps.operations import (
+            alert_rules,
+            health,
+            metrics,
+            probes,
+            request_log,  # noqa: F401 -- it connects signals
+        )
 
         probes.register_health_check("database", health.check_database)
         probes.register_health_check("migrations", health.check_migrations)

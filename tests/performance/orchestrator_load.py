@@ -69,7 +69,8 @@ class Sides:
     def bare(self, _number: int) -> None:
         from apps.ai.providers import openai
 
-        openai.client().chat.completions.create(**self._body)
+        with openai.clients().lent() as client:
+            client.chat.completions.create(**self._body)
 
     def check(self, calls: int) -> None:
         """That everything was paid for, and nothing stayed held. Exits otherwise."""

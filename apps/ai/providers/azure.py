@@ -10,6 +10,8 @@ from apps.ai.providers.outcomes import Delta, Outcome
 if TYPE_CHECKING:
     from openai import AzureOpenAI
 
+    from apps.ai.providers.connections import Clients
+
 # The body's `model` is the deployment's name at Azure. The client takes a process a quarter of its start:
 # only those pay that call a provider.
 
@@ -25,7 +27,8 @@ def missing() -> str | None:
 def complete(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import chat
 
-    return chat.complete(_client(), body, timeout=timeout)
+    with _clients().lent() as client:
+        return chat.complete(client, body, timeout=timeout)
 
 
 def stream(
@@ -33,26 +36,28 @@ def stream(
 ) -> Iterator[Delta | Outcome]:
     from apps.ai.providers import chat
 
-    return chat.stream(_client(), body, timeout=timeout, idle_timeout=idle_timeout)
+    with _clients().lent() as client:
+        yield from chat.stream(client, body, timeout=timeout, idle_timeout=idle_timeout)
 
 
 def embed(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import embeddings
 
-    return embeddings.embed(_client(), body, timeout=timeout)
+    with _clients().lent() as client:
+        return embeddings.embed(client, body, timeout=timeout)
 
 
-def _client() -> "AzureOpenAI":
-    return _make_client(
+def _clients() -> "Clients[AzureOpenAI]":
+    return _made_clients(
         settings.AZURE_OPENAI_ENDPOINT, settings.AZURE_OPENAI_API_KEY, settings.AZURE_OPENAI_API_VERSION
     )
 
 
 @lru_cache(maxsize=4)
-def _make_client(endpoint: str, key: str, version: str) -> "AzureOpenAI":
-    """One per process."""
+def _made_clients(endpoint: str, key: str, version: str) -> "Clients[AzureOpenAI]":
+    """Those of the process."""
     from openai import AzureOpenAI
 
-    from apps.ai.providers.connections import connect
+    from apps.ai.providers.connections import Clients
 
-    return connect(AzureOpenAI, azure_endpoint=endpoint, api_key=key, api_version=version)
+    return Clients(AzureOpenAI, azure_endpoint=endpoint, api_key=key, api_version=version)

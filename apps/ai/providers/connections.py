@@ -1,8 +1,12 @@
 """The `openai` clients, held to deadlines of whole calls."""
 
+import ssl
 import weakref
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 import httpx2
 from openai import DefaultHttpxClient, OpenAI
@@ -12,6 +16,36 @@ from apps.common.punctual import Punctual, begin
 
 Client = TypeVar("Client", bound=OpenAI)
 
+# So many calls share a client before there is another one.
+MOST_CALLS = 20
+
+
+class Clients(Generic[Client]):
+    """As many clients for the same account as the calls that are under way need.
+
+    Where a call begins and where it ends, a client's pool looks at each of its connections, one thread at a
+    time. With hundreds of them that takes longer than all else the client does for the call.
+    """
+
+    def __init__(self, make: Callable[..., Client], **options: Any) -> None:
+        self._make, self._options = make, options
+        self._lock = Lock()
+        self._calls: dict[Client, int] = {}
+
+    @contextmanager
+    def lent(self) -> Iterator[Client]:
+        """One for a call, the first with room for it, so that few calls keep few connections warm."""
+        with self._lock:
+            client = next((each for each, calls in self._calls.items() if calls < MOST_CALLS), None)
+            if client is None:
+                client = connect(self._make, **self._options)
+            self._calls[client] = self._calls.get(client, 0) + 1
+        try:
+            yield client
+        finally:
+            with self._lock:
+                self._calls[client] -= 1
+
 
 def connect(make: Callable[..., Client], **options: Any) -> Client:
     """A client with its pool of connections; retries are the orchestrator's alone.
@@ -19,7 +53,7 @@ def connect(make: Callable[..., Client], **options: Any) -> Client:
     A call is over once it has taken its whole time-out from when its request was made, redirects and the wait
     for its leave included.
     """
-    http = DefaultHttpxClient(event_hooks={"request": [begin, departure.wait]})
+    http = DefaultHttpxClient(verify=_trusted(), event_hooks={"request": [begin, departure.wait]})
     # Proxies that the environment names have transports of their own. httpx2 lets nobody choose the backend.
     for transport in (http._transport, *http._mounts.values()):
         if isinstance(transport, httpx2.HTTPTransport):
@@ -27,3 +61,9 @@ def connect(make: Callable[..., Client], **options: Any) -> Client:
     client = make(max_retries=0, http_client=http, **options)
     weakref.finalize(client, http.close)
     return client
+
+
+@lru_cache(maxsize=1)
+def _trusted() -> ssl.SSLContext:
+    """The authorities' certificates; to read them takes longer than to make all else of a client."""
+    return httpx2.create_ssl_context()

@@ -10,6 +10,8 @@ from apps.ai.providers.outcomes import Delta, Outcome
 if TYPE_CHECKING:
     from openai import OpenAI
 
+    from apps.ai.providers.connections import Clients
+
 # The client takes a process a quarter of its start: only those pay that call a provider.
 
 
@@ -21,7 +23,8 @@ def missing() -> str | None:
 def complete(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import chat
 
-    return chat.complete(client(), body, timeout=timeout)
+    with clients().lent() as client:
+        return chat.complete(client, body, timeout=timeout)
 
 
 def stream(
@@ -29,24 +32,26 @@ def stream(
 ) -> Iterator[Delta | Outcome]:
     from apps.ai.providers import chat
 
-    return chat.stream(client(), body, timeout=timeout, idle_timeout=idle_timeout)
+    with clients().lent() as client:
+        yield from chat.stream(client, body, timeout=timeout, idle_timeout=idle_timeout)
 
 
 def embed(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import embeddings
 
-    return embeddings.embed(client(), body, timeout=timeout)
+    with clients().lent() as client:
+        return embeddings.embed(client, body, timeout=timeout)
 
 
-def client() -> "OpenAI":
-    return _make_client(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_ORG_ID)
+def clients() -> "Clients[OpenAI]":
+    return _clients(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_ORG_ID)
 
 
 @lru_cache(maxsize=4)
-def _make_client(base_url: str, key: str, organisation: str) -> "OpenAI":
-    """One per process."""
+def _clients(base_url: str, key: str, organisation: str) -> "Clients[OpenAI]":
+    """Those of the process."""
     from openai import OpenAI
 
-    from apps.ai.providers.connections import connect
+    from apps.ai.providers.connections import Clients
 
-    return connect(OpenAI, base_url=base_url, api_key=key, organization=organisation or None)
+    return Clients(OpenAI, base_url=base_url, api_key=key, organization=organisation or None)
