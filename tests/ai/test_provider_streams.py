@@ -251,7 +251,8 @@ def test_a_stream_that_is_refused_in_broken_words_fails_as_a_call_does(
 )
 def test_whatever_a_provider_puts_into_an_error_it_is_one(script: ScriptedProvider, error: Any) -> None:
     body = json.dumps({"error": error}).encode()
-    head = b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    head += b"Connection: close\r\n\r\n"  # or the next call would be put to one that is being closed
     script.trickles((0, head + body), holds_on=False)
 
     whole = PROVIDERS["openai"].complete(BODY, timeout=LONG)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from apps.campaigns.services.steps.personalise import IN_FLIGHT
 from huntaze.processes import WORKERS
 from huntaze.stack import Stack
 from tests.live import (
@@ -221,9 +222,12 @@ def test_a_platform_that_stumbles_still_gets_each_message_once(ada: Api, platfor
 def test_every_thread_of_an_ai_worker_waits_for_an_answer_at_once_on_few_connections(
     services: Stack, ada: Api, ai: Platform
 ) -> None:
-    ai.faults({"provider": "openai", "latency": {"distribution": "constant", "ms": 15000}})
-    creator = new_creator(ada, fans=WORKERS["ai"] + 6)
-    campaign = new_campaign(ada, creator, personalisation="per_fan")
+    ai.faults({"provider": "openai", "latency": {"distribution": "constant", "ms": 30000}})
+    # One asks for no more at a time, so that there is room for the others.
+    campaigns = [
+        new_campaign(ada, new_creator(ada, fans=IN_FLIGHT + 3), personalisation="per_fan")
+        for _ in range(WORKERS["ai"] // IN_FLIGHT)
+    ]
 
     def waiting() -> int:
         [(number,)] = query(services, "SELECT count(*) FROM ai_generation WHERE state = 'running'")
@@ -234,4 +238,5 @@ def test_every_thread_of_an_ai_worker_waits_for_an_answer_at_once_on_few_connect
         services, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'worker-ai'"
     )
     assert 0 < connections <= 12
-    ada.post(f"/campaigns/{campaign}/cancel")
+    for campaign in campaigns:
+        ada.post(f"/campaigns/{campaign}/cancel")
