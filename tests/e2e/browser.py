@@ -18,6 +18,9 @@ OPERATOR, PASSWORD = "ada@example.com", "a long password"
 # Where somebody wants to look at the pages, the folder for their pictures.
 _PICTURES = os.environ.get("HUNTAZE_TEST_PICTURES")
 
+# Scripts that the page's end begins have had their turn by then.
+_DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 @dataclass
 class Visit:
@@ -26,24 +29,43 @@ class Visit:
     page: Page
     base: str
     troubles: list[str] = field(default_factory=list)
+    # What it has asked for and not yet got.
+    _asked: set[Any] = field(default_factory=set)
 
     def watch(self) -> None:
         self.page.on("console", self._note_console)
         self.page.on("pageerror", lambda error: self.troubles.append(f"{self.page.url}: {error}"))
         self.page.on("request", self._note_request)
         self.page.on("response", self._note_response)
+        for over in ("requestfinished", "requestfailed"):
+            self.page.on(over, self._note_end)
 
     def open(self, path: str) -> None:
         self.page.goto(self.base + path)
-        self.page.wait_for_load_state("networkidle")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page is drawn and has got all that it asks for.
+
+        Playwright's "networkidle" waits for half a second more.
+        """
+        self.page.wait_for_load_state()
+        self.page.evaluate(_DRAWN)
+        while self._asked:
+            self.page.wait_for_timeout(10)
+            self.page.evaluate(_DRAWN)
 
     def _note_console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.troubles.append(f"{self.page.url}: {message.text}")
 
     def _note_request(self, request: Any) -> None:
+        self._asked.add(request)
         if not request.url.startswith((self.base, "data:")):
             self.troubles.append(f"{self.page.url}: asked elsewhere for {request.url}")
+
+    def _note_end(self, request: Any) -> None:
+        self._asked.discard(request)
 
     def _note_response(self, response: Any) -> None:
         if response.status >= 400:

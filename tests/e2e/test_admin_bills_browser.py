@@ -33,7 +33,7 @@ def upload(seen: Visit, *lines: str) -> None:
     file = FilePayload(name="May “1”.csv", mimeType="text/csv", buffer=data)
     seen.page.set_input_files("#id_file", file)
     seen.page.click("button[name=_save], input[name=_save]")
-    seen.page.wait_for_load_state("networkidle")
+    seen.settle()
 
 
 def test_without_a_bill_the_list_says_what_to_do(visiting: Callable[[], Visit]) -> None:

@@ -61,7 +61,7 @@ def test_the_page_dispatch_shows_limits_and_sorts_its_accounts(visit: Visit, row
     visit.open(reverse("admin:messaging_dispatch"))
     assert visit.page.locator("text=Workers alive").count() > 0
     visit.page.click("th:has-text('queued') a")
-    visit.page.wait_for_load_state("networkidle")
+    visit.settle()
     visit.page.click(f"#result_list a:has-text('{rows.name}')")
     visit.page.wait_for_selector("text=Show limits and backlog")
     assert visit.troubles == []

@@ -114,6 +114,7 @@ def record(agency: Tenant, operator: None) -> IdempotencyRecord:
 def hidden(seen: Visit, width: int) -> list[str]:
     """What of the page's tables can't be read at this width without scrolling sideways."""
     seen.page.set_viewport_size({"width": width, "height": 900})
+    seen.settle()
     clipped: list[str] = seen.page.evaluate(_CLIPPED) + seen.page.evaluate(_BROKEN)
     # Between cards and an ordinary screen, the last columns may be beyond its edge.
     wider = [] if width == 1024 else overflow(seen)
