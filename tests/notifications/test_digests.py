@@ -3,20 +3,22 @@
 import json
 from collections import Counter
 from datetime import timedelta
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 from django.utils import timezone
 
-from apps.notifications.models import Channel, Delivery, DeliveryState
+from apps.notifications.models import Channel, Delivery, DeliveryState, NotificationTarget
 from apps.notifications.services import deliveries as service
+from apps.notifications.services.alerts import mute_alert
 from apps.notifications.services.deliveries import IN_A_DIGEST
 from apps.notifications.services.targets import test_target as send_test
 from apps.tenants.models import Tenant
 from apps.tenants.system import system_transaction
-from tests.costs.threads import at_once
+from tests.costs.threads import a_lock_is_waited_for, at_once
 from tests.notifications.alerting import alert, deliveries, delivery, send, target
 from tests.notifications.receivers import MailServer, Receiver
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,6 +121,30 @@ def test_workers_that_begin_with_two_alerts_of_one_message_do_not_wait_in_a_circ
     claims.append(service.claim(channel=Channel.WEBHOOK, now=again))  # if both have given way
 
     assert [len(each.delivery_ids) for each in claims if each] == [2]
+
+
+def test_a_mute_holds_nothing_while_it_waits_for_whoever_collects(agency: Tenant, hook: Receiver) -> None:
+    """Or each might wait for rows that the other has."""
+    found = target(agency, Channel.WEBHOOK, hook.url, digest_minutes=1)
+    now = timezone.now()
+    muted, _ = (alert(agency, period=period, now=now) for period in ("2026-03-01", "2026-03-02"))
+    assert muted is not None
+    is_collecting = Event()
+
+    def mute() -> int:
+        assert is_collecting.wait(10)
+        with system_transaction():
+            return mute_alert(alert=muted, until=now + timedelta(days=1), now=now)
+
+    def collect() -> int:
+        with system_transaction():
+            NotificationTarget.objects.select_for_update(no_key=True).get(pk=found.pk)
+            is_collecting.set()
+            wait_until(a_lock_is_waited_for, seconds=10, what="the mute to wait", every=0.02)
+            return len(Delivery.objects.select_for_update(nowait=True))
+
+    assert at_once(2, lambda index: collect() if index else mute()) == [2, 2]
+    assert {each.state for each in deliveries()} == {DeliveryState.MUTED}
 
 
 def test_a_test_leaves_a_digest_its_time_and_its_patience(agency: Tenant, hook: Receiver) -> None:

@@ -9,7 +9,7 @@ import structlog
 
 from apps.common.errors import ConflictError, InvalidInputError
 from apps.common.text import storable
-from apps.notifications.models import Alert, Delivery, DeliveryState, Level
+from apps.notifications.models import Alert, Delivery, DeliveryState, Level, NotificationTarget
 from apps.notifications.services import targets
 
 log = structlog.get_logger(__name__)
@@ -85,6 +85,9 @@ def mute_alert(*, alert: Alert, until: datetime, now: datetime) -> int:
     waiting = Delivery.objects.filter(
         alert__in=_alike(alert), state=DeliveryState.PENDING, tenant_id=alert.tenant_id
     )
+    # Collectors of digests give way at these; otherwise we and they might each wait for rows of the other.
+    digests = NotificationTarget.objects.filter(pk__in=waiting.values("destination")).order_by("pk")
+    list(digests.select_for_update(no_key=True).values_list("pk"))
     return waiting.update(state=DeliveryState.MUTED, error=targets.MUTED)
 
 
