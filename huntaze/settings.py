@@ -305,8 +305,9 @@ LEDGER_RETENTION = env.int("HUNTAZE_LEDGER_RETENTION", default=36, validate=_mon
 # --- Observation --------------------------------------------------------------------------------------------
 PROMETHEUS_EXPORT_MIGRATIONS = False
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
-# A request has one line, when it is answered. Who sent it is said by apps/operations/request_log.py, since
-# finding that out from every header there is takes longer than authenticating them.
+# A request has one line, when its answer is ready; a stream has another at its end. Who sent it is said by
+# apps/operations/request_log.py, since finding that out from every header there is takes longer than
+# authenticating them.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 METRICS_TOKEN = env.str("HUNTAZE_METRICS_TOKEN", default="")

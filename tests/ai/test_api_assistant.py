@@ -380,6 +380,12 @@ def test_what_cannot_be_right_is_refused_by_name(change: dict[str, Any], field: 
 
     assert answer.status_code == 400
     assert field in as_json(answer)["error"]["fields"]
+
+
+def test_a_body_of_nothing_is_refused_in_words_that_fit(api: APIClient) -> None:
+    answer = api.post(ASK, "null", content_type="application/json")
+    assert answer.status_code == 400
+    assert as_json(answer)["error"]["message"] == "No data provided"
     assert rows() == []
 
 

@@ -26,7 +26,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 1000\r\n"
 @pytest.fixture
 def script(settings: Any) -> Iterator[ScriptedProvider]:
     with scripted_provider(settings) as provider:
-        openai.clients()  # importing it takes seconds on a busy machine, and is no part of a call's time
+        with openai.clients().lent():  # to load and make it takes seconds on a busy machine, before the call
+            pass
         yield provider
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ _PICTURES = os.environ.get("HUNTAZE_TEST_PICTURES")
 
 # Scripts that the page's end begins have had their turn by then.
 _DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+_PATIENCE_S = 30
 
 
 @dataclass
@@ -45,13 +47,16 @@ class Visit:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the page is drawn and has got all that it asks for.
+        """Wait until the page is drawn and has got all that it has asked for by then.
 
         Playwright's "networkidle" waits for half a second more.
         """
         self.page.wait_for_load_state()
         self.page.evaluate(_DRAWN)
+        deadline = time.monotonic() + _PATIENCE_S
         while self._asked:
+            waiting = [each.url for each in self._asked]
+            assert time.monotonic() < deadline, f"{self.page.url} still waits for {waiting}"
             self.page.wait_for_timeout(10)
             self.page.evaluate(_DRAWN)
 

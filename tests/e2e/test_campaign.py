@@ -223,17 +223,17 @@ def test_every_thread_of_an_ai_worker_waits_for_an_answer_at_once_on_few_connect
     services: Stack, ada: Api, ai: Platform
 ) -> None:
     ai.faults({"provider": "openai", "latency": {"distribution": "constant", "ms": 30000}})
-    # One asks for no more at a time, so that there is room for the others.
+    # A campaign asks for so many texts at a time; it takes several to fill the worker.
     campaigns = [
         new_campaign(ada, new_creator(ada, fans=IN_FLIGHT + 3), personalisation="per_fan")
-        for _ in range(WORKERS["ai"] // IN_FLIGHT)
+        for _ in range(-(-WORKERS["ai"] // IN_FLIGHT))
     ]
 
     def waiting() -> int:
         [(number,)] = query(services, "SELECT count(*) FROM ai_generation WHERE state = 'running'")
         return int(number)
 
-    wait_until(lambda: waiting() == WORKERS["ai"], seconds=60, what="a generation for every thread")
+    wait_until(lambda: waiting() == WORKERS["ai"], seconds=25, what="a generation for every thread")
     [(connections,)] = query(
         services, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'worker-ai'"
     )

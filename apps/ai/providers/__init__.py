@@ -27,4 +27,6 @@ PROVIDERS: dict[str, Provider] = {"azure": azure, "openai": openai}
 
 def load() -> None:
     """Load the clients, for a second or two of the processor, before somebody waits for an answer."""
-    from apps.ai.providers import chat, embeddings  # noqa: F401  # see openai.py
+    from apps.ai.providers import chat, connections, embeddings  # noqa: F401  # see openai.py
+
+    connections.trusted()

@@ -27,7 +27,7 @@ def missing() -> str | None:
 def complete(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import chat
 
-    with _clients().lent() as client:
+    with clients().lent() as client:
         return chat.complete(client, body, timeout=timeout)
 
 
@@ -36,26 +36,26 @@ def stream(
 ) -> Iterator[Delta | Outcome]:
     from apps.ai.providers import chat
 
-    with _clients().lent() as client:
+    with clients().lent() as client:
         yield from chat.stream(client, body, timeout=timeout, idle_timeout=idle_timeout)
 
 
 def embed(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
     from apps.ai.providers import embeddings
 
-    with _clients().lent() as client:
+    with clients().lent() as client:
         return embeddings.embed(client, body, timeout=timeout)
 
 
-def _clients() -> "Clients[AzureOpenAI]":
-    return _made_clients(
+def clients() -> "Clients[AzureOpenAI]":
+    return _clients_of(
         settings.AZURE_OPENAI_ENDPOINT, settings.AZURE_OPENAI_API_KEY, settings.AZURE_OPENAI_API_VERSION
     )
 
 
 @lru_cache(maxsize=4)
-def _made_clients(endpoint: str, key: str, version: str) -> "Clients[AzureOpenAI]":
-    """Those of the process."""
+def _clients_of(endpoint: str, key: str, version: str) -> "Clients[AzureOpenAI]":
+    """The process's, for this account."""
     from openai import AzureOpenAI
 
     from apps.ai.providers.connections import Clients

@@ -2,6 +2,7 @@
 
 import ssl
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,12 +17,12 @@ from apps.common.punctual import Punctual, begin
 
 Client = TypeVar("Client", bound=OpenAI)
 
-# So many calls share a client before there is another one.
+# At most so many calls at a time share a client.
 MOST_CALLS = 20
 
 
 class Clients(Generic[Client]):
-    """As many clients for the same account as the calls that are under way need.
+    """Clients for one account: one, and while many calls are under way as many as these need.
 
     Where a call begins and where it ends, a client's pool looks at each of its connections, one thread at a
     time. With hundreds of them that takes longer than all else the client does for the call.
@@ -31,11 +32,14 @@ class Clients(Generic[Client]):
         self._make, self._options = make, options
         self._lock = Lock()
         self._calls: dict[Client, int] = {}
+        # Whose calls have ended and aren't taken off yet.
+        self._ended: deque[Client] = deque()
 
     @contextmanager
     def lent(self) -> Iterator[Client]:
         """One for a call, the first with room for it, so that few calls keep few connections warm."""
         with self._lock:
+            self._take_back()
             client = next((each for each, calls in self._calls.items() if calls < MOST_CALLS), None)
             if client is None:
                 client = connect(self._make, **self._options)
@@ -43,8 +47,27 @@ class Clients(Generic[Client]):
         try:
             yield client
         finally:
-            with self._lock:
-                self._calls[client] -= 1
+            self._ended.append(client)
+            # Not waited for: an abandoned stream is closed wherever its memory is freed, also where this
+            # thread has the lock. Then whoever comes next takes it back.
+            if self._lock.acquire(blocking=False):
+                try:
+                    self._take_back()
+                finally:
+                    self._lock.release()
+
+    def _take_back(self) -> None:
+        """Close those that are needed no longer, too: unused, a pool keeps what its server has hung up."""
+        while self._ended:
+            self._calls[self._ended.popleft()] -= 1
+        while len(self._calls) > 1:
+            last = next(reversed(self._calls))
+            room = MOST_CALLS * (len(self._calls) - 1) - sum(self._calls.values())
+            # With less room, each call more or less would make one and close it.
+            if self._calls[last] or room < MOST_CALLS / 2:
+                return
+            del self._calls[last]
+            last.close()
 
 
 def connect(make: Callable[..., Client], **options: Any) -> Client:
@@ -53,7 +76,7 @@ def connect(make: Callable[..., Client], **options: Any) -> Client:
     A call is over once it has taken its whole time-out from when its request was made, redirects and the wait
     for its leave included.
     """
-    http = DefaultHttpxClient(verify=_trusted(), event_hooks={"request": [begin, departure.wait]})
+    http = DefaultHttpxClient(verify=trusted(), event_hooks={"request": [begin, departure.wait]})
     # Proxies that the environment names have transports of their own. httpx2 lets nobody choose the backend.
     for transport in (http._transport, *http._mounts.values()):
         if isinstance(transport, httpx2.HTTPTransport):
@@ -64,6 +87,6 @@ def connect(make: Callable[..., Client], **options: Any) -> Client:
 
 
 @lru_cache(maxsize=1)
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """The authorities' certificates; to read them takes longer than to make all else of a client."""
     return httpx2.create_ssl_context()

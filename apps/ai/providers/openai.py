@@ -44,12 +44,12 @@ def embed(body: Mapping[str, Any], *, timeout: timedelta) -> Outcome:
 
 
 def clients() -> "Clients[OpenAI]":
-    return _clients(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_ORG_ID)
+    return _clients_of(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_ORG_ID)
 
 
 @lru_cache(maxsize=4)
-def _clients(base_url: str, key: str, organisation: str) -> "Clients[OpenAI]":
-    """Those of the process."""
+def _clients_of(base_url: str, key: str, organisation: str) -> "Clients[OpenAI]":
+    """The process's, for this account."""
     from openai import OpenAI
 
     from apps.ai.providers.connections import Clients

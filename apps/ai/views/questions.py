@@ -83,7 +83,8 @@ class QuestionView(TenantView):
     cost, under `/api/v2/generations`; were this process to die, a worker would answer it.
     """
 
-    # Made once: each copies its fields, which takes longer than what is done with them.
+    # Made once, since each copies its fields, which takes longer than what is done with them. Threads share
+    # them: only `run_validation` and `to_representation`, which keep nothing.
     asked: QuestionRequest = QuestionRequest()
     answered = GenerationSerializer()
     # Most questions need no row before somebody is called, and none afterwards.
