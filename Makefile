@@ -24,7 +24,7 @@ up: .venv/.runtime ## run the whole stack until Ctrl-C
 	@$(guarded) -m huntaze.stack up
 
 test: .venv/.development ## run the tests but those of soak; ARGS="tests/costs -x" narrows them, COVERAGE=1 measures what they cover
-	@$(guarded) -m pytest $(or $(ARGS),-n 4 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term:skip-covered))
+	@$(guarded) -m pytest $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term:skip-covered))
 
 soak: .venv/.development ## run the tests in real time: minutes, outages, kills
 	@$(guarded) -m pytest -m soak $(ARGS)

@@ -165,7 +165,7 @@ def status_of(api: Api, campaign: str) -> Any:
     return api.get(f"/campaigns/status/{campaign}")
 
 
-def wait_for_status(api: Api, campaign: str, *wanted: str, seconds: float = 60) -> Any:
+def wait_for_status(api: Api, campaign: str, *wanted: str, seconds: float = 120) -> Any:
     """The campaign's status once it is one of these. Fails at once when it is over as something else."""
     seen: dict[str, Any] = {}
 

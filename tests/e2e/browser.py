@@ -19,7 +19,8 @@ OPERATOR, PASSWORD = "ada@example.com", "a long password"
 # Where somebody wants to look at the pages, the folder for their pictures.
 _PICTURES = os.environ.get("HUNTAZE_TEST_PICTURES")
 
-# Scripts that the page's end begins have had their turn by then.
+# Timers come in the order of their times: what scripts put off until the page is there has had its turn.
+_READY = "new Promise(done => setTimeout(done, 50))"
 _DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 _PATIENCE_S = 30
 
@@ -44,6 +45,7 @@ class Visit:
 
     def open(self, path: str) -> None:
         self.page.goto(self.base + path)
+        self.page.evaluate(_READY)
         self.settle()
 
     def settle(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from apps.messaging.models import Account
 from apps.tenants.system import system_transaction
@@ -87,7 +88,7 @@ def test_dead_messages_are_replayed_after_a_question(visit: Visit) -> None:
 def test_a_budget_is_for_a_campaign_that_is_searched_among_the_tenants(visit: Visit) -> None:
     visit.open(reverse("admin:costs_budget_add"))
     subject = visit.page.locator("#id_scope_id")
-    assert subject.is_disabled()
+    expect(subject).to_be_disabled()  # by the script, which hears of changes from now on
     visit.page.select_option("#id_tenant", label="Ada's agency")
     visit.page.select_option("#id_scope", "campaign")
     visit.page.click(".field-scope_id .select2-selection")
