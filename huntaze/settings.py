@@ -306,7 +306,7 @@ LEDGER_RETENTION = env.int("HUNTAZE_LEDGER_RETENTION", default=36, validate=_mon
 PROMETHEUS_EXPORT_MIGRATIONS = False
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
 # A request has one line, when its answer is ready; a stream has another at its end. Who sent it is said by
-# apps/operations/request_log.py, since finding that out from every header there is takes longer than
+# apps/operations/request_log.py, since finding that out from every header there is takes as long as
 # authenticating them.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False

@@ -27,9 +27,8 @@ class Criticality(models.TextChoices):
 class QuestionRequest(StrictSerializer):
     """A question to the assistant."""
 
-    default_error_messages = {
-        "null": "No data provided"
-    }  # as the other bodies say, which are asked by `is_valid`
+    # As other bodies say, which are checked by `is_valid`.
+    default_error_messages = {"null": "No data provided"}
 
     input = serializers.CharField(
         max_length=_LONGEST_INPUT, help_text="What to write or think about, in any language."

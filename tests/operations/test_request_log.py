@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import pytest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client
 from django.urls import path
 
@@ -17,15 +17,23 @@ def fail(_request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a bug")
 
 
-urlpatterns = [path("answer", answer), path("fail", fail)]
+def stream(_request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(["Hel", "lo"])
+
+
+urlpatterns = [path("answer", answer), path("fail", fail), path("stream", stream)]
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
 
-def line(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    """The only one at the usual level."""
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Those of requests at the usual level."""
     records = [each for each in caplog.records if each.levelno >= logging.INFO]
     said = [each.msg for each in records if isinstance(each.msg, dict)]
-    [found] = [each for each in said if str(each["event"]).startswith("request_")]
+    return [each for each in said if str(each["event"]).startswith(("request_", "streaming_"))]
+
+
+def line(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    [found] = lines(caplog)
     return found
 
 
@@ -64,3 +72,11 @@ def test_a_request_that_fails_says_it_too(caplog: pytest.LogCaptureFixture) -> N
     said = line(caplog)
     assert (said["event"], said["code"]) == ("request_failed", 500)
     assert (said["ip"], said["user_agent"]) == ("203.0.113.7", "front end")
+
+
+def test_a_stream_has_another_at_its_end_with_the_same_address(caplog: pytest.LogCaptureFixture) -> None:
+    answer = Client().get("/stream", REMOTE_ADDR="203.0.113.7")
+    assert b"".join(answer) == b"Hello"
+    said = lines(caplog)
+    assert [each["event"] for each in said] == ["request_finished", "streaming_finished"]
+    assert {each["ip"] for each in said} == {"203.0.113.7"}

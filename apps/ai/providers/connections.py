@@ -25,7 +25,7 @@ class Clients(Generic[Client]):
     """Clients for one account: one, and while many calls are under way as many as these need.
 
     Where a call begins and where it ends, a client's pool looks at each of its connections, one thread at a
-    time. With hundreds of them that takes longer than all else the client does for the call.
+    time. With hundreds of them that is a good part of what a call costs, and all calls wait for it in turn.
     """
 
     def __init__(self, make: Callable[..., Client], **options: Any) -> None:
